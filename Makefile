@@ -1,0 +1,45 @@
+# Every target works on a fresh machine with Python >= 3.11 (with venv), git and make: setup comes by itself.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## make .venv/ from the lock file
+
+# A set-up that was cut off leaves no stamp, so the next call makes the environment anew.
+$(READY): requirements.lock pyproject.toml
+	@echo "setting up .venv (a minute, once) ..."
+	@rm -f $(READY)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Limpet needs Python 3.11 or later: make PYTHON=python3.12 setup"; exit 1; }
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: setup  ## the whole system on real servers: a batch in, its 207 out
+	@$(BIN)/limpet demo
+
+up: setup  ## run the embedded stack in the foreground (Ctrl-C ends it)
+	@$(BIN)/limpet up
+
+test: setup  ## every test, against real servers
+	@$(BIN)/python -m pytest
+
+check: setup  ## lint, types, layers, the lock file
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+lock:  ## resolve requirements.lock anew (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra embedded --group dev \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock pyproject.toml
+
+clean:  ## remove what make made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,91 @@
+"""The HTTP application. ``uvicorn api_stub.app:create_app --factory`` starts it."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from api_stub import answers, batches, case_attachments, health
+from api_stub.batching import Rooms
+from api_stub.problems import BAD_PARAMETER, BY_STATUS, UNAVAILABLE, UNEXPECTED, ProblemError, Sort
+from api_stub.publishing import publishing
+from api_stub.waiting import watching
+from worker.database import passing
+from worker.errors import BlobMissingError, StoreUnavailableError
+from worker.log import trouble
+
+# The vendor's base path: everything is there under both.
+_PREFIXES = ("", "/vbasoftware")
+_LATER = {"Retry-After": "2"}
+
+
+def create_app() -> FastAPI:
+    """Return the application, its routes under both prefixes."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    app = FastAPI(
+        title="Limpet",
+        summary="Takes in attachments in bulk and never lets go of one.",
+        version="0.1.0",
+        lifespan=_lifespan,
+        redoc_url=None,
+    )
+    for prefix in _PREFIXES:
+        for router in (case_attachments.router, batches.router):
+            app.include_router(router, prefix=prefix, include_in_schema=not prefix)
+    app.include_router(health.router)
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(RequestValidationError, _bad_parameter)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(StoreUnavailableError, _unavailable)
+    app.add_exception_handler(BlobMissingError, _unavailable)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(PoolTimeoutError, _unavailable)
+    app.add_exception_handler(Exception, _unexpected)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    with publishing() as publisher:
+        async with watching() as waiting:
+            app.state.rooms = Rooms(waiting, publisher)
+            yield
+
+
+async def _problem(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, ProblemError)
+    return answers.problem(request, fault.sort, fault.detail, fault.headers)
+
+
+async def _bad_parameter(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, RequestValidationError)
+    detail = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in fault.errors())
+    return answers.problem(request, BAD_PARAMETER, detail)
+
+
+async def _http(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, HTTPException)
+    sort = BY_STATUS.get(fault.status_code, Sort(fault.status_code, "http", str(fault.detail)))
+    return answers.problem(
+        request, sort, f"{fault.detail}: {request.method} {request.url.path}", dict(fault.headers or {})
+    )
+
+
+async def _unavailable(request: Request, fault: Exception) -> Response:
+    trouble("request.unavailable", fault, path=request.url.path)
+    return answers.problem(request, UNAVAILABLE, "A server behind us does not answer; nothing was changed", _LATER)
+
+
+async def _database(request: Request, fault: Exception) -> Response:
+    assert isinstance(fault, DBAPIError)
+    return await (_unavailable if passing(fault) else _unexpected)(request, fault)
+
+
+async def _unexpected(request: Request, fault: Exception) -> Response:
+    trouble("request.failed", fault, path=request.url.path)
+    return answers.problem(request, UNEXPECTED, "The log has the reason under the activityID of this answer")

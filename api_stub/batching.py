@@ -1,0 +1,80 @@
+"""Submit items as a batch, and wait for its end as long as the client wants."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import anyio.to_thread
+from fastapi import Request
+
+from api_stub.identity import Identity
+from api_stub.preferences import Preferences
+from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError
+from api_stub.publishing import Publisher
+from api_stub.waiting import Waiting
+from worker.database import transaction
+from worker.errors import IdempotencyConflictError
+from worker.ledger import report
+from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
+from worker.ledger.report import BatchView, ItemView
+from worker.log import event
+from worker.settings import settings
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What lives as long as the process: who waits, and what is to be published."""
+
+    waiting: Waiting
+    publisher: Publisher
+
+
+async def submit(
+    request: Request, identity: Identity, items: Sequence[NewItem], body_sha256: bytes, wanted: Preferences
+) -> tuple[BatchView, list[ItemView]]:
+    """Record ``items`` as one batch, ring for it, wait as wished, and return how it stands then.
+
+    Raises:
+        ProblemError: 422, the Idempotency-Key was used for another request.
+
+    """
+    key = _idempotency_key(request)
+    new = NewBatch(
+        "case_attachments", identity.name, items, key, _fingerprint(request, body_sha256) if key is not None else None
+    )
+    rooms: Rooms = request.app.state.rooms
+    try:
+        accepted = await anyio.to_thread.run_sync(_accept, identity.database, new)
+    except IdempotencyConflictError as conflict:
+        raise ProblemError(IDEMPOTENCY, f"{conflict}".capitalize()) from conflict
+    rooms.publisher.ring(identity.database, accepted.rings)
+    if wanted.wait and (accepted.rings or accepted.replayed):
+        await rooms.waiting.until_ended(identity.database, accepted.batch_id, wanted.wait)
+    return await anyio.to_thread.run_sync(_read, identity.database, accepted.batch_id)
+
+
+def _accept(database: str, new: NewBatch) -> Accepted:
+    with transaction(database) as session:
+        accepted = accept(session, new)
+    if not accepted.replayed:
+        event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
+    return accepted
+
+
+def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:
+    with transaction(database) as session:
+        view = report.view(session, batch_id)
+        assert view is not None, "a batch that was just accepted is there"
+        return view, report.items(session, batch_id, limit=settings().max_items)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= 255:  # noqa: PLR2004  the contract's bound
+        raise ProblemError(BAD_PARAMETER, "Idempotency-Key must have 1 to 255 characters")
+    return key
+
+
+def _fingerprint(request: Request, body_sha256: bytes) -> bytes:
+    return hashlib.sha256(f"{request.method} {request.url.path} ".encode() + body_sha256).digest()

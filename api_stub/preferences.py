@@ -1,0 +1,54 @@
+"""How a client wants to be answered: the headers ``Prefer`` (RFC 7240) and ``Accept`` (RFC 9110 §12.5.1)."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from worker.settings import settings
+
+_PREFERENCE = re.compile(r"\s*([\w-]+)\s*(?:=\s*(?:\"([^\"]*)\"|([^\s;,\"]*)))?\s*(?:;[^,]*)?\s*")
+_OURS = ("application/json", "text/json", "application/*", "*/*")
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """How long to wait for the end, whether to answer before it, and what to echo in ``Preference-Applied``."""
+
+    wait: timedelta
+    respond_async: bool = False
+    applied: str | None = None
+
+
+def preferences(fields: Iterable[str]) -> Preferences:
+    """Read all ``Prefer`` fields; the first of a name counts, what is unknown or malformed is ignored."""
+    wanted: dict[str, str] = {}
+    for part in ",".join(fields).split(","):
+        if found := _PREFERENCE.fullmatch(part):
+            wanted.setdefault(found[1].lower(), found[2] or found[3] or "")
+    conf = settings()
+    seconds = wanted.get("wait", "")
+    # Nobody waits longer than the bound, so nine digits are as good as any.
+    wait = (
+        min(timedelta(seconds=int(seconds[:9])), conf.longest_wait) if seconds.isascii() and seconds.isdigit() else None
+    )
+    respond_async = "respond-async" in wanted
+    applied = ["respond-async"] if respond_async else []
+    if wait is not None:
+        applied.append(f"wait={wait.seconds}")
+    fallback = timedelta(0) if respond_async else conf.wait
+    return Preferences(fallback if wait is None else wait, respond_async, ", ".join(applied) or None)
+
+
+def media_type(accept: str | None) -> str:
+    """Return the type of a JSON answer: text/plain only where nothing that names JSON better is accepted."""
+    if accept is None:
+        return "application/json; charset=utf-8"
+    accepted = {
+        name.strip().lower()
+        for name, *parameters in (entry.split(";") for entry in accept.split(","))
+        if not any(re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", p, re.IGNORECASE) for p in parameters)
+    }
+    if accepted.isdisjoint(_OURS) and accepted & {"text/plain", "text/*"}:
+        return "text/plain; charset=utf-8"
+    return "application/json; charset=utf-8"

@@ -1,0 +1,44 @@
+"""Everything that can be wrong with a request as a whole, in one table (RFC 9457)."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One sort of problem: its HTTP status, the last part of its type URI, its title."""
+
+    status: int
+    slug: str
+    title: str
+
+
+NOT_JSON = Sort(400, "not-json", "The body is not JSON")
+NOT_A_LIST = Sort(400, "not-an-array", "The body is not what this path takes")
+BAD_PARAMETER = Sort(400, "bad-parameter", "A parameter or header is malformed")
+NO_DATABASE = Sort(400, "no-database", "No database named")
+UNAUTHENTICATED = Sort(401, "unauthenticated", "Credentials missing or wrong")
+NO_SUCH_DATABASE = Sort(403, "no-such-database", "No such database for you")
+NOT_FOUND = Sort(404, "not-found", "Not found")
+METHOD = Sort(405, "method-not-allowed", "Method not allowed")
+TOO_LARGE = Sort(413, "too-large", "Too large")
+MEDIA_TYPE = Sort(415, "media-type", "Media type not supported")
+IDEMPOTENCY = Sort(422, "idempotency-conflict", "Idempotency-Key used for another request")
+UNAVAILABLE = Sort(503, "unavailable", "Not available right now")
+UNEXPECTED = Sort(500, "unexpected", "Unexpected failure on our side")
+
+BY_STATUS = {
+    sort.status: sort
+    for sort in (NO_DATABASE, BAD_PARAMETER, UNAUTHENTICATED, NO_SUCH_DATABASE, NOT_FOUND, METHOD, TOO_LARGE)
+}
+
+
+@dataclass(slots=True)
+class ProblemError(Exception):
+    """A request that is refused whole. ``detail`` says what to do about it."""
+
+    sort: Sort
+    detail: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.sort.slug}: {self.detail}"

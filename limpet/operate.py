@@ -1,0 +1,70 @@
+"""Operator commands that run where the servers are: migrations, tokens, API keys."""
+
+from datetime import timedelta
+
+import click
+
+from worker import credentials
+from worker.migrate import migrate as migrate_database
+from worker.settings import settings
+from worker.store import make_bucket
+
+
+@click.command()
+def migrate() -> None:
+    """Bring every database of LIMPET_DATABASES to this version's schema, and make the bucket."""
+    if not settings().databases:
+        raise click.ClickException("LIMPET_DATABASES is not set: a JSON map of name to SQLAlchemy URL")
+    for database in settings().databases:
+        click.echo(f"{database}: at {migrate_database(database)}")
+    make_bucket()
+    click.echo(f"bucket {settings().s3_bucket}: there")
+
+
+def _known(names: tuple[str, ...]) -> list[str]:
+    unknown = sorted(set(names) - set(settings().databases))
+    if unknown:
+        raise click.ClickException(
+            f"no database {unknown[0]!r} in LIMPET_DATABASES ({', '.join(settings().databases)})"
+        )
+    return list(names)
+
+
+@click.command()
+@click.argument("subject")
+@click.option("--database", "databases", multiple=True, required=True, help="A database it may use; repeatable.")
+@click.option("--hours", default=8.0, show_default=True, help="How long it is valid.")
+def token(subject: str, databases: tuple[str, ...], hours: float) -> None:
+    """Print a bearer token for SUBJECT, signed with LIMPET_JWT_SECRET."""
+    secret = settings().jwt_secret.get_secret_value()
+    if len(secret.encode()) < 32:  # noqa: PLR2004  RFC 7518 §3.2: as long as the hash
+        raise click.ClickException("LIMPET_JWT_SECRET must be set, to at least 32 bytes")
+    click.echo(credentials.make_token(secret, subject, _known(databases), timedelta(hours=hours)))
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and remove API keys in the file LIMPET_CREDENTIALS."""
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--database", "databases", multiple=True, required=True, help="A database it may use; repeatable.")
+def add(name: str, databases: tuple[str, ...]) -> None:
+    """Print a new API key for NAME, which replaces the one it had. It is shown this once."""
+    click.echo(credentials.add_api_key(settings().credentials, name, _known(databases)))
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List who has a key, and for which databases."""
+    for key in credentials.read_credentials(settings().credentials).api_keys:
+        click.echo(f"{key.name}: {', '.join(key.databases)}")
+
+
+@keys.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Forget the API key of NAME; it stops working at once."""
+    if not credentials.remove_api_key(settings().credentials, name):
+        raise click.ClickException(f"{name!r} has no key")

@@ -1,0 +1,80 @@
+"""Ends what a killed `up` leaves behind; run as ``python -I -S guardian.py FILE...``.
+
+Standard input tells which process groups there are: ``+ GROUP SIGNAL`` and ``- GROUP``. The input
+ends when `up` does, however it does: then each group still there gets its signal and, after a
+while, SIGKILL; at last the files are removed. The kernel's own way (PDEATHSIG) does not reach the
+children of children, does not exist on macOS, and a server may ignore a plain signal.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_GRACE = 8.0
+_LAST_WAIT = 2.0
+
+
+def _main() -> None:
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    groups = _follow(sys.stdin)
+    for group, number in groups.items():
+        # The leader only: a worker's children must not be told to end by themselves.
+        _send(os.kill, group, number)
+    _wait_for(groups, _GRACE)
+    for group in groups:
+        _send(os.killpg, group, signal.SIGKILL)
+    _wait_for(groups, _LAST_WAIT)
+    for name in sys.argv[1:]:
+        Path(name).unlink(missing_ok=True)
+
+
+def _follow(lines: Iterable[str]) -> dict[int, int]:
+    """Return the groups, with their signals, that are there when the lines end."""
+    groups: dict[int, int] = {}
+    for line in lines:
+        match line.split():
+            case ["+", group, number]:
+                groups[int(group)] = int(number)
+            case ["-", group]:
+                groups.pop(int(group), None)
+    return groups
+
+
+def _send(kill: Callable[[int, int], None], target: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it is gone, as it should be
+        kill(target, number)
+
+
+def _wait_for(groups: Iterable[int], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and any(_lives(group) for group in groups):
+        time.sleep(0.1)
+
+
+def _lives(group: int) -> bool:
+    """Tell whether a process of the group runs; where the kernel tells, the dead not yet buried don't count."""
+    if Path("/proc/self/stat").exists():
+        return group in _running_groups()
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _running_groups() -> Iterator[int]:
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we were looking
+            # The name in brackets may hold spaces and brackets; state, parent and group follow the last one.
+            state, _, group, *_ = file.read_text(errors="replace").rpartition(")")[2].split()
+            if state not in "ZX":
+                yield int(group)
+
+
+if __name__ == "__main__":
+    _main()

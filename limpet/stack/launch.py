@@ -1,0 +1,56 @@
+"""The first breath of every process of the stack; run as ``python -I -S launch.py``.
+
+Becomes the program it is given after it has taken the right user and asked the kernel for a
+signal when its parent dies. A program of its own because code between fork and exec is not
+safe in a process with threads. Standard library only: it runs without site-packages.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_CLONE_NEWUSER = 0x10000000
+_PR_SET_PDEATHSIG = 1
+
+
+def launched(argv: Sequence[str], account: object = "own:0:0", orphaned: int = signal.SIGTERM) -> tuple[str, ...]:
+    """Return the command that runs ``argv`` under ``account`` and gets ``orphaned`` when this process dies."""
+    return (sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(orphaned)), str(account), *argv)
+
+
+def _main() -> None:
+    parent, orphaned, account, *argv = sys.argv[1:]
+    kind, uid, gid = account.split(":")
+    if kind == "namespace":
+        _enter_namespace(int(uid), int(gid))
+    elif kind == "dropped":
+        os.setgroups([])
+        os.setgid(int(gid))
+        os.setuid(int(uid))
+    _die_with(int(parent), int(orphaned))
+    os.execv(argv[0], argv)  # noqa: S606  the whole purpose
+
+
+def _enter_namespace(uid: int, gid: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWUSER) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"no user namespace: {os.strerror(error)}")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/gid_map").write_text(f"{gid} 0 1")
+    Path("/proc/self/uid_map").write_text(f"{uid} 0 1")
+
+
+def _die_with(parent: int, orphaned: int) -> None:
+    """Ask for a signal at the parent's death. Comes after the change of user, which would cancel it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, orphaned)
+    if os.getppid() != parent:  # it died before we could ask
+        sys.exit("limpet: the process that started this one is gone")
+
+
+if __name__ == "__main__":
+    _main()

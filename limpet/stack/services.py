@@ -1,0 +1,69 @@
+"""Our own parts: migration, API, workers, relay, beat and Flower."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from signal import SIGQUIT
+
+from limpet.stack import probes
+from limpet.stack.part import Command, Part
+from limpet.stack.plan import PROCESSES_PER_WORKER, Plan
+from limpet.stack.ports import HOST
+
+
+@dataclass(frozen=True)
+class Services:
+    """Our parts of one plan; ``environment`` is theirs as a whole."""
+
+    plan: Plan
+    environment: Mapping[str, str]
+
+    def migrate(self) -> Command:
+        """Return the command that brings every database up to date."""
+        return self._python("migrate", "-m", "limpet", "migrate")
+
+    def parts(self) -> list[Part]:
+        """Return the parts that serve once the databases are up to date."""
+        workers = [self._worker(f"worker{number}") for number in range(1, self.plan.workers + 1)]
+        return [self._api(), *workers, self._relay(), self._beat(), self._flower()]
+
+    def _api(self) -> Part:
+        command = self._python(
+            "api",
+            *("-m", "uvicorn", "api_stub.app:create_app", "--factory", "--no-access-log"),
+            *("--host", HOST, "--port", str(self.plan.api_port)),
+        )
+        probe = probes.page(f"{self.plan.api_url}/health/ready")
+        return Part(command, self.plan.api_url, probe, (self.plan.api_port,))
+
+    def _worker(self, name: str) -> Part:
+        command = self._celery(
+            name,
+            *("worker", "-n", f"{name}@%h", f"--concurrency={PROCESSES_PER_WORKER}"),
+            *("--without-mingle", "--without-gossip", "-E", "-l", "info"),
+        )
+        # Without `up` there is nothing to wait for: a cold shutdown, and the chunks go back.
+        command = replace(command, orphaned=SIGQUIT)
+        return Part(command, probe=probes.worker(self.plan.stores.broker, name))
+
+    def _relay(self) -> Part:
+        return Part(self._python("relay", "-m", "worker.relay"))
+
+    def _beat(self) -> Part:
+        schedule = str(self.plan.home.run / "beat")
+        return Part(self._celery("beat", *("beat", "-s", schedule, "--pidfile=", "-l", "info")))
+
+    def _flower(self) -> Part:
+        command = self._celery(
+            "flower",
+            *("flower", f"--address={HOST}", f"--port={self.plan.flower_port}", "--url_prefix=flower"),
+            *("--persistent=True", f"--db={self.plan.home.run / 'flower.db'}", "--state_save_interval=10000"),
+        )
+        probe = probes.page(f"{self.plan.flower_url}healthcheck")
+        return Part(command, self.plan.flower_url, probe, (self.plan.flower_port,))
+
+    def _celery(self, name: str, *arguments: str) -> Command:
+        return self._python(name, "-m", "celery", "-A", "worker.tasks", *arguments)
+
+    def _python(self, name: str, *arguments: str) -> Command:
+        return Command(name, (sys.executable, *arguments), self.environment, self.plan.home.run)

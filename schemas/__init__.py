@@ -1,0 +1,1 @@
+"""The contracts: what clients send and see. Pydantic and the standard library only."""

@@ -1,0 +1,97 @@
+"""What clients read: envelopes, item statuses, batches and problems."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Outcome = Literal["created", "updated", "deleted", "skipped", "invalid", "failed", "cancelled", "pending"]
+Retry = Literal["never", "as-is", "after-fix"]
+BatchState = Literal["accepted", "running", "finished", "cancelled"]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+
+class IdPair(_Answer):
+    """One part of the id that an item status speaks of."""
+
+    key: str
+    value: int
+
+
+class FieldError(_Answer):
+    """What is wrong with one field of an item, and which rule it breaks."""
+
+    field: str
+    message: str
+
+
+class ItemStatus(_Answer):
+    """How one item ended, or that it has not yet (202, ``pending``)."""
+
+    id: list[IdPair]
+    status: int
+    body: str
+    position: int
+    outcome: Outcome
+    retry: Retry
+    errors: list[FieldError] | None = Field(default=None, exclude_if=lambda errors: errors is None)
+
+
+class BatchBrief(_Answer):
+    """The batch that an answer belongs to, in short."""
+
+    id: UUID
+    state: BatchState
+    total: int
+    counts: dict[Outcome, int]
+    href: str
+
+
+class Batch(BatchBrief):
+    """A batch as a whole. ``rate`` is items a second, ``eta`` the seconds that are left at that rate."""
+
+    kind: str
+    caller: str
+    accepted_at: datetime = Field(alias="acceptedAt")
+    started_at: datetime | None = Field(alias="startedAt")
+    finished_at: datetime | None = Field(alias="finishedAt")
+    rate: float | None = None
+    eta: float | None = None
+    parent: UUID | None
+    cancel_requested: bool = Field(alias="cancelRequested")
+
+
+class Problem(_Answer):
+    """What is wrong with a request as a whole (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+
+
+class Debug(_Answer):
+    """``activityID`` finds this answer in the log; it is spelled exactly so."""
+
+    activity_id: str = Field(alias="activityID")
+
+
+class Envelope(_Answer):
+    """Every answer of family A that has a body: a record, records or item statuses, or what was wrong."""
+
+    data: Any
+    error: Problem | None
+    debug: Debug
+    batch: BatchBrief | None = Field(default=None, exclude_if=lambda batch: batch is None)
+
+
+class Health(_Answer):
+    """Whether we are ready, and if not, which part is not and why."""
+
+    status: Literal["live", "ready", "not ready"]
+    parts: dict[str, str] = {}

@@ -1,0 +1,92 @@
+"""Family A: the contract of a case attachment, as sent, as kept in the ledger and as read."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+from pydantic_core import PydanticCustomError
+
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T t](\d\d:\d\d:\d\d)(?:[.,](\d+))? ?(Z|z|UTC|[+-]\d\d:?\d\d)?", re.ASCII)
+
+
+def _clean(value: str) -> str:
+    if "\0" in value:
+        raise PydanticCustomError("text", "must not contain U+0000")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise PydanticCustomError("text", "must not contain a lone surrogate")
+    return value
+
+
+def _instant(value: object) -> datetime | None:
+    """Read RFC 3339, the same without a zone (= UTC), and ``2026-11-21 10:00:00 UTC``."""
+    if value is None or isinstance(value, datetime):
+        return value
+    found = _DATE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise PydanticCustomError("date", "must be a date-time such as 2026-11-21T10:00:00Z")
+    day, time, fraction, zone = found.groups()
+    offset = "+00:00" if zone in (None, "Z", "z", "UTC") else zone
+    try:
+        # Microseconds are what the database keeps; finer digits are cut.
+        return datetime.fromisoformat(f"{day}T{time}.{(fraction or '0')[:6]:0<6}{offset}").astimezone(UTC)
+    except (ValueError, OverflowError) as wrong:
+        raise PydanticCustomError("date", "must be a date-time that exists, between the years 1 and 9999") from wrong
+
+
+Key = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
+CleanText = Annotated[StrictStr, AfterValidator(_clean)]
+Text20 = Annotated[CleanText, Field(max_length=20)]
+Text255 = Annotated[CleanText, Field(max_length=255)]
+Text256 = Annotated[CleanText, Field(max_length=256)]
+Text500 = Annotated[CleanText, Field(max_length=500)]
+Text2048 = Annotated[CleanText, Field(max_length=2048)]
+Instant = Annotated[datetime | None, BeforeValidator(_instant, json_schema_input_type=str | None)]
+
+
+class _Fields(BaseModel):
+    """What a case attachment has besides its key and its content; the wire spells names its own way."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+    case_key: Key = Field(alias="case_Key")
+    attachment_file: Text255 | None = Field(default=None, alias="attachment_File")
+    attachment_path: Text500 | None = Field(default=None, alias="attachment_Path")
+    case_attachment_type: Text256 | None = Field(default=None, alias="caseAttachment_Type")
+    comment: Text2048 | None = None
+    entry_user: Text20 | None = Field(default=None, alias="entry_User")
+    update_user: Text20 | None = Field(default=None, alias="update_User")
+    entry_date: Instant = Field(default=None, alias="entry_Date")
+    update_date: Instant = Field(default=None, alias="update_Date")
+
+
+class CaseAttachment(_Fields):
+    """One case attachment as a client sends it; ``attachment`` is base64 (RFC 4648 §4), or null for none."""
+
+    case_attachment_key: Key = Field(alias="caseAttachment_Key")
+    attachment: Any = Field(default=None, json_schema_extra={"type": ["string", "null"], "contentEncoding": "base64"})
+
+
+class CaseAttachmentPayload(_Fields):
+    """What the ledger keeps of one: ``content`` says whether its bytes are set, cleared or kept as stored."""
+
+    content: Literal["set", "clear", "keep"] = "keep"
+    if_match: list[str] | None = None
+
+
+class CaseAttachmentRecord(BaseModel):
+    """One case attachment as a client reads it. ``attachment`` is base64, null where contents were not asked for."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    case_attachment_key: int = Field(alias="caseAttachment_Key")
+    case_key: int = Field(alias="case_Key")
+    attachment: str | None = None
+    attachment_file: str | None = Field(alias="attachment_File")
+    attachment_path: str | None = Field(alias="attachment_Path")
+    case_attachment_type: str | None = Field(alias="caseAttachment_Type")
+    comment: str | None
+    entry_user: str | None = Field(alias="entry_User")
+    entry_date: datetime = Field(alias="entry_Date")
+    update_user: str | None = Field(alias="update_User")
+    update_date: datetime = Field(alias="update_Date")

@@ -1,0 +1,1 @@
+"""Everything that knows the database, the object store or Celery."""

@@ -1,0 +1,76 @@
+"""Carry out open items: effects by sets, verdicts one by one.
+
+The fast path is one savepoint for a whole bite. If the database refuses it, the
+bite is halved, by key so that the chain of one key stays whole, until the bad
+item stands alone; its neighbours are not harmed.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from worker.database import passing
+from worker.errors import LimpetError
+from worker.kinds import KINDS, Handler
+from worker.ledger.arrows import Place
+from worker.ledger.bites import OpenItem
+from worker.log import trouble
+from worker.verdicts import CANCELLED, UNEXPECTED, Verdict
+
+Verdicts = list[tuple[Place, Verdict]]
+
+
+def apply(session: Session, items: Sequence[OpenItem]) -> Verdicts:
+    """Carry out ``items`` (oldest first) within the caller's transaction and return how each ended."""
+    verdicts = [(item.place, CANCELLED) for item in items if item.cancelled]
+    wanted = [item for item in items if not item.cancelled]
+    for handler, group in groupby(wanted, key=lambda item: KINDS[item.kind]):
+        verdicts.extend(_attempt(session, handler, list(group)))
+    return verdicts
+
+
+def _attempt(session: Session, handler: Handler, items: list[OpenItem]) -> Verdicts:
+    try:
+        with session.begin_nested():
+            ends = handler(session, items)
+    except LimpetError:
+        raise
+    except DBAPIError as fault:
+        if passing(fault):
+            raise
+        return _halved(session, handler, items, fault)
+    except Exception as fault:  # noqa: BLE001  the one broad catch: a bug hits its item, not the neighbours
+        return _halved(session, handler, items, fault)
+    return [(item.place, end) for item, end in zip(items, ends, strict=True)]
+
+
+def _halved(session: Session, handler: Handler, items: list[OpenItem], fault: Exception) -> Verdicts:
+    if len(items) == 1:
+        return [(items[0].place, _refused(items[0], fault))]
+    return [verdict for half in _halves(items) for verdict in _attempt(session, handler, half)]
+
+
+def _halves(items: list[OpenItem]) -> Iterator[list[OpenItem]]:
+    """Yield two halves in order: by key if there are several, else the older and the younger items."""
+    keys = list(dict.fromkeys(_chain(item) for item in items))
+    if len(keys) == 1:
+        yield items[: len(items) // 2]
+        yield items[len(items) // 2 :]
+        return
+    first = set(keys[: len(keys) // 2])
+    yield [item for item in items if _chain(item) in first]
+    yield [item for item in items if _chain(item) not in first]
+
+
+def _chain(item: OpenItem) -> object:
+    return item.place if item.key is None else item.key
+
+
+def _refused(item: OpenItem, fault: Exception) -> Verdict:
+    trouble("item.failed", fault, batch=item.batch_id, position=item.position, kind=item.kind)
+    if isinstance(fault, DBAPIError) and fault.orig is not None:
+        diagnosis = getattr(getattr(fault.orig, "diag", None), "message_primary", None) or type(fault.orig).__name__
+        return Verdict("failed", 500, f"The database refused it: {diagnosis}", "as-is", record_key=item.key)
+    return UNEXPECTED if item.key is None else UNEXPECTED.on(item.key)

@@ -1,0 +1,184 @@
+"""Blobs: equal content once in a database, stored before any record names it.
+
+The life of an object key: *intended* (a garbage row, committed before the
+object is written) → *adopted* (the garbage row is gone, a blob row names the
+key, in one transaction) → *garbage* again when nothing names the blob. Keys
+carry a random part and are never used twice, so a late removal can't hit a new
+upload, and a writer that was frozen for long can't adopt what was removed.
+"""
+
+import hashlib
+import io
+import secrets
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from worker import store
+from worker.database import transaction
+from worker.ledger.arrows import Place
+from worker.log import event
+from worker.settings import settings
+
+_WRITERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes on their way to the store."""
+
+    data: bytes
+    sha256: bytes
+
+    @classmethod
+    def of(cls, data: bytes) -> "Content":
+        """Return ``data`` with its hash."""
+        return cls(data, hashlib.sha256(data).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object that was written under an intended key and waits to be adopted."""
+
+    object_key: str
+    sha256: bytes
+    size: int
+
+
+def intend(database: str, count: int) -> list[str]:
+    """Return ``count`` new object keys, each due for removal unless it is adopted in time; committed."""
+    keys = [f"{database}/blobs/{secrets.token_hex(1)}/{secrets.token_hex(16)}" for _ in range(count)]
+    with transaction(database) as session:
+        session.execute(
+            text("INSERT INTO garbage SELECT unnest(CAST(:keys AS text[])), now() + :age"),
+            {"keys": keys, "age": settings().collect_after},
+        )
+    return keys
+
+
+_FIND = text("SELECT id FROM blob WHERE sha256 = :sha256 AND size = :size FOR KEY SHARE")
+_ADOPT = text("""
+    WITH intended AS (DELETE FROM garbage WHERE object_key = :object_key RETURNING object_key)
+    INSERT INTO blob (sha256, size, object_key) SELECT :sha256, :size, object_key FROM intended
+    RETURNING id
+""")
+
+
+def adopt(session: Session, stored: Stored) -> int | None:
+    """Return the blob with that content, made of ``stored`` unless there is one already; locked against removal.
+
+    None: the key was removed meanwhile (the writer slept past its due time), so store it again.
+    """
+    # One content is adopted by one transaction at a time; without this lock two would race for the unique index
+    # and the loser would have lost its whole transaction.
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": int.from_bytes(stored.sha256[:8], signed=True)}
+    )
+    found = _find(session, stored.sha256, stored.size)
+    if found is not None:
+        # Ours is a second copy: due at once.
+        session.execute(text("UPDATE garbage SET due_at = now() WHERE object_key = :key"), {"key": stored.object_key})
+        return found
+    made: int | None = session.scalars(
+        _ADOPT, {"object_key": stored.object_key, "sha256": stored.sha256, "size": stored.size}
+    ).one_or_none()
+    if made is None:
+        session.execute(
+            text("INSERT INTO garbage VALUES (:key, now()) ON CONFLICT DO NOTHING"), {"key": stored.object_key}
+        )
+    return made
+
+
+def _find(session: Session, sha256: bytes, size: int) -> int | None:
+    found: int | None = session.scalars(_FIND, {"sha256": sha256, "size": size}).one_or_none()
+    return found
+
+
+def write(database: str, contents: Sequence[Content]) -> list[Stored]:
+    """Store contents that no blob of ``database`` holds yet; what is held already is left out.
+
+    Raises:
+        StoreUnavailableError: at least one could not be stored; nothing names the others.
+
+    """
+    distinct = {(c.sha256, len(c.data)): c for c in contents}
+    with transaction(database) as session:
+        missing = [c for (sha256, size), c in distinct.items() if _find(session, sha256, size) is None]
+    if not missing:
+        return []
+    stored = [
+        Stored(key, c.sha256, len(c.data)) for key, c in zip(intend(database, len(missing)), missing, strict=True)
+    ]
+    _put_all(zip(stored, missing, strict=True))
+    return stored
+
+
+def assign(session: Session, contents: Sequence[tuple[Place, Content]], stored: Sequence[Stored]) -> None:
+    """Let open items name their blobs instead of carrying bytes: adopt what was stored, find the rest.
+
+    An item whose blob is gone again (the collector was faster) keeps its bytes, so it is stored once more.
+    """
+    fresh = {(s.sha256, s.size): s for s in stored}
+    # One order for all, because adopting locks.
+    for place, content in sorted(contents, key=lambda pair: pair[1].sha256):
+        size = len(content.data)
+        ours = fresh.get((content.sha256, size))
+        blob_id = adopt(session, ours) if ours else _find(session, content.sha256, size)
+        if blob_id is not None:
+            session.execute(_ASSIGN, {"blob_id": blob_id, **place._asdict()})
+
+
+_ASSIGN = text("""
+    UPDATE item SET blob_id = :blob_id, content = NULL
+    WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL
+""")
+
+
+def _put_all(pairs: Iterable[tuple[Stored, Content]]) -> None:
+    def put_one(pair: tuple[Stored, Content]) -> None:
+        where, content = pair
+        store.put(where.object_key, io.BytesIO(content.data), where.size)
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for _ in pool.map(put_one, pairs):
+            pass
+
+
+_COLLECT = text("""
+    WITH unnamed AS (
+        SELECT id FROM blob
+        WHERE stored_at < now() - :age
+          AND NOT EXISTS (SELECT FROM case_attachment AS r WHERE r.blob_id = blob.id)
+          AND NOT EXISTS (SELECT FROM item WHERE item.blob_id = blob.id)
+        LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM blob USING unnamed WHERE blob.id = unnamed.id RETURNING object_key
+    )
+    INSERT INTO garbage SELECT object_key, now() FROM gone
+""")
+_DUE = text("SELECT object_key FROM garbage WHERE due_at <= now() ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED")
+
+
+def collect(database: str, age: timedelta, limit: int = 500) -> int:
+    """Remove blobs older than ``age`` that nothing names, and objects that are due; return how many objects went.
+
+    The row goes first, and the foreign keys refuse while a record or an item
+    names it. A removed object's garbage row goes after the object, so a crash
+    between the two only repeats the removal.
+    """
+    try:
+        with transaction(database) as session:
+            session.execute(_COLLECT, {"age": age, "limit": limit})
+    except IntegrityError as named:  # somebody named one between our look and our removal
+        event("blobs.collect.named_meanwhile", database=database, constraint=named.orig)
+    with transaction(database) as session:
+        keys = list(session.scalars(_DUE, {"limit": limit}))
+        for key in keys:
+            store.remove(key)
+        session.execute(text("DELETE FROM garbage WHERE object_key = ANY(:keys)"), {"keys": keys})
+    return len(keys)

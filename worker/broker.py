@@ -1,0 +1,78 @@
+"""The Celery app and the doorbell: messages carry ids, the ledger carries the work.
+
+A lost message only delays (the relay rings again) and a doubled one does
+nothing, so no result backend, retries, ETA, chords or groups are used.
+"""
+
+from collections.abc import Sequence
+
+from celery import Celery
+from kombu import Queue
+
+from worker.ledger.accept import Ring
+from worker.settings import settings
+from worker.transport import mend
+
+DELIVER = "limpet.deliver"
+QUEUES = ("limpet", "limpet.bulk")
+
+mend()
+app = Celery("limpet", broker=settings().broker_url.get_secret_value())
+app.conf.update(
+    task_queues=[Queue(name) for name in QUEUES],
+    task_ignore_result=True,
+    task_acks_late=True,
+    # A worker's death is counted in the ledger; handing the message back at once would loop without counting.
+    task_reject_on_worker_lost=False,
+    worker_prefetch_multiplier=1,
+    task_serializer="json",
+    accept_content=["json"],
+    task_default_queue=QUEUES[0],
+    task_soft_time_limit=540,
+    task_time_limit=600,
+    worker_max_tasks_per_child=5000,
+    worker_max_memory_per_child=600_000,
+    worker_send_task_events=True,
+    task_send_sent_event=True,
+    worker_soft_shutdown_timeout=10,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_pool_acquire_timeout=2,
+    task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1},
+    broker_transport_options={
+        # Without both timeouts a hung broker blocks a publisher for ever; more than brpop's one second.
+        "socket_timeout": 5,
+        "socket_connect_timeout": 1,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "visibility_timeout": 3600,
+        "queue_order_strategy": "round_robin",
+        "priority_steps": [0],
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
+        "interval_max": 0.1,
+    },
+)
+
+
+def ring(database: str, rings: Sequence[Ring]) -> None:
+    """Send one message for each chunk, in one round trip.
+
+    Raises:
+        kombu.exceptions.KombuError, OSError: the broker is away; the relay rings later.
+
+    """
+    if not rings:
+        return
+    with app.producer_or_acquire() as producer, producer.batch():
+        for r in rings:
+            app.send_task(
+                DELIVER,
+                (database, r.chunk_id),
+                {"batch": str(r.batch_id), "positions": f"{r.first}-{r.last}"},
+                producer=producer,
+                queue=r.queue,
+                retry=False,
+            )

@@ -1,0 +1,159 @@
+"""The handler of family A: what an upsert or a delete does to one record, and how many records change at once.
+
+`step` is a pure function from a record and an item to the record after it and
+the verdict, so a chain of items on one key folds in memory and the table is
+read once and written once for a whole bite.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from schemas.case_attachment import CaseAttachmentPayload
+from schemas.kinds import CREATE, DELETE
+from worker.database import count
+from worker.errors import OvertakenError
+from worker.ledger.bites import OpenItem
+from worker.records import COLUMNS, Record, load
+from worker.verdicts import CREATED, DELETED, UPDATED, Verdict
+
+T = TypeVar("T")
+
+
+def step(record: Record | None, item: OpenItem, key: int) -> tuple[Record | None, Verdict]:
+    """Return what ``item`` makes of ``record`` (the one under ``key``, if any), and the verdict."""
+    if item.kind == DELETE:
+        if record is None:
+            return None, Verdict("failed", 404, f"No case attachment {key} to delete", record_key=key)
+        return _guarded(record, item) or (None, DELETED.on(key))
+    if item.kind == CREATE and record is not None:
+        return record, Verdict("failed", 409, f"Case attachment {key} exists already; PUT replaces it", record_key=key)
+    return _guarded(record, item) or _upsert(record, item, key)
+
+
+def _guarded(record: Record | None, item: OpenItem) -> tuple[Record | None, Verdict] | None:
+    """Return the refusal if ``If-Match`` names another version (RFC 9110 §13.1.1), None if it does not."""
+    wanted = item.payload.get("if_match")
+    if wanted is None or (record is not None and (wanted == ["*"] or record.etag in wanted)):
+        return None
+    key = record.case_attachment_key if record else item.key
+    text_ = "If-Match: the record was changed since it was read; read it again and send what is still wanted"
+    return record, Verdict("failed", 412, text_, "after-fix", record_key=key)
+
+
+_payload = TypeAdapter(CaseAttachmentPayload)
+
+
+def _upsert(record: Record | None, item: OpenItem, key: int) -> tuple[Record, Verdict]:
+    sent = _payload.validate_python(item.payload)
+    caller = item.caller[:20]
+    after = Record(
+        case_attachment_key=key,
+        case_key=sent.case_key,
+        attachment_file=sent.attachment_file,
+        attachment_path=sent.attachment_path,
+        case_attachment_type=sent.case_attachment_type,
+        comment=sent.comment,
+        entry_user=_given(sent.entry_user, record.entry_user if record else caller),
+        entry_date=_given(sent.entry_date, record.entry_date if record else item.accepted_at),
+        update_user=_given(sent.update_user, None if record else caller),
+        update_date=_given(sent.update_date, item.accepted_at),
+        blob_id=item.blob_id,
+        acceptance=item.acceptance,
+        position=item.position,
+    )
+    if record is None:
+        return after, CREATED.on(key)
+    if sent.content == "keep":
+        after = replace(after, blob_id=record.blob_id)
+    return after, UPDATED.on(key)
+
+
+def _given(value: T | None, otherwise: T) -> T:
+    return otherwise if value is None else value
+
+
+_GENERATE = text("""
+    WITH candidate AS MATERIALIZED (SELECT nextval('case_attachment_key') AS key FROM generate_series(1, :count))
+    SELECT key FROM candidate
+    WHERE NOT EXISTS (SELECT FROM case_attachment AS r WHERE r.case_attachment_key = candidate.key)
+      AND NOT EXISTS (SELECT FROM item WHERE item.key = candidate.key AND item.outcome IS NULL)
+""")
+# To the end of the run of records that the generator stands in, found in the index.
+_JUMP = text("""
+    SELECT setval('case_attachment_key', coalesce((
+        SELECT r.case_attachment_key FROM case_attachment AS r, (SELECT last_value FROM case_attachment_key) AS s
+        WHERE r.case_attachment_key >= s.last_value AND r.case_attachment_key < 2147483647
+          AND NOT EXISTS (SELECT FROM case_attachment AS n WHERE n.case_attachment_key = r.case_attachment_key + 1)
+        ORDER BY r.case_attachment_key LIMIT 1), (SELECT last_value FROM case_attachment_key)))
+""")
+
+
+def generate_keys(session: Session, count: int) -> list[int]:
+    """Return ``count`` keys that no record and no open item holds now.
+
+    Whoever takes one of them by name before our insert wins; ours then is tried again.
+    """
+    keys: list[int] = []
+    look = count
+    while len(keys) < count:
+        found = list(session.scalars(_GENERATE, {"count": look}))
+        if not found:
+            session.execute(_JUMP)
+            look = min(2 * look, 10_000)
+        keys.extend(found)
+    return keys[:count]
+
+
+def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
+    """Carry out ``items`` in their order, reading and writing the table once; return their verdicts in that order.
+
+    Raises:
+        OvertakenError: a key was created by somebody else between read and write.
+
+    """
+    fresh = iter(generate_keys(session, sum(item.key is None for item in items)))
+    keys = [next(fresh) if item.key is None else item.key for item in items]
+    before = load(session, {item.key for item in items if item.key is not None}, lock=True)
+    after: dict[int, Record | None] = dict(before)
+    verdicts = []
+    for key, item in zip(keys, items, strict=True):
+        after[key], verdict = step(after.get(key), item, key)
+        verdicts.append(verdict)
+    _write(session, before, after)
+    return verdicts
+
+
+_RECORDSET = """
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (case_attachment_key int, case_key int, attachment_file text,
+        attachment_path text, case_attachment_type text, comment text, entry_user text, entry_date timestamptz,
+        update_user text, update_date timestamptz, blob_id bigint, acceptance bigint, position int)
+"""
+_INSERT = text(f"INSERT INTO case_attachment ({COLUMNS}) SELECT {COLUMNS} {_RECORDSET} ON CONFLICT DO NOTHING")
+_SETS = ", ".join(f"{c} = n.{c}" for c in list(Record.__dataclass_fields__)[1:])
+_UPDATE = text(
+    f"UPDATE case_attachment AS r SET {_SETS} {_RECORDSET} WHERE r.case_attachment_key = n.case_attachment_key"  # noqa: S608  constants
+)
+_DELETE = text("DELETE FROM case_attachment WHERE case_attachment_key = ANY(:keys)")
+
+
+def _write(session: Session, before: Mapping[int, Record], after: Mapping[int, Record | None]) -> None:
+    made = [r for key, r in after.items() if r is not None and key not in before]
+    changed = [r for key, r in after.items() if r is not None and key in before and r != before[key]]
+    gone = [key for key, r in after.items() if r is None and key in before]
+    if made and count(session, _INSERT, {"rows": _json(made)}) != len(made):
+        raise OvertakenError("a key was created by another transaction meanwhile")
+    if changed:
+        session.execute(_UPDATE, {"rows": _json(changed)})
+    if gone:
+        session.execute(_DELETE, {"keys": gone})
+
+
+def _json(records: Sequence[Record]) -> str:
+    return json.dumps([asdict(r) for r in records], default=datetime.isoformat)

@@ -1,0 +1,130 @@
+"""API keys and bearer tokens: made here, checked here.
+
+An API key is 32 random bytes, so its SHA-256 is hash enough: there is nothing
+to guess. The credentials file holds the hashes; keys themselves are shown once.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import jwt
+from pydantic import BaseModel, Field
+
+_ALGORITHM = "HS256"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request, and which databases they may name."""
+
+    name: str
+    databases: frozenset[str]
+
+
+class ApiKey(BaseModel):
+    """One API key as the file keeps it."""
+
+    name: str
+    sha256: str
+    databases: list[str]
+
+
+class CredentialsFile(BaseModel):
+    """The credentials file as a whole."""
+
+    api_keys: list[ApiKey] = Field(default_factory=list)
+
+
+class BadCredentialError(Exception):
+    """The credential is unknown, malformed, expired or forged."""
+
+
+def read_credentials(path: Path) -> CredentialsFile:
+    """Return what ``path`` holds; a file that does not exist holds nothing."""
+    try:
+        return CredentialsFile.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return CredentialsFile()
+
+
+def add_api_key(path: Path, name: str, databases: list[str]) -> str:
+    """Make a key for ``name``, replacing its last one, and return it in clear: the only time it is seen."""
+    clear = secrets.token_urlsafe(32)
+    entry = ApiKey(name=name, sha256=_sha256(clear), databases=databases)
+    file = read_credentials(path)
+    file.api_keys = [*(k for k in file.api_keys if k.name != name), entry]
+    _replace(path, file.model_dump(mode="json"))
+    return clear
+
+
+def remove_api_key(path: Path, name: str) -> bool:
+    """Forget the key of ``name``; return whether there was one."""
+    file = read_credentials(path)
+    kept = [k for k in file.api_keys if k.name != name]
+    found = len(kept) < len(file.api_keys)
+    file.api_keys = kept
+    _replace(path, file.model_dump(mode="json"))
+    return found
+
+
+def check_api_key(file: CredentialsFile, clear: str) -> Caller:
+    """Return the caller that ``clear`` belongs to.
+
+    Raises:
+        BadCredentialError: no such key.
+
+    """
+    digest = _sha256(clear)
+    # Every key is compared, each in constant time, so the answer's timing tells nothing.
+    found = [k for k in file.api_keys if hmac.compare_digest(k.sha256, digest)]
+    if not found:
+        raise BadCredentialError("the API key is not known")
+    return Caller(found[0].name, frozenset(found[0].databases))
+
+
+def make_token(secret: str, subject: str, databases: list[str], lifetime: timedelta) -> str:
+    """Return a signed JWT (RFC 7519) that lets ``subject`` use ``databases`` until ``lifetime`` from now."""
+    now = datetime.now(UTC)
+    claims = {"sub": subject, "iat": now, "exp": now + lifetime, "databases": databases}
+    return jwt.encode(claims, secret, algorithm=_ALGORITHM)
+
+
+def check_token(secret: str, token: str) -> Caller:
+    """Return the caller that ``token`` names.
+
+    Raises:
+        BadCredentialError: signature, expiry or claims are not right.
+
+    """
+    if not secret:
+        raise BadCredentialError("no bearer token can be checked: LIMPET_JWT_SECRET is not set")
+    try:
+        claims = jwt.decode(token, secret, algorithms=[_ALGORITHM], options={"require": ["sub", "exp"]})
+    except jwt.ExpiredSignatureError as late:
+        raise BadCredentialError("the bearer token has expired") from late
+    except (jwt.InvalidTokenError, ValueError) as wrong:
+        raise BadCredentialError("the bearer token is not valid") from wrong
+    databases = claims.get("databases", [])
+    if not isinstance(databases, list) or not all(isinstance(d, str) for d in databases):
+        raise BadCredentialError("the bearer token's claim 'databases' is not an array of names")
+    return Caller(str(claims["sub"]), frozenset(databases))
+
+
+def _sha256(clear: str) -> str:
+    return hashlib.sha256(clear.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _replace(path: Path, content: dict[str, object]) -> None:
+    """Write ``content`` beside ``path`` and put it in place at once, readable by its owner only."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

@@ -1,0 +1,145 @@
+"""Deliver one chunk: exactly once, in order, however often its message comes.
+
+claim (committed) → store what content still waits → bites: lock, apply, settle,
+commit → close → finish the batch. Each step may be cut off anywhere; what was
+not committed is done again by whoever claims next.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from worker import blobs
+from worker.apply import Verdicts, apply
+from worker.blobs import Content
+from worker.database import passing, transaction
+from worker.errors import LimpetError, OvertakenError
+from worker.ledger import arrows
+from worker.ledger.arrows import MOST_DEATHS, Claim, Place
+from worker.ledger.bites import OpenItem, bite, content_of
+from worker.log import event, trouble
+from worker.settings import settings
+from worker.verdicts import POISON
+
+_BITE_ITEMS = 1000
+_LONGEST_PAUSE = timedelta(minutes=1)
+
+
+class _LostLeaseError(Exception):
+    """Our lease ran out and somebody else took over: stop without a trace."""
+
+
+def deliver(database: str, chunk_id: int, worker: str) -> str:
+    """Carry out one chunk and return in a few words what became of it; never raises for what passes by itself."""
+    with transaction(database) as session:
+        held = arrows.claim(session, chunk_id, worker, settings().lease)
+    if held is None:
+        return "nothing to do"
+    try:
+        _carry_out(database, held)
+    except _LostLeaseError:
+        return "taken over"
+    except (LimpetError, DBAPIError) as fault:
+        if isinstance(fault, DBAPIError) and not passing(fault):
+            raise
+        return _hand_back(database, held, fault)
+    if finish_batch(database, held.batch_id):
+        event("batch.finished", database=database, batch=held.batch_id)
+    return "done"
+
+
+def finish_batch(database: str, batch_id: UUID) -> bool:
+    """Finish the batch if nothing of it is open; True for the one caller that did."""
+    with transaction(database) as session:
+        return arrows.finish(session, batch_id)
+
+
+def _hand_back(database: str, held: Claim, fault: Exception) -> str:
+    """Leave the chunk open for later: each attempt waits longer, with jitter so that many don't come at once."""
+    pause = min(_LONGEST_PAUSE, timedelta(seconds=0.5 * 2 ** min(held.attempt, 10))) * random.uniform(0.5, 1)  # noqa: S311  no secret
+    trouble("chunk.released", fault, database=database, chunk=held.chunk_id, attempt=held.attempt, pause=pause)
+    with transaction(database) as session:
+        arrows.release(session, held, pause, f"{type(fault).__name__}: {fault}")
+    return "handed back"
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What one transaction left to do: contents to store first, or an item to run alone next, or nothing."""
+
+    closed: bool = False
+    waiting: Sequence[Place] = ()
+    suspect: Place | None = None
+
+
+def _carry_out(database: str, held: Claim) -> None:
+    last = _Round()
+    while not last.closed:
+        try:
+            with transaction(database) as session:
+                last = _round(session, held, last.suspect)
+        except OvertakenError:
+            continue  # the next round reads again
+        _store_contents(database, held, last)
+
+
+def _round(session: Session, held: Claim, suspect: Place | None) -> _Round:
+    _keep(session, held, suspect)
+    items = bite(session, held, 1 if held.alone or suspect else _BITE_ITEMS)
+    alone = held.alone or any(item.deaths for item in items)
+    if alone and items and items[0].place != suspect:
+        # Named and committed before it runs, so that a death while it runs is its own.
+        _keep(session, held, items[0].place)
+        return _Round(suspect=items[0].place)
+    if waiting := [item.place for item in items if item.content_size is not None and not item.cancelled]:
+        return _Round(waiting=waiting, suspect=suspect)
+    verdicts = _verdicts(session, items)
+    if verdicts:
+        arrows.settle(session, verdicts)
+    closed = arrows.close(session, [held.chunk_id]) == 1
+    if not (closed or verdicts):
+        raise RuntimeError(f"chunk {held.chunk_id} has nothing to do and is not done")
+    return _Round(closed=closed)
+
+
+def _keep(session: Session, held: Claim, suspect: Place | None) -> None:
+    if not arrows.hold(session, held, settings().lease, suspect):
+        raise _LostLeaseError
+
+
+def _verdicts(session: Session, items: Sequence[OpenItem]) -> Verdicts:
+    poison = [item for item in items if item.deaths >= MOST_DEATHS and not item.cancelled]
+    ends: Verdicts = [(item.place, POISON if item.key is None else POISON.on(item.key)) for item in poison]
+    return ends + apply(session, [item for item in items if item not in poison])
+
+
+def _store_contents(database: str, held: Claim, last: _Round) -> None:
+    """Move inline contents to the store, some megabytes at a time, the lease kept meanwhile; no row is locked."""
+    for group in _groups(database, last.waiting):
+        with transaction(database) as session:
+            _keep(session, held, last.suspect)
+        stored = blobs.write(database, [content for _, content in group])
+        with transaction(database) as session:
+            blobs.assign(session, group, stored)
+
+
+def _groups(database: str, places: Iterable[Place]) -> Iterator[list[tuple[Place, Content]]]:
+    group: list[tuple[Place, Content]] = []
+    size = 0
+    for place in places:
+        with transaction(database) as session:
+            data = content_of(session, place)
+        if data is None:
+            continue
+        if group and size + len(data) > settings().chunk_bytes:
+            yield group
+            group, size = [], 0
+        group.append((place, Content.of(data)))
+        size += len(data)
+    if group:
+        yield group

@@ -1,0 +1,256 @@
+"""Every change of state in the ledger: each arrow is one guarded statement here, and nowhere else.
+
+    chunk   open ──claim──► taken ──close──► done      item   open ──settle──► an outcome
+              ▲  ◄─release──  │  ◄─┐                    batch  open ──finish──► finished or cancelled
+              └──(due)── claim again ┘ extend
+
+Nothing that is done ever goes back. ``docs/states.md`` draws the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from worker.database import count
+from worker.ledger.accept import Ring
+from worker.verdicts import Verdict
+
+MOST_DEATHS = 3
+
+
+class Place(NamedTuple):
+    """Which item: its batch and its position there."""
+
+    batch_id: UUID
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A chunk that this worker holds. ``attempt`` fences it: whoever claims next has a higher one.
+
+    ``alone``: a worker died over this chunk, so its items run one by one.
+    """
+
+    chunk_id: int
+    batch_id: UUID
+    first: int
+    last: int
+    acceptance: int
+    attempt: int
+    alone: bool
+
+
+# A chunk still 'taken' when it is due lost its worker. That counts as a death (of the item that ran
+# alone, if one did), unless the server was restarted meanwhile: then nobody is to blame.
+_CLAIM = text("""
+    WITH mine AS (
+        SELECT c.*, c.state = 'taken' AND c.server_started_at = pg_postmaster_start_time() AS died
+        FROM chunk AS c
+        WHERE c.id = :chunk_id AND (c.state = 'open' OR (c.state = 'taken' AND c.due_at <= clock_timestamp()))
+        FOR UPDATE SKIP LOCKED
+    ), blamed AS (
+        UPDATE item SET deaths = item.deaths + 1 FROM mine
+        WHERE mine.died AND item.batch_id = mine.suspect_batch_id AND item.position = mine.suspect_position
+          AND item.outcome IS NULL
+    )
+    UPDATE chunk SET state = 'taken', attempts = chunk.attempts + 1, worker = :worker,
+        started_at = clock_timestamp(), server_started_at = pg_postmaster_start_time(),
+        due_at = clock_timestamp() + :lease, rings = 0,
+        deaths = chunk.deaths + CASE WHEN mine.died THEN 1 ELSE 0 END,
+        suspect_batch_id = NULL, suspect_position = NULL,
+        history = CASE WHEN mine.state <> 'taken' THEN chunk.history ELSE chunk.history || jsonb_build_object(
+            'at', mine.started_at, 'worker', mine.worker, 'position', mine.suspect_position,
+            'error', CASE WHEN mine.died THEN 'the worker died or was cut off'
+                          ELSE 'the database was restarted' END) END
+    FROM mine WHERE chunk.id = mine.id
+    RETURNING chunk.id, chunk.batch_id, chunk.first, chunk.last, chunk.acceptance, chunk.attempts, chunk.deaths
+""")
+
+
+def claim(session: Session, chunk_id: int, worker: str, lease: timedelta) -> Claim | None:
+    """Open or overdue → taken. None: it is done, or in other hands (a duplicate message)."""
+    row = session.execute(_CLAIM, {"chunk_id": chunk_id, "worker": worker, "lease": lease}).one_or_none()
+    if row is None:
+        return None
+    return Claim(row.id, row.batch_id, row.first, row.last, row.acceptance, row.attempts, row.deaths > 0)
+
+
+_HOLD = text("""
+    UPDATE chunk SET due_at = clock_timestamp() + :lease,
+        suspect_batch_id = :suspect_batch_id, suspect_position = :suspect_position
+    WHERE id = :chunk_id AND attempts = :attempt AND state = 'taken'
+""")
+
+
+def hold(session: Session, held: Claim, lease: timedelta, suspect: Place | None = None) -> bool:
+    """Taken → taken, for another ``lease``; lock the chunk and name the item that is about to run alone.
+
+    False: the lease ran out and somebody else took over, so stop.
+    """
+    batch_id, position = suspect or (None, None)
+    done = count(
+        session,
+        _HOLD,
+        {
+            "chunk_id": held.chunk_id,
+            "attempt": held.attempt,
+            "lease": lease,
+            "suspect_batch_id": batch_id,
+            "suspect_position": position,
+        },
+    )
+    return done == 1
+
+
+_RELEASE = text("""
+    UPDATE chunk SET state = 'open', due_at = clock_timestamp() + :delay,
+        suspect_batch_id = NULL, suspect_position = NULL,
+        history = history || jsonb_build_object('at', started_at, 'worker', worker, 'error', CAST(:error AS text))
+    WHERE id = :chunk_id AND attempts = :attempt AND state = 'taken'
+""")
+
+
+def release(session: Session, held: Claim, delay: timedelta, error: str) -> None:
+    """Taken → open: hand back, to be looked at after ``delay``; blames nobody."""
+    session.execute(
+        _RELEASE, {"chunk_id": held.chunk_id, "attempt": held.attempt, "delay": delay, "error": error[:500]}
+    )
+
+
+_SETTLE = text("""
+    UPDATE item SET outcome = v.outcome, status = v.status, body = v.body, retry = v.retry,
+        record_key = v.record_key, errors = v.errors,
+        content = CASE WHEN v.retry = 'as-is' THEN item.content END,
+        blob_id = CASE WHEN v.retry = 'as-is' THEN item.blob_id END
+    FROM unnest(CAST(:batch_id AS uuid[]), CAST(:position AS int[]), CAST(:outcome AS text[]), CAST(:status AS int[]),
+                CAST(:body AS text[]), CAST(:retry AS text[]), CAST(:record_key AS bigint[]), CAST(:errors AS jsonb[]))
+        AS v (batch_id, position, outcome, status, body, retry, record_key, errors)
+    WHERE item.batch_id = v.batch_id AND item.position = v.position AND item.outcome IS NULL
+""")
+
+
+def settle(session: Session, verdicts: Sequence[tuple[Place, Verdict]]) -> None:
+    """Open → an outcome, for many items, in the transaction of their effects.
+
+    What can be sent again as it is keeps its content; of all others the ledger lets go.
+
+    Raises:
+        RuntimeError: an item had its outcome already, so the effect must not be committed.
+
+    """
+    places = [place for place, _ in verdicts]
+    ends = [verdict for _, verdict in verdicts]
+    done = count(
+        session,
+        _SETTLE,
+        {
+            "batch_id": [place.batch_id for place in places],
+            "position": [place.position for place in places],
+            "outcome": [v.outcome for v in ends],
+            "status": [v.status for v in ends],
+            "body": [v.body for v in ends],
+            "retry": [v.retry for v in ends],
+            "record_key": [v.record_key for v in ends],
+            "errors": [Jsonb(v.errors) if v.errors else None for v in ends],
+        },
+    )
+    if done != len(verdicts):
+        raise RuntimeError(f"{len(verdicts)} items to settle, {done} of them open")
+
+
+# Counts come from the items themselves, so they hold whoever settled them.
+_CLOSE = text("""
+    UPDATE chunk SET state = 'done', due_at = NULL, suspect_batch_id = NULL, suspect_position = NULL,
+        created = n.created, updated = n.updated, deleted = n.deleted, skipped = n.skipped,
+        invalid = n.invalid, failed = n.failed, cancelled = n.cancelled
+    FROM (SELECT c.id,
+            count(*) FILTER (WHERE i.outcome = 'created') AS created,
+            count(*) FILTER (WHERE i.outcome = 'updated') AS updated,
+            count(*) FILTER (WHERE i.outcome = 'deleted') AS deleted,
+            count(*) FILTER (WHERE i.outcome = 'skipped') AS skipped,
+            count(*) FILTER (WHERE i.outcome = 'invalid') AS invalid,
+            count(*) FILTER (WHERE i.outcome = 'failed') AS failed,
+            count(*) FILTER (WHERE i.outcome = 'cancelled') AS cancelled
+          FROM chunk AS c JOIN item AS i ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last
+          WHERE c.id = ANY(:chunk_ids)
+          GROUP BY c.id HAVING count(*) FILTER (WHERE i.outcome IS NULL) = 0) AS n
+    WHERE chunk.id = n.id AND chunk.state <> 'done'
+""")
+
+
+def close(session: Session, chunk_ids: Sequence[int]) -> int:
+    """Taken or open → done, for chunks with no open item left; return how many."""
+    return count(session, _CLOSE, {"chunk_ids": list(chunk_ids)})
+
+
+_FINISH = text("""
+    UPDATE batch SET finished_at = clock_timestamp()
+    WHERE id = :batch_id AND finished_at IS NULL
+      AND NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = batch.id AND chunk.state <> 'done')
+""")
+
+
+def finish(session: Session, batch_id: UUID) -> bool:
+    """Open → finished, once no chunk is open. Of two that try at once, one wins.
+
+    In a transaction of its own, after the last chunk's: two last chunks that
+    commit together would not see each other from within.
+    """
+    return count(session, _FINISH, {"batch_id": batch_id}) == 1
+
+
+_FINISH_ORPHANS = text("""
+    UPDATE batch SET finished_at = clock_timestamp()
+    WHERE id IN (SELECT id FROM batch AS b WHERE finished_at IS NULL AND accepted_at < clock_timestamp() - :age
+                   AND NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = b.id AND chunk.state <> 'done')
+                 LIMIT 100 FOR UPDATE SKIP LOCKED)
+    RETURNING id
+""")
+
+
+def finish_orphans(session: Session, age: timedelta) -> list[UUID]:
+    """Open → finished, for batches whose finisher died between commit and finish."""
+    return list(session.scalars(_FINISH_ORPHANS, {"age": age}))
+
+
+# An overdue 'taken' keeps its due time, for that is what lets it be claimed; its rings are spaced all the same.
+_RING = text("""
+    UPDATE chunk SET rings = rings + 1,
+        due_at = CASE WHEN state = 'taken' THEN due_at ELSE
+            clock_timestamp() + least(:first * power(2, least(rings, 10)), interval '10 minutes') END
+    WHERE id IN (SELECT id FROM chunk
+                 WHERE due_at <= clock_timestamp()
+                   AND (state = 'open' OR due_at + least(:first * (power(2, least(rings, 10)) - 1),
+                                                         interval '10 minutes') <= clock_timestamp())
+                 ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    RETURNING id, batch_id, first, last, queue
+""")
+
+
+def ring_again(session: Session, first: timedelta, limit: int) -> list[Ring]:
+    """Return the chunks that are due, each due again later, doubling from ``first`` to ten minutes.
+
+    A chunk that a worker is applying is locked, hence skipped: running work is never doubled.
+    """
+    rows = session.execute(_RING, {"first": first, "limit": limit})
+    return [Ring(r.id, r.batch_id, r.first, r.last, r.queue) for r in rows]
+
+
+_REQUEST_CANCEL = text("""
+    UPDATE batch SET cancel_requested_at = clock_timestamp()
+    WHERE id = :batch_id AND finished_at IS NULL AND cancel_requested_at IS NULL
+    RETURNING cancel_requested_at
+""")
+
+
+def request_cancel(session: Session, batch_id: UUID) -> datetime | None:
+    """Note that ``batch_id`` is to be cancelled; None: it had ended, or that was asked before."""
+    when: datetime | None = session.scalars(_REQUEST_CANCEL, {"batch_id": batch_id}).one_or_none()
+    return when

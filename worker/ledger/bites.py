@@ -1,0 +1,91 @@
+"""What a worker carries out next: the oldest open items of the keys its chunk touches, its own among them.
+
+Helping makes the order strict for each key without waiting for another chunk's
+retry: whoever comes first carries out what should have come before.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from worker.ledger.arrows import Claim, Place
+
+
+@dataclass(frozen=True, slots=True)
+class OpenItem:
+    """One open item, read under its lock. ``content_size`` is set while its bytes still wait in the ledger."""
+
+    batch_id: UUID
+    position: int
+    acceptance: int
+    accepted_at: datetime
+    kind: str
+    key: int | None
+    payload: dict[str, Any]
+    blob_id: int | None
+    content_size: int | None
+    deaths: int
+    caller: str
+    cancelled: bool
+
+    @property
+    def place(self) -> Place:
+        """Which item this is."""
+        return Place(self.batch_id, self.position)
+
+
+_COLUMNS = """
+    i.batch_id, i.position, i.acceptance, i.accepted_at, i.kind, i.key, i.payload, i.blob_id,
+    octet_length(i.content) AS content_size, i.deaths, b.caller, b.cancel_requested_at IS NOT NULL AS cancelled
+"""
+# All lockers lock in the one order (acceptance, position), so none can wait in a circle.
+# Keyless items belong to their own chunk only.
+_BITE = text(f"""
+    WITH own AS MATERIALIZED (
+        SELECT batch_id, position, key FROM item
+        WHERE batch_id = :batch_id AND position BETWEEN :first AND :last AND outcome IS NULL
+    ), wanted AS (
+        SELECT batch_id, position FROM own WHERE key IS NULL
+        UNION ALL
+        SELECT e.batch_id, e.position FROM (SELECT DISTINCT key FROM own WHERE key IS NOT NULL) AS touched
+        JOIN item AS e ON e.key = touched.key AND e.outcome IS NULL
+             AND (e.acceptance, e.position) <= (:acceptance, :last)
+    )
+    SELECT {_COLUMNS}
+    FROM wanted JOIN item AS i USING (batch_id, position) JOIN batch AS b ON b.id = i.batch_id
+    WHERE i.outcome IS NULL
+    ORDER BY i.acceptance, i.position LIMIT :limit
+    FOR UPDATE OF i
+""")  # noqa: S608  the parts are constants of this module
+
+
+def bite(session: Session, held: Claim, limit: int) -> list[OpenItem]:
+    """Lock and return the oldest ``limit`` open items that the chunk must see done, oldest first.
+
+    Waits for whoever holds one of them, and leaves out what was done meanwhile.
+    Empty: nothing is left to do for this chunk.
+    """
+    rows = session.execute(
+        _BITE,
+        {
+            "batch_id": held.batch_id,
+            "first": held.first,
+            "last": held.last,
+            "acceptance": held.acceptance,
+            "limit": limit,
+        },
+    )
+    return [OpenItem(*row) for row in rows]
+
+
+_CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL")
+
+
+def content_of(session: Session, place: Place) -> bytes | None:
+    """Return the bytes that still wait in the ledger for this item; None once they are stored or it has ended."""
+    content: bytes | None = session.scalars(_CONTENT, place._asdict()).one_or_none()
+    return content

@@ -1,0 +1,58 @@
+"""The relay: rings again for every chunk that is due. ``python -m worker.relay``; two may run.
+
+It does not travel through the broker that it has to outlive, so a lost
+message, a dead worker, an emptied broker or a finisher that died all end here.
+"""
+
+import logging
+import signal
+import threading
+
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy.exc import DBAPIError
+
+from worker.broker import ring
+from worker.database import transaction
+from worker.ledger import arrows
+from worker.log import event, trouble
+from worker.settings import settings
+
+_PERIOD = 1.0
+_AT_ONCE = 500
+
+
+def sweep(database: str) -> int:
+    """Ring for what is due in ``database`` and finish what nobody finished; return how many rings."""
+    with transaction(database) as session:
+        due = arrows.ring_again(session, settings().ring_after, _AT_ONCE)
+        ended = arrows.finish_orphans(session, settings().ring_after)
+    for batch in ended:
+        event("batch.finished", database=database, batch=batch, by="relay")
+    # Committed first: a ring that fails is due again by itself.
+    ring(database, due)
+    if due:
+        event("relay.rang", database=database, chunks=len(due))
+    return len(due)
+
+
+def main() -> None:
+    """Sweep every database once a second until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    event("relay.started", databases=",".join(settings().databases))
+    while not stop.is_set():
+        rang = 0
+        for database in settings().databases:
+            try:
+                rang += sweep(database)
+            except (DBAPIError, BrokerError, OSError) as fault:
+                trouble("relay.waits", fault, database=database)
+        # A full sweep means that more is due.
+        stop.wait(0.05 if rang >= _AT_ONCE else _PERIOD)
+    event("relay.stopped")
+
+
+if __name__ == "__main__":
+    main()

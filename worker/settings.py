@@ -1,0 +1,74 @@
+"""Everything Limpet takes from the environment, in one place."""
+
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _host_and_port(endpoint: str) -> str:
+    return endpoint.removeprefix("http://").removeprefix("https://").rstrip("/")
+
+
+class Settings(BaseSettings):
+    """Settings of the servers' side, each read from ``LIMPET_<NAME>``.
+
+    Sizes are bytes, durations are seconds where a number is given.
+    A secret may also lie in a file named like its variable below ``/run/secrets``.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="LIMPET_",
+        extra="ignore",
+        frozen=True,
+        secrets_dir="/run/secrets" if Path("/run/secrets").is_dir() else None,
+    )
+
+    databases: dict[str, SecretStr] = Field(default={}, description="JSON map of database name to SQLAlchemy URL")
+    broker_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="any Celery broker")
+
+    s3_endpoint: Annotated[str, AfterValidator(_host_and_port)] = Field(
+        default="127.0.0.1:9000", description="host:port"
+    )
+    s3_access_key: str = ""
+    s3_secret_key: SecretStr = SecretStr("")
+    s3_bucket: str = "limpet"
+    s3_region: str = "us-east-1"
+    s3_secure: bool = Field(default=False, description="TLS to the object store")
+
+    require: Literal["both", "api-key", "bearer", "either"] = Field(
+        default="both", description="which credentials a case-attachments request must bring"
+    )
+    jwt_secret: SecretStr = Field(default=SecretStr(""), description="HS256 secret, at least 32 bytes")
+    credentials: Path = Field(default=Path("credentials.json"), description="file of hashed API keys")
+
+    max_items: int = Field(default=10_000, description="items in one batch")
+    max_body: int = Field(default=512 * 2**20, description="bytes of one request body")
+    max_content: int = Field(default=256 * 2**20, description="decoded bytes of one content")
+    inline_content: int = Field(default=2**20, description="content up to this rides in the ledger")
+    public_url: str = Field(default="", description="base URL that clients reach us by, for absolute links")
+
+    wait: timedelta = Field(default=timedelta(seconds=25), description="how long a request waits for the end")
+    longest_wait: timedelta = Field(default=timedelta(seconds=60), description="bound of Prefer: wait=N")
+
+    chunk_items: int = Field(default=500, description="most items of one chunk; 1 keeps one item per task always")
+    chunk_bytes: int = Field(default=8 * 2**20, description="most inline content of one chunk")
+    small_batch: int = Field(default=25, description="batches up to this size are cut into chunks of one")
+    worker_processes: int = Field(default=4, description="worker processes in all; the cut adapts to them")
+    ring_after: timedelta = Field(default=timedelta(seconds=5), description="the relay rings again after this")
+    lease: timedelta = Field(default=timedelta(seconds=20), description="how long a claim holds without a sign of life")
+    collect_after: timedelta = Field(default=timedelta(hours=1), description="age at which unnamed content is removed")
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings of this process, read once.
+
+    Raises:
+        pydantic.ValidationError: a variable is malformed; the text names it.
+
+    """
+    return Settings()

@@ -1,0 +1,106 @@
+"""The object store: the one module that knows minio-py. Its failures become ours here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import BinaryIO
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException, S3Error
+
+from worker.errors import BlobMissingError, StoreUnavailableError
+from worker.settings import settings
+
+PART = 5 * 2**20  # the smallest part S3 takes, so the least memory
+_TYPE = "application/octet-stream"
+
+
+@cache
+def _client() -> Minio:
+    conf = settings()
+    # minio-py's own pool has ten connections, five retries and a five-minute timeout: too patient
+    # for a request, and the ledger retries anyway.
+    pool = urllib3.PoolManager(
+        maxsize=40, timeout=urllib3.Timeout(connect=2, read=10), retries=urllib3.Retry(1, backoff_factor=0.1)
+    )
+    return Minio(
+        conf.s3_endpoint,
+        access_key=conf.s3_access_key,
+        secret_key=conf.s3_secret_key.get_secret_value(),
+        secure=conf.s3_secure,
+        region=conf.s3_region,
+        http_client=pool,
+    )
+
+
+@contextmanager
+def _ours(key: str) -> Iterator[None]:
+    """Translate what the SDK raises.
+
+    Raises:
+        BlobMissingError: the store says there is no such object.
+        StoreUnavailableError: anything else; it may pass.
+
+    """
+    try:
+        yield
+    except S3Error as fault:
+        if fault.code == "NoSuchKey":
+            raise BlobMissingError(f"no object {key}") from fault
+        raise StoreUnavailableError(f"{fault.code} for {key}") from fault
+    except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as fault:
+        raise StoreUnavailableError(f"{type(fault).__name__} for {key}: {fault}") from fault
+
+
+def put(key: str, source: BinaryIO, size: int) -> None:
+    """Store ``size`` bytes read from ``source`` under ``key``; -1 reads to the end, part by part."""
+    with _ours(key):
+        _client().put_object(
+            settings().s3_bucket,
+            key,
+            source,
+            size,
+            content_type=_TYPE,
+            part_size=0 if size >= 0 else PART,
+            num_parallel_uploads=2,
+        )
+
+
+def read(key: str, offset: int, length: int, piece: int = 2**18) -> Iterator[bytes]:
+    """Yield ``length`` bytes of ``key`` from ``offset`` on, in pieces; the store has answered when this returns."""
+    if length == 0:
+        return iter(())
+    with _ours(key):
+        answer = _client().get_object(settings().s3_bucket, key, offset=offset, length=length)
+
+    def pieces() -> Iterator[bytes]:
+        try:
+            with _ours(key):
+                yield from answer.stream(piece)
+        finally:
+            answer.close()
+            answer.release_conn()
+
+    return pieces()
+
+
+def remove(key: str) -> None:
+    """Remove the object under ``key``; one that is not there is removed already."""
+    with _ours(key):
+        _client().remove_object(settings().s3_bucket, key)
+
+
+def check() -> None:
+    """Raise StoreUnavailableError unless the bucket is there and ours."""
+    with _ours("the bucket"):
+        found = _client().bucket_exists(settings().s3_bucket)
+    if not found:
+        raise StoreUnavailableError(f"bucket {settings().s3_bucket!r} does not exist")
+
+
+def make_bucket() -> None:
+    """Make the bucket unless it is there."""
+    with _ours("the bucket"):
+        if not _client().bucket_exists(settings().s3_bucket):
+            _client().make_bucket(settings().s3_bucket)

@@ -1,0 +1,241 @@
+"""The tables of a target database: the ledger, the records and the blobs.
+
+The ledger (batch, chunk, item) lies beside the records it changes, so that an
+item's effect and its outcome commit in one transaction. CHECK constraints
+forbid contradictions: an item is open exactly while it has no outcome, a chunk
+has a due time exactly while it is not done, and a chunk that is done has
+counted each of its items.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Sequence,
+    SmallInteger,
+    String,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Instant = TIMESTAMP(timezone=True)
+OUTCOMES = ("created", "updated", "deleted", "skipped", "invalid", "failed", "cancelled")
+_outcomes = ", ".join(f"'{o}'" for o in OUTCOMES)
+
+
+class Base(DeclarativeBase):
+    """All tables of Limpet."""
+
+    # Python's int is PostgreSQL's bigint unless a column says otherwise.
+    type_annotation_map = {int: BigInteger}  # noqa: RUF012  read by SQLAlchemy, not changed
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "fk": "%(table_name)s_%(column_0_name)s_fkey",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+        }
+    )
+
+
+# One sequence orders everything that is accepted in this database.
+acceptance = Sequence("acceptance", metadata=Base.metadata)
+# CYCLE: one record with the largest key must not end the generator.
+case_attachment_key = Sequence(
+    "case_attachment_key", minvalue=1, maxvalue=2**31 - 1, start=1, cycle=True, metadata=Base.metadata
+)
+
+
+class Batch(Base):
+    """What one request or one import submitted.
+
+    Its state is derived: *finished* or *cancelled* once ``finished_at`` is set
+    (cancelled if that had been asked for), else *running* as soon as a chunk
+    was claimed, else *accepted*.
+    """
+
+    __tablename__ = "batch"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(Text)
+    caller: Mapped[str] = mapped_column(Text)
+    total: Mapped[int] = mapped_column(Integer)
+    accepted_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    finished_at: Mapped[datetime | None] = mapped_column(Instant)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(Instant)
+    idempotency_key: Mapped[str | None] = mapped_column(Text)
+    request_sha256: Mapped[bytes | None] = mapped_column(LargeBinary)
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("batch.id"))
+
+    __table_args__ = (
+        Index("batch_idempotency_key", "caller", "idempotency_key", unique=True),
+        Index("batch_unfinished", "id", postgresql_where=text("finished_at IS NULL")),
+        Index("batch_accepted_at_idx", "accepted_at"),
+        Index("batch_parent_id_idx", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
+        CheckConstraint("(idempotency_key IS NULL) = (request_sha256 IS NULL)", name="idempotency"),
+        CheckConstraint("total >= 0", name="total"),
+    )
+
+
+class Chunk(Base):
+    """Consecutive items of one batch that one Celery task carries.
+
+    ``open``: nobody holds it. ``taken``: a worker does, until ``due_at``.
+    ``done``: every item has its outcome and is counted. ``due_at`` is when the
+    relay must look at it if nothing has happened by then.
+    ``suspect_*`` name the item that runs alone, so that a death is its own.
+    """
+
+    __tablename__ = "chunk"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    batch_id: Mapped[UUID] = mapped_column(ForeignKey("batch.id", ondelete="CASCADE"))
+    first: Mapped[int] = mapped_column(Integer)
+    last: Mapped[int] = mapped_column(Integer)
+    acceptance: Mapped[int]
+    queue: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text, server_default="open")
+    due_at: Mapped[datetime | None] = mapped_column(Instant)
+    rings: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    worker: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime | None] = mapped_column(Instant)
+    server_started_at: Mapped[datetime | None] = mapped_column(Instant)
+    suspect_batch_id: Mapped[UUID | None]
+    suspect_position: Mapped[int | None] = mapped_column(Integer)
+    history: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
+    created: Mapped[int] = mapped_column(Integer, server_default="0")
+    updated: Mapped[int] = mapped_column(Integer, server_default="0")
+    deleted: Mapped[int] = mapped_column(Integer, server_default="0")
+    skipped: Mapped[int] = mapped_column(Integer, server_default="0")
+    invalid: Mapped[int] = mapped_column(Integer, server_default="0")
+    failed: Mapped[int] = mapped_column(Integer, server_default="0")
+    cancelled: Mapped[int] = mapped_column(Integer, server_default="0")
+
+    __table_args__ = (
+        Index("chunk_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("chunk_batch_id_first_idx", "batch_id", "first", unique=True),
+        Index("chunk_unfinished", "batch_id", postgresql_where=text("state <> 'done'")),
+        CheckConstraint("state IN ('open', 'taken', 'done')", name="state"),
+        CheckConstraint("(state = 'done') = (due_at IS NULL)", name="due"),
+        CheckConstraint("state <> 'taken' OR (worker IS NOT NULL AND started_at IS NOT NULL)", name="taken"),
+        CheckConstraint("(suspect_batch_id IS NULL) = (suspect_position IS NULL)", name="suspect"),
+        CheckConstraint(
+            "state <> 'done' OR created + updated + deleted + skipped + invalid + failed + cancelled"
+            " = last - first + 1",
+            name="counts",
+        ),
+        {"postgresql_with": {"fillfactor": "70"}},
+    )
+
+
+class Blob(Base):
+    """Bytes in the object store, once for each content in a database."""
+
+    __tablename__ = "blob"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    size: Mapped[int]
+    object_key: Mapped[str] = mapped_column(Text, unique=True)
+    stored_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+
+    __table_args__ = (
+        Index("blob_sha256_size_key", "sha256", "size", unique=True),
+        CheckConstraint("octet_length(sha256) = 32 AND size >= 0", name="content"),
+    )
+
+
+class Garbage(Base):
+    """An object key to be emptied at ``due_at`` unless a blob adopts it before: written before the object is."""
+
+    __tablename__ = "garbage"
+
+    object_key: Mapped[str] = mapped_column(Text, primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(Instant)
+
+    __table_args__ = (Index("garbage_due_at_idx", "due_at"),)
+
+
+class Item(Base):
+    """One line of a batch: a kind, a payload, a verdict.
+
+    ``(acceptance, position)`` is its place in the order of the database, ``key``
+    what it is ordered by (none: by nothing). No foreign key to batch: checking
+    it for each row costs more than the row, and only retention deletes.
+    """
+
+    __tablename__ = "item"
+
+    batch_id: Mapped[UUID] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    acceptance: Mapped[int]
+    accepted_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
+    kind: Mapped[str] = mapped_column(Text)
+    key: Mapped[int | None]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)
+    blob_id: Mapped[int | None] = mapped_column(ForeignKey("blob.id"))
+    deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    outcome: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    record_key: Mapped[int | None]
+    body: Mapped[str | None] = mapped_column(Text)
+    retry: Mapped[str | None] = mapped_column(Text)
+    errors: Mapped[list[dict[str, str]] | None] = mapped_column(JSONB(none_as_null=True))
+
+    __table_args__ = (
+        Index(
+            "item_open_key",
+            "key",
+            "acceptance",
+            "position",
+            postgresql_where=text("outcome IS NULL AND key IS NOT NULL"),
+        ),
+        Index("item_blob_id_idx", "blob_id", postgresql_where=text("blob_id IS NOT NULL")),
+        CheckConstraint(f"outcome IN ({_outcomes})", name="outcome"),
+        CheckConstraint("(outcome IS NULL) = (status IS NULL) AND (outcome IS NULL) = (body IS NULL)", name="verdict"),
+        CheckConstraint("retry IN ('never', 'as-is', 'after-fix')", name="retry"),
+        CheckConstraint("content IS NULL OR blob_id IS NULL", name="content"),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+
+class CaseAttachment(Base):
+    """A record of family A. ``acceptance`` and ``position`` name the item that changed it last."""
+
+    __tablename__ = "case_attachment"
+
+    case_attachment_key: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    case_key: Mapped[int] = mapped_column(Integer)
+    attachment_file: Mapped[str | None] = mapped_column(String(255))
+    attachment_path: Mapped[str | None] = mapped_column(String(500))
+    case_attachment_type: Mapped[str | None] = mapped_column(String(256))
+    comment: Mapped[str | None] = mapped_column(String(2048))
+    entry_user: Mapped[str | None] = mapped_column(String(20))
+    entry_date: Mapped[datetime] = mapped_column(Instant)
+    update_user: Mapped[str | None] = mapped_column(String(20))
+    update_date: Mapped[datetime] = mapped_column(Instant)
+    blob_id: Mapped[int | None] = mapped_column(ForeignKey("blob.id"))
+    acceptance: Mapped[int]
+    position: Mapped[int] = mapped_column(Integer)
+
+    __table_args__ = (
+        Index("case_attachment_blob_id_idx", "blob_id", postgresql_where=text("blob_id IS NOT NULL")),
+        CheckConstraint("case_attachment_key > 0 AND case_key >= 0", name="keys"),
+        {"postgresql_with": {"fillfactor": "90"}},
+    )

@@ -1,0 +1,33 @@
+"""The Celery tasks, thin since all that matters happens in the ledger; ``celery -A worker.tasks worker`` runs them."""
+
+import os
+from datetime import timedelta
+
+from celery import Task
+
+from worker import blobs
+from worker.broker import DELIVER, app
+from worker.deliver import deliver
+from worker.settings import settings
+
+app.conf.beat_schedule = {
+    f"collect {name}": {
+        "task": "limpet.collect",
+        "schedule": timedelta(minutes=5),
+        "args": (name,),
+        "options": {"expires": 300},
+    }
+    for name in settings().databases
+}
+
+
+@app.task(name=DELIVER, bind=True)
+def deliver_chunk(self: Task[..., str], /, database: str, chunk_id: int, **_for_readers_of_flower: str) -> str:
+    """Carry out one chunk."""
+    return deliver(database, chunk_id, f"{self.request.hostname} pid {os.getpid()}")
+
+
+@app.task(name="limpet.collect")
+def collect(database: str) -> int:
+    """Remove content that nothing names; return how many objects went."""
+    return blobs.collect(database, settings().collect_after)

@@ -1,0 +1,41 @@
+"""How an item ended, and what its sender should do about it."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Outcome = Literal["created", "updated", "deleted", "skipped", "invalid", "failed", "cancelled"]
+Retry = Literal["never", "as-is", "after-fix"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of one item: outcome, HTTP status, a text for people, and whether sending it again helps.
+
+    ``record_key`` is the key of the record it speaks of; ``errors`` name the
+    fields of an invalid item.
+    """
+
+    outcome: Outcome
+    status: int
+    body: str
+    retry: Retry = "never"
+    record_key: int | None = None
+    errors: tuple[dict[str, str], ...] | None = None
+
+    def on(self, record_key: int) -> "Verdict":
+        """Return this verdict, said of the record ``record_key``."""
+        return replace(self, record_key=record_key)
+
+
+CREATED = Verdict("created", 201, "Created")
+UPDATED = Verdict("updated", 200, "Updated")
+DELETED = Verdict("deleted", 204, "Deleted")
+CANCELLED = Verdict("cancelled", 409, "Cancelled before it ran; send it again if it is still wanted", "as-is")
+POISON = Verdict(
+    "failed",
+    500,
+    "Set aside: its worker died three times while carrying out this item alone. "
+    "Look at the content, then retry the batch",
+    "as-is",
+)
+UNEXPECTED = Verdict("failed", 500, "Failed on our side; the log has the reason under the batch id", "as-is")
