@@ -14,42 +14,60 @@ from schemas.answers import (
     BatchState,
     Debug,
     Envelope,
+    FieldError,
     IdPair,
+    ItemDetail,
     ItemStatus,
     Problem,
 )
 from worker.ledger.accept import new_batch_id
 from worker.ledger.report import BatchView, ItemView
+from worker.ledger.why import ItemStory
 
 _PENDING = "Accepted: not done yet; ask again at the batch's href"
 
 
-def respond(request: Request, envelope: Envelope, status: int, headers: dict[str, str] | None = None) -> Response:
-    """Return ``envelope`` as JSON, in the media type that the client takes."""
+def respond(request: Request, answer: Envelope, status: int, headers: dict[str, str] | None = None) -> Response:
+    """Return ``answer`` as JSON, in the media type that the client takes."""
     kind = media_type(request.headers.get("accept"))
-    return Response(envelope.model_dump_json(by_alias=True), status, headers, kind)
+    return Response(answer.model_dump_json(by_alias=True), status, headers, kind)
 
 
-def problem(request: Request, sort: Sort, detail: str, headers: dict[str, str] | None = None) -> Response:
+def problem(
+    request: Request, sort: Sort, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
+) -> Response:
     """Return the envelope of a request that is refused whole."""
-    activity = str(new_batch_id())
     error = Problem(
         type=f"/docs#{sort.slug}", title=sort.title, status=sort.status, detail=detail, instance=quote(request.url.path)
     )
-    return respond(request, Envelope(data=None, error=error, debug=_debug(activity)), sort.status, headers)
+    answer = Envelope(data=None, error=error, debug=_debug(activity or str(new_batch_id())))
+    return respond(request, answer, sort.status, headers)
 
 
-def data(request: Request, content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return a record, or records, in the envelope."""
-    return respond(request, Envelope(data=content, error=None, debug=_debug(str(new_batch_id()))), status, headers)
+def envelope(data: object, batch: BatchBrief | None = None) -> Envelope:
+    """Return the envelope of an answer that went well."""
+    return Envelope(data=data, error=None, debug=_debug(str(batch.id if batch else new_batch_id())), batch=batch)
+
+
+def item_problem(request: Request, view: BatchView, end: ItemView, headers: dict[str, str]) -> Response:
+    """Return the envelope of a single write that failed: its item's status, the reason in ``error``."""
+    assert end.status is not None
+    error = Problem(
+        type=f"/docs#item-{end.outcome}",
+        title=f"The item is {end.outcome}",
+        status=end.status,
+        detail=end.body or "",
+        instance=quote(request.url.path),
+        errors=[FieldError(**e) for e in end.errors] if end.errors else None,
+    )
+    answer = Envelope(data=None, error=error, debug=_debug(str(view.id)), batch=brief(view))
+    return respond(request, answer, end.status, headers)
 
 
 def statuses(request: Request, view: BatchView, items: list[ItemView], status: int, wanted: Preferences) -> Response:
     """Return the 207 answer of a batch, or its 202 twin while it is not done."""
-    envelope = Envelope(
-        data=[item_status(item) for item in items], error=None, debug=_debug(str(view.id)), batch=brief(view)
-    )
-    return respond(request, envelope, status, batch_headers(view, wanted))
+    answer = envelope([item_status(item) for item in items], brief(view))
+    return respond(request, answer, status, batch_headers(view, wanted))
 
 
 def batch_headers(view: BatchView, wanted: Preferences) -> dict[str, str]:
@@ -91,6 +109,21 @@ def item_status(item: ItemView) -> ItemStatus:
     )
 
 
+def item_detail(found: ItemStory) -> ItemDetail:
+    """Return one item with its story."""
+    return ItemDetail.model_validate(
+        {
+            **dict(item_status(found.item)),
+            "kind": found.item.kind,
+            "payload": found.payload,
+            "content_size": found.content_size,
+            "accepted_at": found.accepted_at,
+            "attempts": found.attempts,
+            "waits_for": found.waits_for,
+        }
+    )
+
+
 def brief(view: BatchView) -> BatchBrief:
     """Return the batch in short."""
     return BatchBrief.model_validate(
@@ -117,6 +150,7 @@ def batch(view: BatchView) -> Batch:
             "rate": rate,
             "eta": eta,
             "parent": view.parent_id,
+            "children": view.children,
             "cancelRequested": view.cancel_requested_at is not None,
         }
     )

@@ -17,7 +17,8 @@ from api_stub.publishing import publishing
 from api_stub.waiting import watching
 from worker.database import passing
 from worker.errors import BlobMissingError, StoreUnavailableError
-from worker.log import trouble
+from worker.ledger.accept import new_batch_id
+from worker.log import bug, trouble
 
 # The vendor's base path: everything is there under both.
 _PREFIXES = ("", "/vbasoftware")
@@ -87,5 +88,8 @@ async def _database(request: Request, fault: Exception) -> Response:
 
 
 async def _unexpected(request: Request, fault: Exception) -> Response:
-    trouble("request.failed", fault, path=request.url.path)
-    return answers.problem(request, UNEXPECTED, "The log has the reason under the activityID of this answer")
+    activity = str(new_batch_id())
+    bug("request.failed", fault, activity=activity, path=request.url.path)
+    return answers.problem(
+        request, UNEXPECTED, "The log has the reason under the activityID of this answer", activity=activity
+    )

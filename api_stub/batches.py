@@ -1,52 +1,165 @@
-"""Batches: how they stand and what became of their items."""
+"""Batches: how they stand, what became of their items, and how to end or repeat them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
-from api_stub import answers
+from api_stub import answers, streams
 from api_stub.batching import Rooms
 from api_stub.identity import Identity, identify
 from api_stub.preferences import Preferences, media_type, preferences
-from api_stub.problems import NOT_FOUND, ProblemError
-from schemas.answers import Batch, Envelope
+from api_stub.problems import BAD_PARAMETER, CONFLICT, NOT_FOUND, ProblemError
+from schemas.answers import Batch, BatchList, BatchState, Envelope, ItemDetail, Outcome
 from worker.database import transaction
-from worker.ledger import report
+from worker.ledger import arrows, report
+from worker.ledger.cancel import settle_cancelled
 from worker.ledger.report import BatchView, ItemView
+from worker.ledger.retry import Retry, retry
+from worker.ledger.why import ItemStory, story
+from worker.log import event
 
-router = APIRouter(tags=["batches"])
+router = APIRouter(prefix="/batches", tags=["batches"])
 Known = Annotated[Identity, Depends(identify)]
+Position = Annotated[int, Path(ge=0, le=2**31 - 1)]
 
 
-@router.get("/batches/{batch_id}", response_model=Batch)
+@router.get("", response_model=BatchList)
+async def get_batches(
+    request: Request,
+    identity: Known,
+    state: BatchState | None = None,
+    outcome: Outcome | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: UUID | None = None,
+) -> Response:
+    """List batches, newest first; ``next`` is the ``after`` of the next page, null on the last."""
+
+    def read() -> list[BatchView]:
+        with transaction(identity.database) as session:
+            return report.batches(session, state=state, outcome=outcome, after=after, limit=limit)
+
+    found = await anyio.to_thread.run_sync(read)
+    following = found[-1].id if len(found) == limit else None
+    return _json(request, BatchList(batches=[answers.batch(view) for view in found], next=following))
+
+
+@router.get("/{batch_id}", response_model=Batch)
 async def get_batch(request: Request, identity: Known, batch_id: UUID) -> Response:
     """Return the batch; ``Prefer: wait=N`` holds the answer until its end."""
     wanted = preferences(request.headers.getlist("prefer"))
     view = await anyio.to_thread.run_sync(_view, identity.database, batch_id)
-    if view.finished_at is None and wanted.applied and wanted.wait:
-        rooms: Rooms = request.app.state.rooms
-        await rooms.waiting.until_ended(identity.database, batch_id, wanted.wait)
-        view = await anyio.to_thread.run_sync(_view, identity.database, batch_id)
-    return Response(
-        answers.batch(view).model_dump_json(by_alias=True),
-        headers=answers.batch_headers(view, wanted),
-        media_type=media_type(request.headers.get("accept")),
-    )
+    if wanted.applied:
+        view = await _held(request, identity.database, view, wanted)
+    return _json(request, answers.batch(view), headers=answers.batch_headers(view, wanted))
 
 
-@router.get("/batches/{batch_id}/report", response_model=Envelope, status_code=207)
+@router.get("/{batch_id}/report", response_model=Envelope, status_code=207)
 async def get_report(
     request: Request,
     identity: Known,
     batch_id: UUID,
-    after: Annotated[int, Query(ge=-1)] = -1,
+    after: Annotated[int, Query(ge=-1, le=2**31 - 1)] = -1,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    outcome: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
-    """Return the 207 answer of any batch, a page at a time: items after position ``after``."""
-    view, page = await anyio.to_thread.run_sync(_page, identity.database, batch_id, after, limit)
-    return answers.statuses(request, view, page, 207, Preferences(wait=preferences(()).wait))
+    """Return the 207 answer of any batch, a page at a time; all of it as NDJSON or CSV if that is accepted."""
+    outcomes = _outcomes(outcome)
+    view = await anyio.to_thread.run_sync(_view, identity.database, batch_id)
+    if kind := streams.wanted(request.headers.get("accept", "")):
+        body = streams.report_lines(identity.database, batch_id, kind, outcomes, after)
+        return StreamingResponse(body, headers={"Batch-Outcome": answers.batch_outcome(view)}, media_type=kind)
+
+    def read() -> list[ItemView]:
+        with transaction(identity.database) as session:
+            return report.items(session, batch_id, after=after, limit=limit, outcomes=outcomes)
+
+    page = await anyio.to_thread.run_sync(read)
+    answer = answers.statuses(request, view, page, 207, _DO_NOT_WAIT)
+    if len(page) == limit:
+        link = request.url.include_query_params(after=page[-1].position)
+        answer.headers["Link"] = f'<{link.path}?{link.query}>; rel="next"'
+    return answer
+
+
+@router.get("/{batch_id}/items/{position}", response_model=ItemDetail)
+async def get_item(request: Request, identity: Known, batch_id: UUID, position: Position) -> Response:
+    """Return one item: its payload without content, each attempt at it, and what it waits for."""
+
+    def read() -> ItemStory | None:
+        with transaction(identity.database) as session:
+            return story(session, batch_id, position)
+
+    found = await anyio.to_thread.run_sync(read)
+    if found is None:
+        raise ProblemError(NOT_FOUND, f"No item {position} of a batch {batch_id}")
+    return _json(request, answers.item_detail(found))
+
+
+@router.get("/{batch_id}/events", response_class=StreamingResponse)
+async def get_events(request: Request, identity: Known, batch_id: UUID) -> Response:
+    """Return progress as server-sent events, then ``end``; resumable with ``Last-Event-ID``."""
+    last = request.headers.get("last-event-id", "")
+    if last == streams.END:
+        return Response(status_code=204)  # tells an EventSource not to come back
+    view = await anyio.to_thread.run_sync(_view, identity.database, batch_id)
+    rooms: Rooms = request.app.state.rooms
+    return StreamingResponse(
+        streams.events(rooms.waiting, identity.database, view, last),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.post("/{batch_id}/cancel", response_model=Batch, status_code=202)
+async def post_cancel(request: Request, identity: Known, batch_id: UUID) -> Response:
+    """Cancel: what has not started will not, what has, finishes. 200 once nothing is open, else 202."""
+    view = await anyio.to_thread.run_sync(_cancel, identity, batch_id)
+    wanted = preferences(request.headers.getlist("prefer"))
+    if wanted.applied:
+        view = await _held(request, identity.database, view, wanted)
+    return _json(request, answers.batch(view), 202 if view.finished_at is None else 200, _about(view, wanted))
+
+
+@router.post("/{batch_id}/retry", response_model=Batch, status_code=202)
+async def post_retry(
+    request: Request, identity: Known, batch_id: UUID, force: Literal["true", "false"] = "false"
+) -> Response:
+    """Run the failed items again that may run as they are, as a child batch; ``force=true``: overtaken ones, too."""
+    view = await anyio.to_thread.run_sync(
+        _retry, request, identity.database, Retry(batch_id, identity.name, force == "true")
+    )
+    wanted = preferences(request.headers.getlist("prefer"))
+    if wanted.applied:
+        view = await _held(request, identity.database, view, wanted)
+    return _json(request, answers.batch(view), 202, _about(view, wanted))
+
+
+_DO_NOT_WAIT = Preferences(wait=preferences(()).wait)
+
+
+def _json(
+    request: Request,
+    answer: Batch | BatchList | ItemDetail,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    return Response(answer.model_dump_json(by_alias=True), status, headers, media_type(request.headers.get("accept")))
+
+
+def _about(view: BatchView, wanted: Preferences) -> dict[str, str]:
+    return {"Location": answers.href(view.id)} | answers.batch_headers(view, wanted)
+
+
+async def _held(request: Request, database: str, view: BatchView, wanted: Preferences) -> BatchView:
+    """Return the batch at its end, or as it stands when the wished time is over."""
+    if view.finished_at is not None or not wanted.wait:
+        return view
+    rooms: Rooms = request.app.state.rooms
+    await rooms.waiting.until_ended(database, view.id, wanted.wait)
+    return await anyio.to_thread.run_sync(_view, database, view.id)
 
 
 def _view(database: str, batch_id: UUID) -> BatchView:
@@ -57,7 +170,38 @@ def _view(database: str, batch_id: UUID) -> BatchView:
     return view
 
 
-def _page(database: str, batch_id: UUID, after: int, limit: int) -> tuple[BatchView, list[ItemView]]:
-    view = _view(database, batch_id)
+def _outcomes(wanted: str) -> list[str]:
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    for name in names:
+        if name not in (*report.OUTCOMES, "pending"):
+            raise ProblemError(BAD_PARAMETER, f"outcome: {name!r} is none of {', '.join(report.OUTCOMES)}, pending")
+    return names
+
+
+def _cancel(identity: Identity, batch_id: UUID) -> BatchView:
+    _view(identity.database, batch_id)
+    with transaction(identity.database) as session:
+        asked = arrows.request_cancel(session, batch_id)
+    if asked:
+        event("batch.cancel_requested", database=identity.database, batch=batch_id, caller=identity.name)
+    settled = True
+    while settled:
+        with transaction(identity.database) as session:
+            settled = bool(settle_cancelled(session, batch_id))
+    with transaction(identity.database) as session:
+        arrows.finish(session, batch_id)
+    return _view(identity.database, batch_id)
+
+
+def _retry(request: Request, database: str, wanted: Retry) -> BatchView:
+    _view(database, wanted.parent)
     with transaction(database) as session:
-        return view, report.items(session, batch_id, after=after, limit=limit)
+        accepted = retry(session, wanted)
+    if accepted is None:
+        raise ProblemError(
+            CONFLICT, "No failed item of this batch can be retried as it is; the report says what to mend"
+        )
+    rooms: Rooms = request.app.state.rooms
+    rooms.publisher.ring(database, accepted.rings)
+    event("batch.accepted", database=database, batch=accepted.batch_id, parent=wanted.parent, caller=wanted.caller)
+    return _view(database, accepted.batch_id)

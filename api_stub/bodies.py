@@ -19,9 +19,10 @@ class Body:
 
     content: Any
     sha256: bytes
+    lifted: Any = None
 
 
-async def read_json(request: Request) -> Body:
+async def read_json(request: Request, database: str) -> Body:
     """Read the body of ``request`` as JSON.
 
     Raises:

@@ -1,69 +1,179 @@
 """Family A: the paths of case attachments."""
 
+import json
+import re
+from collections.abc import Mapping
 from typing import Annotated
 
 import anyio.to_thread
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from api_stub import answers, intake
+from api_stub import answers, intake, records
 from api_stub.batching import submit
 from api_stub.bodies import read_json
 from api_stub.contents import content_response
 from api_stub.identity import Identity, identify
 from api_stub.preferences import preferences
-from api_stub.problems import NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
-from api_stub.records import read_record, record_json
+from api_stub.problems import BAD_PARAMETER, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
 from schemas.answers import Envelope
-from schemas.case_attachment import CaseAttachment
+from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
+from schemas.kinds import CREATE, DELETE, UPSERT
+from worker.ledger.accept import NewItem
 from worker.settings import settings
 
 router = APIRouter(tags=["case attachments"])
 Known = Annotated[Identity, Depends(identify)]
 KeyInPath = Annotated[int, Path(alias="CaseAttachment_Key", ge=0, le=2**31 - 1)]
 
-_BATCH_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"type": "array", "items": CaseAttachment.model_json_schema(by_alias=True)}}
-        },
-    }
-}
+_ONE = CaseAttachment.model_json_schema(by_alias=True)
+_MANY = {"type": "array", "items": _ONE}
 
 
-@router.put("/case-attachments-batch", status_code=207, response_model=Envelope, openapi_extra=_BATCH_BODY)
+def _takes(schema: Mapping[str, object]) -> dict[str, object]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+@router.put("/case-attachments-batch", status_code=207, response_model=Envelope, openapi_extra=_takes(_MANY))
 async def put_batch(request: Request, identity: Known) -> Response:
     """Create or update many: one entry of the answer for each item, in the order of the request."""
-    body = await read_json(request)
+    body = await read_json(request, identity.database)
     if not isinstance(body.content, list):
         raise ProblemError(NOT_A_LIST, "Send a bare JSON array of case attachments")
     if len(body.content) > settings().max_items:
         raise ProblemError(TOO_LARGE, f"A batch has at most {settings().max_items} items; send several")
-    new = await anyio.to_thread.run_sync(intake.items, body.content)
+    new = await anyio.to_thread.run_sync(intake.items, body.content, body.lifted)
     wanted = preferences(request.headers.getlist("prefer"))
     view, ends = await submit(request, identity, new, body.sha256, wanted)
     status = 202 if wanted.respond_async and view.finished_at is None else 207
     return answers.statuses(request, view, ends, status, wanted)
 
 
+@router.post("/case-attachments", status_code=201, response_model=Envelope, openapi_extra=_takes(_ONE))
+async def post_one(request: Request, identity: Known) -> Response:
+    """Create one; a key that is known already is a conflict."""
+    body = await read_json(request, identity.database)
+    item = await anyio.to_thread.run_sync(lambda: intake.upsert(body.content, kind=CREATE, lifted=body.lifted))
+    return await _write(request, identity, item, body.sha256)
+
+
+@router.put("/case-attachments/{CaseAttachment_Key}", response_model=Envelope, openapi_extra=_takes(_ONE))
+async def put_one(request: Request, identity: Known, key: KeyInPath) -> Response:
+    """Create or update one; ``If-Match`` with the record's ``ETag`` guards against a lost update."""
+    if key == 0:
+        raise ProblemError(BAD_PARAMETER, "Key 0 names no record: POST /case-attachments makes one with a new key")
+    body = await read_json(request, identity.database)
+    extra = {"if_match": tags} if (tags := _if_match(request)) else {}
+    entry = body.content
+    if isinstance(entry, dict):
+        named = entry.setdefault("caseAttachment_Key", key)
+        if named not in (key, 0):
+            raise ProblemError(BAD_PARAMETER, f"caseAttachment_Key is {named!r} in the body and {key} in the path")
+        entry["caseAttachment_Key"] = key
+    item = await anyio.to_thread.run_sync(lambda: intake.upsert(entry, kind=UPSERT, lifted=body.lifted, **extra))
+    return await _write(request, identity, item, body.sha256)
+
+
+@router.delete("/case-attachments/{CaseAttachment_Key}", status_code=204, response_class=Response)
+async def delete_one(request: Request, identity: Known, key: KeyInPath) -> Response:
+    """Delete one; ``If-Match`` guards it like an update."""
+    if key == 0:
+        raise ProblemError(NOT_FOUND, "No case attachment 0")
+    payload: dict[str, object] = {"if_match": tags} if (tags := _if_match(request)) else {}
+    return await _write(request, identity, NewItem(DELETE, key, payload), b"")
+
+
+@router.get("/case-attachments", response_model=Envelope)
+async def get_many(
+    request: Request,
+    identity: Known,
+    page: Annotated[int, Query(ge=1, le=2**31 - 1)] = 1,
+    page_size: Annotated[int, Query(alias="pageSize", ge=1, le=1000)] = 100,
+    sort_by: Annotated[str, Query(alias="sortBy", max_length=500)] = "",
+    include: Annotated[str, Query(pattern="^(attachment)?$")] = "",
+) -> Response:
+    """List records; the totals are in the header ``x-pagination``. Contents come with ``include=attachment`` only."""
+    found, total = await anyio.to_thread.run_sync(
+        records.read_page, identity.database, _order(sort_by), page, page_size
+    )
+    headers = {
+        "x-pagination": json.dumps(
+            {"TotalCount": total, "TotalPages": -(-total // page_size), "CurrentPage": page, "PageSize": page_size}
+        )
+    }
+    shown = records.within(found, settings().list_contents if include else 0)
+    if left_out := sum(a[1] is not None and b[1] is None for a, b in zip(found, shown, strict=True)) if include else 0:
+        headers["Attachments-Omitted"] = str(left_out)
+    return await anyio.to_thread.run_sync(lambda: records.answer(request, shown, headers=headers))
+
+
 @router.get("/case-attachments/{CaseAttachment_Key}", response_model=Envelope)
 async def get_one(request: Request, identity: Known, key: KeyInPath) -> Response:
     """Read one; ``attachment`` holds its content in base64."""
-    found = await anyio.to_thread.run_sync(read_record, identity.database, key)
+    found = await anyio.to_thread.run_sync(records.read_record, identity.database, key)
     if found is None:
         raise ProblemError(NOT_FOUND, f"No case attachment {key}")
-    record, blob = found
-    return answers.data(
-        request, await anyio.to_thread.run_sync(record_json, record, blob), headers={"ETag": record.etag}
-    )
+    return await anyio.to_thread.run_sync(lambda: records.answer(request, found, headers={"ETag": found[0].etag}))
 
 
-@router.api_route("/case-attachments/{CaseAttachment_Key}/content", methods=["GET", "HEAD"])
+@router.api_route("/case-attachments/{CaseAttachment_Key}/content", methods=["GET", "HEAD"], response_class=Response)
 async def get_content(request: Request, identity: Known, key: KeyInPath) -> Response:
-    """Read the bytes of one."""
-    found = await anyio.to_thread.run_sync(read_record, identity.database, key)
+    """Read the bytes of one, or a range of them."""
+    found = await anyio.to_thread.run_sync(records.read_record, identity.database, key)
     if found is None or found[1] is None:
         raise ProblemError(NOT_FOUND, f"No case attachment {key} with content")
     record, blob = found
     assert blob is not None
     return await anyio.to_thread.run_sync(content_response, request, blob, record.attachment_file)
+
+
+async def _write(request: Request, identity: Identity, item: NewItem, body_sha256: bytes) -> Response:
+    """Carry out a batch of one and answer with its record, or with what its item's status says."""
+    wanted = preferences(request.headers.getlist("prefer"))
+    view, (end,) = await submit(request, identity, [item], body_sha256, wanted)
+    headers = answers.batch_headers(view, wanted)
+    if end.outcome is None:
+        return answers.respond(request, answers.envelope(None, answers.brief(view)), 202, headers)
+    if end.outcome == "deleted":
+        return Response(status_code=204, headers=headers)
+    if end.outcome not in ("created", "updated"):
+        return answers.item_problem(request, view, end, headers)
+    assert end.status is not None
+    assert end.record_key is not None
+    found = await anyio.to_thread.run_sync(records.read_record, identity.database, end.record_key)
+    if found is None:  # deleted by somebody else since
+        return answers.respond(request, answers.envelope(None, answers.brief(view)), end.status, headers)
+    headers["ETag"] = found[0].etag
+    if end.status == 201:  # noqa: PLR2004
+        headers["Location"] = f"/case-attachments/{end.record_key}"
+    return await anyio.to_thread.run_sync(
+        lambda: records.answer(request, found, end.status or 200, headers, answers.brief(view))
+    )
+
+
+def _if_match(request: Request) -> list[str]:
+    """Return the entity tags of ``If-Match`` (RFC 9110 §13.1.1), as written."""
+    tags = ",".join(request.headers.getlist("if-match")).strip()
+    if not tags:
+        return []
+    found = re.findall(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"|\*', tags)
+    if ",".join(found) != re.sub(r"\s", "", tags):
+        raise ProblemError(BAD_PARAMETER, 'If-Match must be entity tags such as "1f-0", or *')
+    return found
+
+
+_SORTABLE = {
+    (info.alias or name).lower(): name
+    for name, info in CaseAttachmentRecord.model_fields.items()
+    if name != "attachment"
+}
+
+
+def _order(sort_by: str) -> list[tuple[str, bool]]:
+    """Return (column, descending) for each part of ``case_Key:desc,entry_Date``."""
+    order = []
+    for part in filter(None, (p.strip() for p in sort_by.split(","))):
+        name, _, direction = part.partition(":")
+        if name.strip().lower() not in _SORTABLE or direction.strip().lower() not in ("", "asc", "desc"):
+            raise ProblemError(BAD_PARAMETER, f"sortBy: {part!r} is not a field, or a field with :asc or :desc")
+        order.append((_SORTABLE[name.strip().lower()], direction.strip().lower() == "desc"))
+    return order

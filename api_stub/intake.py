@@ -26,12 +26,12 @@ class RefusedError(Exception):
         self.field, self.message, self.status = field, message, status
 
 
-def items(sent: Sequence[object]) -> list[NewItem]:
+def items(sent: Sequence[object], lifted: Any = None) -> list[NewItem]:
     """Return an item for each entry of a batch, the bad ones with their verdict."""
     return [upsert(entry) for entry in sent]
 
 
-def upsert(entry: object, kind: str = UPSERT, **extra: Any) -> NewItem:
+def upsert(entry: object, kind: str = UPSERT, lifted: Any = None, **extra: Any) -> NewItem:
     """Return the item that creates or replaces one case attachment; ``extra`` goes into its payload."""
     if not isinstance(entry, dict):
         name = type(entry).__name__

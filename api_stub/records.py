@@ -1,29 +1,111 @@
-"""Read records of family A in the shape of its contract."""
+"""Read records of family A and write them as JSON, contents streamed: no content is ever held whole."""
 
 import base64
-from collections.abc import Iterable
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+
+from api_stub import answers
+from api_stub.preferences import media_type
+from schemas.answers import BatchBrief
 from schemas.case_attachment import CaseAttachmentRecord
-from worker.contents import BlobView, blob
+from worker.contents import BlobView, blobs
 from worker.database import transaction
-from worker.records import Record, load
+from worker.records import Record, load, page
+
+Found = tuple[Record, BlobView | None]
 
 
-def read_record(database: str, key: int) -> tuple[Record, BlobView | None] | None:
+def read_record(database: str, key: int) -> Found | None:
     """Return the record under ``key`` with its blob, None if there is none."""
     with transaction(database) as session:
-        record = load(session, [key], lock=False).get(key)
+        record = load(session, [key]).get(key)
         if record is None:
             return None
-        return record, None if record.blob_id is None else blob(session, record.blob_id)
+        return record, blobs(session, [record.blob_id]).get(record.blob_id) if record.blob_id else None
 
 
-def record_json(record: Record, content: BlobView | None) -> CaseAttachmentRecord:
-    """Return the record as a client reads it, with its content in base64 if one is given."""
+def read_page(database: str, order: Sequence[tuple[str, bool]], number: int, size: int) -> tuple[list[Found], int]:
+    """Return one page of records with their blobs, and how many records there are."""
+    with transaction(database) as session:
+        records, total = page(session, order, number, size)
+        named = blobs(session, {r.blob_id for r in records if r.blob_id})
+    return [(r, named.get(r.blob_id) if r.blob_id else None) for r in records], total
+
+
+def within(found: Sequence[Found], budget: int) -> list[Found]:
+    """Return ``found`` with the blobs that fit into ``budget`` bytes, in order; the others without."""
+    shown: list[Found] = []
+    for record, blob in found:
+        fits = blob is not None and blob.size <= budget
+        budget -= blob.size if blob and fits else 0
+        shown.append((record, blob if fits else None))
+    return shown
+
+
+def answer(
+    request: Request,
+    found: Sequence[Found] | Found,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    batch: BatchBrief | None = None,
+) -> Response:
+    """Return the envelope of one record or of several; a blob that comes with a record is streamed into it as base64.
+
+    Raises:
+        StoreUnavailableError: the first content can't be read. Later failures cut the answer off.
+
+    """
+    contents: dict[str, BlobView] = {}
+
+    def shown(record: Record, blob: BlobView | None) -> CaseAttachmentRecord:
+        if blob is None:
+            return _json(record, None)
+        contents[mark := secrets.token_hex(16)] = blob
+        return _json(record, mark)
+
+    data = shown(*found) if isinstance(found, tuple) else [shown(*one) for one in found]
+    text = answers.envelope(data, batch).model_dump_json(by_alias=True)
+    kind = media_type(request.headers.get("accept"))
+    if not contents:
+        return Response(text, status, headers, kind)
+    return StreamingResponse(_with_contents(text, contents), status, headers, kind)
+
+
+def _with_contents(text: str, contents: dict[str, BlobView]) -> Iterator[bytes]:
+    """Yield ``text`` with each mark replaced by the content it stands for; the first content is opened at once."""
+    parts = re.split(f"({'|'.join(contents)})", text)
+    first = contents[parts[1]].read()
+
+    def pieces() -> Iterator[bytes]:
+        for number, part in enumerate(parts):
+            if number % 2:
+                yield from _base64(first if number == 1 else contents[part].read())
+            else:
+                yield part.encode()
+
+    return pieces()
+
+
+def _base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the base64 of ``pieces``, whatever their lengths: what is left over of three bytes waits for the next."""
+    rest = b""
+    for piece in chain(pieces, (None,)):
+        data = rest if piece is None else rest + piece
+        cut = len(data) if piece is None else len(data) - len(data) % 3
+        rest = data[cut:]
+        yield base64.b64encode(data[:cut])
+
+
+def _json(record: Record, attachment: str | None) -> CaseAttachmentRecord:
     return CaseAttachmentRecord(
         case_attachment_key=record.case_attachment_key,
         case_key=record.case_key,
-        attachment=None if content is None else _base64(content.read()),
+        attachment=attachment,
         attachment_file=record.attachment_file,
         attachment_path=record.attachment_path,
         case_attachment_type=record.case_attachment_type,
@@ -33,7 +115,3 @@ def record_json(record: Record, content: BlobView | None) -> CaseAttachmentRecor
         update_user=record.update_user,
         update_date=record.update_date,
     )
-
-
-def _base64(pieces: Iterable[bytes]) -> str:
-    return base64.b64encode(b"".join(pieces)).decode("ascii")

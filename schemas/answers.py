@@ -62,7 +62,34 @@ class Batch(BatchBrief):
     rate: float | None = None
     eta: float | None = None
     parent: UUID | None
+    children: list[UUID]
     cancel_requested: bool = Field(alias="cancelRequested")
+
+
+class BatchList(_Answer):
+    """Batches, newest first; ``next`` is the ``after`` of the next page, null on the last."""
+
+    batches: list[Batch]
+    next: UUID | None
+
+
+class Attempt(_Answer):
+    """One attempt at an item's chunk; ``error`` is null for one that goes on or went well."""
+
+    at: datetime
+    worker: str | None
+    error: str | None
+
+
+class ItemDetail(ItemStatus):
+    """One item with what it asked for (never its content), each attempt at it, and what it waits for."""
+
+    kind: str
+    payload: dict[str, Any]
+    content_size: int | None = Field(alias="contentSize")
+    accepted_at: datetime = Field(alias="acceptedAt")
+    attempts: list[Attempt]
+    waits_for: str | None = Field(alias="waitsFor")
 
 
 class Problem(_Answer):
@@ -73,6 +100,7 @@ class Problem(_Answer):
     status: int
     detail: str
     instance: str
+    errors: list[FieldError] | None = Field(default=None, exclude_if=lambda errors: errors is None)
 
 
 class Debug(_Answer):

@@ -16,7 +16,7 @@ from worker.errors import LimpetError
 from worker.kinds import KINDS, Handler
 from worker.ledger.arrows import Place
 from worker.ledger.bites import OpenItem
-from worker.log import trouble
+from worker.log import bug
 from worker.verdicts import CANCELLED, UNEXPECTED, Verdict
 
 Verdicts = list[tuple[Place, Verdict]]
@@ -69,7 +69,7 @@ def _chain(item: OpenItem) -> object:
 
 
 def _refused(item: OpenItem, fault: Exception) -> Verdict:
-    trouble("item.failed", fault, batch=item.batch_id, position=item.position, kind=item.kind)
+    bug("item.failed", fault, batch=item.batch_id, position=item.position, kind=item.kind)
     if isinstance(fault, DBAPIError) and fault.orig is not None:
         diagnosis = getattr(getattr(fault.orig, "diag", None), "message_primary", None) or type(fault.orig).__name__
         return Verdict("failed", 500, f"The database refused it: {diagnosis}", "as-is", record_key=item.key)

@@ -24,6 +24,7 @@ from worker.database import transaction
 from worker.ledger.arrows import Place
 from worker.log import event
 from worker.settings import settings
+from worker.stored import Stored
 
 _WRITERS = 8
 
@@ -39,15 +40,6 @@ class Content:
     def of(cls, data: bytes) -> "Content":
         """Return ``data`` with its hash."""
         return cls(data, hashlib.sha256(data).digest())
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An object that was written under an intended key and waits to be adopted."""
-
-    object_key: str
-    sha256: bytes
-    size: int
 
 
 def intend(database: str, count: int) -> list[str]:

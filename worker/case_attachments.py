@@ -20,8 +20,8 @@ from schemas.kinds import CREATE, DELETE
 from worker.database import count
 from worker.errors import OvertakenError
 from worker.ledger.bites import OpenItem
-from worker.records import COLUMNS, Record, load
-from worker.verdicts import CREATED, DELETED, UPDATED, Verdict
+from worker.records import COLUMNS, FIELDS, Record, load
+from worker.verdicts import CREATED, DELETED, SUPERSEDED, UPDATED, Verdict
 
 T = TypeVar("T")
 
@@ -89,7 +89,8 @@ _GENERATE = text("""
 _JUMP = text("""
     SELECT setval('case_attachment_key', coalesce((
         SELECT r.case_attachment_key FROM case_attachment AS r, (SELECT last_value FROM case_attachment_key) AS s
-        WHERE r.case_attachment_key >= s.last_value AND r.case_attachment_key < 2147483647
+        WHERE EXISTS (SELECT FROM case_attachment AS h WHERE h.case_attachment_key = s.last_value)
+          AND r.case_attachment_key >= s.last_value AND r.case_attachment_key < 2147483647
           AND NOT EXISTS (SELECT FROM case_attachment AS n WHERE n.case_attachment_key = r.case_attachment_key + 1)
         ORDER BY r.case_attachment_key LIMIT 1), (SELECT last_value FROM case_attachment_key)))
 """)
@@ -122,12 +123,42 @@ def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
     keys = [next(fresh) if item.key is None else item.key for item in items]
     before = load(session, {item.key for item in items if item.key is not None}, lock=True)
     after: dict[int, Record | None] = dict(before)
+    changed = _last_changes(session, before, items)
     verdicts = []
     for key, item in zip(keys, items, strict=True):
+        if changed.get(key, _NEVER) > tuple(item.payload.get("retry_of", _LATEST)):
+            verdicts.append(SUPERSEDED.on(key))
+            continue
         after[key], verdict = step(after.get(key), item, key)
+        if verdict.outcome in ("created", "updated", "deleted"):
+            changed[key] = (item.acceptance, item.position)
         verdicts.append(verdict)
     _write(session, before, after)
     return verdicts
+
+
+_NEVER = (0, 0)
+_LATEST = (2**63, 0)
+# A record that a later item deleted has no row to tell; the few chunks that deleted something do.
+_DELETIONS = text("""
+    SELECT i.key, max(i.acceptance) AS acceptance
+    FROM chunk AS c JOIN item AS i ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last
+    WHERE c.acceptance >= :since AND (c.deleted > 0 OR c.state <> 'done')
+      AND i.outcome = 'deleted' AND i.key = ANY(:keys)
+    GROUP BY i.key
+""")
+
+
+def _last_changes(
+    session: Session, before: Mapping[int, Record], items: Sequence[OpenItem]
+) -> dict[int, tuple[int, int]]:
+    """Return the place of the last change of each key, as far as the retries among ``items`` must know it."""
+    retries = {item.key: item.payload["retry_of"][0] for item in items if item.key and "retry_of" in item.payload}
+    places = {key: (r.acceptance, r.position) for key, r in before.items()}
+    if gone := [key for key in retries if key not in before]:
+        rows = session.execute(_DELETIONS, {"since": min(retries.values()), "keys": gone})
+        places |= {row.key: (row.acceptance, 2**31) for row in rows}
+    return places
 
 
 _RECORDSET = """
@@ -136,7 +167,7 @@ _RECORDSET = """
         update_user text, update_date timestamptz, blob_id bigint, acceptance bigint, position int)
 """
 _INSERT = text(f"INSERT INTO case_attachment ({COLUMNS}) SELECT {COLUMNS} {_RECORDSET} ON CONFLICT DO NOTHING")
-_SETS = ", ".join(f"{c} = n.{c}" for c in list(Record.__dataclass_fields__)[1:])
+_SETS = ", ".join(f"{c} = n.{c}" for c in FIELDS[1:])
 _UPDATE = text(
     f"UPDATE case_attachment AS r SET {_SETS} {_RECORDSET} WHERE r.case_attachment_key = n.case_attachment_key"  # noqa: S608  constants
 )

@@ -1,6 +1,6 @@
-"""Read a record's content back."""
+"""Read contents back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -27,10 +27,10 @@ class BlobView:
         return store.read(self.object_key, offset, self.size - offset if length is None else length)
 
 
-_BLOB = text("SELECT object_key, sha256, size FROM blob WHERE id = :blob_id")
+_BLOBS = text("SELECT id, object_key, sha256, size FROM blob WHERE id = ANY(:ids)")
 
 
-def blob(session: Session, blob_id: int) -> BlobView | None:
-    """Return the blob, None if it was collected since its id was read."""
-    row = session.execute(_BLOB, {"blob_id": blob_id}).one_or_none()
-    return None if row is None else BlobView(row.object_key, bytes(row.sha256), row.size)
+def blobs(session: Session, ids: Iterable[int]) -> dict[int, BlobView]:
+    """Return those of the blobs ``ids`` that are there; a record's blob is there as long as the record names it."""
+    rows = session.execute(_BLOBS, {"ids": list(ids)})
+    return {row.id: BlobView(row.object_key, bytes(row.sha256), row.size) for row in rows}

@@ -11,12 +11,13 @@ def event(name: str, **facts: object) -> None:
 
 
 def trouble(name: str, fault: BaseException, **facts: object) -> None:
-    """Log a fault that heals by itself or that somebody must look at; the traceback only when debugging."""
-    _log.warning("%s %s fault=%s: %.300s", name, _spell(facts), type(fault).__name__, fault, exc_info=_debugging())
+    """Log a fault that heals by itself: the next attempt is on its way."""
+    _log.warning("%s %s fault=%s: %.300s", name, _spell(facts), type(fault).__name__, str(fault).splitlines()[:1])
 
 
-def _debugging() -> bool:
-    return _log.isEnabledFor(logging.DEBUG)
+def bug(name: str, fault: BaseException, **facts: object) -> None:
+    """Log a fault that somebody must look at, with its traceback."""
+    _log.error("%s %s", name, _spell(facts), exc_info=fault)
 
 
 def _spell(facts: dict[str, object]) -> str:

@@ -1,16 +1,16 @@
 """The records of family A as the table has them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import column, func, select, table, text
 from sqlalchemy.orm import Session
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A case attachment as the table has it."""
+    """A case attachment as the table has it. ``acceptance`` and ``position`` name the item that changed it last."""
 
     case_attachment_key: int
     case_key: int
@@ -32,12 +32,24 @@ class Record:
         return f'"{self.acceptance:x}-{self.position:x}"'
 
 
-COLUMNS = ", ".join(Record.__dataclass_fields__)
+FIELDS = tuple(Record.__dataclass_fields__)
+COLUMNS = ", ".join(FIELDS)
 _LOAD = text(f"SELECT {COLUMNS} FROM case_attachment WHERE case_attachment_key = ANY(:keys)")  # noqa: S608  constants
 _LOCK = text(f"{_LOAD.text} ORDER BY case_attachment_key FOR UPDATE")
 
 
-def load(session: Session, keys: Iterable[int], *, lock: bool) -> dict[int, Record]:
+def load(session: Session, keys: Iterable[int], *, lock: bool = False) -> dict[int, Record]:
     """Return the records that exist among ``keys``."""
     rows = session.execute(_LOCK if lock else _LOAD, {"keys": list(keys)})
     return {row[0]: Record(*row) for row in rows}
+
+
+_TABLE = table("case_attachment", *(column(name) for name in FIELDS))
+
+
+def page(session: Session, order: Sequence[tuple[str, bool]], number: int, size: int) -> tuple[list[Record], int]:
+    """Return page ``number`` (from 1) of all records and how many there are; ``order`` is (field, descending)."""
+    total = session.scalar(select(func.count()).select_from(_TABLE)) or 0
+    by = [_TABLE.c[name].desc().nulls_last() if down else _TABLE.c[name].asc().nulls_last() for name, down in order]
+    wanted = select(_TABLE).order_by(*by, _TABLE.c.case_attachment_key).offset((number - 1) * size).limit(size)
+    return [Record(*row) for row in session.execute(wanted)], total

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     wait: timedelta = Field(default=timedelta(seconds=25), description="how long a request waits for the end")
     longest_wait: timedelta = Field(default=timedelta(seconds=60), description="bound of Prefer: wait=N")
 
+    list_contents: int = Field(default=50 * 2**20, description="most decoded content in a list")
+
     chunk_items: int = Field(default=500, description="most items of one chunk; 1 keeps one item per task always")
     chunk_bytes: int = Field(default=8 * 2**20, description="most inline content of one chunk")
     small_batch: int = Field(default=25, description="batches up to this size are cut into chunks of one")

@@ -14,7 +14,10 @@ from sqlalchemy.orm import Session
 from worker.errors import IdempotencyConflictError
 from worker.ledger.cut import Cut, cut
 from worker.settings import settings
+from worker.stored import Stored
 from worker.verdicts import Verdict
+
+QUEUE = "limpet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class NewItem:
     content: bytes | None = None
     blob_id: int | None = None
     verdict: Verdict | None = None
+    stored: Stored | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,6 @@ class NewBatch:
     items: Sequence[NewItem]
     idempotency_key: str | None = None
     request_sha256: bytes | None = None
-    queue: str = "limpet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def accept(session: Session, new: NewBatch) -> Accepted:
     if place is None:
         return _replay(session, new)
     acceptance, open_chunks = place
-    rings = _insert_chunks(session, batch_id, acceptance, new, open_chunks)
+    rings = append_chunks(session, batch_id, acceptance, cut(new.items, open_chunks))
     _copy_items(session, batch_id, acceptance, new.items)
     return Accepted(batch_id, rings)
 
@@ -138,8 +141,8 @@ _INSERT_CHUNKS = text("""
 """)
 
 
-def _insert_chunks(session: Session, batch_id: UUID, acceptance: int, new: NewBatch, open_chunks: int) -> list[Ring]:
-    cuts: list[Cut] = cut(new.items, open_chunks)
+def append_chunks(session: Session, batch_id: UUID, acceptance: int, cuts: Sequence[Cut]) -> list[Ring]:
+    """Insert chunks as cut; those whose items are all refused are done. Return a ring for each other."""
     if not cuts:
         return []
     rows = session.execute(
@@ -147,14 +150,14 @@ def _insert_chunks(session: Session, batch_id: UUID, acceptance: int, new: NewBa
         {
             "batch_id": batch_id,
             "acceptance": acceptance,
-            "queue": new.queue,
+            "queue": QUEUE,
             "ring_after": settings().ring_after,
             "first": [c.first for c in cuts],
             "last": [c.last for c in cuts],
             "invalid": [c.invalid for c in cuts],
         },
     )
-    return [Ring(r.id, batch_id, r.first, r.last, new.queue) for r in rows if r.state == "open"]
+    return [Ring(r.id, batch_id, r.first, r.last, QUEUE) for r in rows if r.state == "open"]
 
 
 _COPY_ITEMS = """

@@ -57,3 +57,9 @@ def cut(items: Sequence[Cuttable], open_chunks: int) -> list[Cut]:
     if items:
         cuts.append(Cut(first, len(items) - 1, invalid))
     return cuts
+
+
+def even_cuts(total: int) -> list[Cut]:
+    """Cut ``total`` items by count alone, for contents that need not pass through here."""
+    size = chunk_size(total, 0)
+    return [Cut(first, min(first + size, total) - 1, 0) for first in range(0, total, size)]

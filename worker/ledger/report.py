@@ -1,13 +1,16 @@
-"""Read what became of a batch."""
+"""Read what became of batches and their items."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 OUTCOMES = ("created", "updated", "deleted", "skipped", "invalid", "failed", "cancelled")
+STATES = ("accepted", "running", "finished", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class BatchView:
     finished_at: datetime | None
     cancel_requested_at: datetime | None
     parent_id: UUID | None
+    children: list[UUID]
     counts: dict[str, int]
 
     @property
@@ -31,6 +35,59 @@ class BatchView:
         if self.finished_at is not None:
             return "cancelled" if self.cancel_requested_at else "finished"
         return "running" if self.started_at else "accepted"
+
+
+# An item counts once its chunk is done: until then it is pending, late by what others did for it, never wrong.
+_SELECT = f"""
+    SELECT b.id, b.kind, b.caller, b.total, b.accepted_at, c.started_at, b.finished_at, b.cancel_requested_at,
+           b.parent_id, ARRAY(SELECT k.id FROM batch AS k WHERE k.parent_id = b.id ORDER BY k.id) AS children,
+           {", ".join(f"coalesce(c.{o}, 0) AS {o}" for o in OUTCOMES)}
+    FROM batch AS b LEFT JOIN LATERAL (
+        SELECT min(started_at) AS started_at, {", ".join(f"sum({o})::int AS {o}" for o in OUTCOMES)}
+        FROM chunk WHERE chunk.batch_id = b.id
+    ) AS c ON true
+"""  # noqa: S608  constants
+_ONE = text(f"{_SELECT} WHERE b.id = :batch_id")
+
+
+def view(session: Session, batch_id: UUID) -> BatchView | None:
+    """Return the batch, None if this database has none of that id."""
+    row = session.execute(_ONE, {"batch_id": batch_id}).one_or_none()
+    return None if row is None else _view(row._asdict())
+
+
+def _view(facts: dict[str, Any]) -> BatchView:
+    counts = {o: n for o in OUTCOMES if (n := facts.pop(o))}
+    if pending := facts["total"] - sum(counts.values()):
+        counts["pending"] = pending
+    return BatchView(**facts, counts=counts)
+
+
+_MANY = text(f"""
+    {_SELECT}
+    WHERE (CAST(:after AS uuid) IS NULL OR b.id < :after)
+      AND (CAST(:state AS text) IS NULL OR :state = CASE
+            WHEN b.finished_at IS NOT NULL AND b.cancel_requested_at IS NOT NULL THEN 'cancelled'
+            WHEN b.finished_at IS NOT NULL THEN 'finished'
+            WHEN c.started_at IS NOT NULL THEN 'running' ELSE 'accepted' END)
+      AND (CAST(:outcome AS text) IS NULL
+           OR (:outcome = 'pending' AND b.finished_at IS NULL)
+           {" ".join(f"OR (:outcome = '{o}' AND c.{o} > 0)" for o in OUTCOMES)})
+    ORDER BY b.id DESC LIMIT :limit
+""")
+
+
+def batches(
+    session: Session,
+    *,
+    state: str | None = None,
+    outcome: str | None = None,
+    after: UUID | None = None,
+    limit: int = 100,
+) -> list[BatchView]:
+    """Return batches, newest first, those before ``after``; of one ``state``, or with items of one ``outcome``."""
+    rows = session.execute(_MANY, {"state": state, "outcome": outcome, "after": after, "limit": limit})
+    return [_view(row._asdict()) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,41 +105,20 @@ class ItemView:
     errors: list[dict[str, str]] | None
 
 
-# Invalid items of an open chunk have their outcome since acceptance, but only a chunk that is done has counted.
-_SUMS = ", ".join(f"sum({o})::int AS {o}" for o in OUTCOMES)
-_VIEW = text(f"""
-    SELECT b.id, b.kind, b.caller, b.total, b.accepted_at, c.started_at, b.finished_at, b.cancel_requested_at,
-           b.parent_id, {", ".join(f"coalesce(c.{o}, 0) AS {o}" for o in OUTCOMES)}
-    FROM batch AS b LEFT JOIN LATERAL (
-        SELECT min(started_at) AS started_at, {_SUMS} FROM chunk WHERE chunk.batch_id = b.id
-    ) AS c ON true
-    WHERE b.id = :batch_id
-""")  # noqa: S608  constants
-
-
-def view(session: Session, batch_id: UUID) -> BatchView | None:
-    """Return the batch, None if this database has none of that id."""
-    row = session.execute(_VIEW, {"batch_id": batch_id}).one_or_none()
-    if row is None:
-        return None
-    facts = row._asdict()
-    counts = {o: n for o in OUTCOMES if (n := facts.pop(o))}
-    if pending := facts["total"] - sum(counts.values()):
-        counts["pending"] = pending
-    return BatchView(**facts, counts=counts)
-
-
 _ITEMS = text("""
     SELECT position, kind, key, record_key, outcome, status, body, retry, errors FROM item
     WHERE batch_id = :batch_id AND position > :after
+      AND (CAST(:outcomes AS text[]) IS NULL OR coalesce(outcome, 'pending') = ANY(:outcomes))
     ORDER BY position LIMIT :limit
 """)
 
 
-def items(session: Session, batch_id: UUID, *, after: int = -1, limit: int = 1000) -> list[ItemView]:
-    """Return up to ``limit`` items with a position above ``after``, in order."""
-    rows = session.execute(_ITEMS, {"batch_id": batch_id, "after": after, "limit": limit})
-    return [ItemView(*row) for row in rows]
+def items(
+    session: Session, batch_id: UUID, *, after: int = -1, limit: int = 1000, outcomes: Sequence[str] | None = None
+) -> list[ItemView]:
+    """Return up to ``limit`` items with a position above ``after``, in order; only those of ``outcomes`` if given."""
+    wanted = {"batch_id": batch_id, "after": after, "limit": limit, "outcomes": list(outcomes) if outcomes else None}
+    return [ItemView(*row) for row in session.execute(_ITEMS, wanted)]
 
 
 _ENDED = text("SELECT id FROM batch WHERE id = ANY(:ids) AND finished_at IS NOT NULL")

@@ -1,0 +1,37 @@
+"""What the tests say to the API, in short."""
+
+import base64
+from typing import Any
+
+import httpx
+
+_fresh = iter(range(100_000, 2**31))
+
+
+def fresh_keys(count: int = 1) -> list[int]:
+    """Keys that no other test uses."""
+    return [next(_fresh) for _ in range(count)]
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def item(key: int, **fields: Any) -> dict[str, Any]:
+    return {"caseAttachment_Key": key, "case_Key": 1, **fields}
+
+
+def put(client: httpx.Client, items: list[Any], **headers: str) -> httpx.Response:
+    return client.put("/case-attachments-batch", json=items, headers=headers)
+
+
+def statuses(answer: httpx.Response) -> list[int]:
+    assert answer.status_code == 207, answer.text
+    return [entry["status"] for entry in answer.json()["data"]]
+
+
+def read(client: httpx.Client, key: int) -> dict[str, Any]:
+    answer = client.get(f"/case-attachments/{key}")
+    assert answer.status_code == 200, answer.text
+    record: dict[str, Any] = answer.json()["data"]
+    return record

@@ -1,0 +1,34 @@
+"""Cancel a batch: a fact in the ledger, so it survives restarts; each item looks it up by its own batch."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from worker.ledger import arrows
+from worker.ledger.arrows import Place
+from worker.verdicts import CANCELLED
+
+_AT_ONCE = 5000
+# What is locked has started, here or by a helper; its worker sees the cancellation or finishes the item.
+_FREE = text("""
+    SELECT position FROM item WHERE batch_id = :batch_id AND outcome IS NULL
+    ORDER BY position LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+_SETTLED_CHUNKS = text("""
+    SELECT id FROM chunk WHERE batch_id = :batch_id AND state <> 'done' AND NOT EXISTS (
+        SELECT FROM item WHERE item.batch_id = chunk.batch_id AND item.position BETWEEN chunk.first AND chunk.last
+          AND item.outcome IS NULL)
+    FOR UPDATE SKIP LOCKED
+""")
+
+
+def settle_cancelled(session: Session, batch_id: UUID) -> int:
+    """Settle up to some thousand items that nobody holds as cancelled, close their chunks; return how many items."""
+    free = list(session.scalars(_FREE, {"batch_id": batch_id, "limit": _AT_ONCE}))
+    if free:
+        arrows.settle(session, [(Place(batch_id, position), CANCELLED) for position in free])
+    chunks = list(session.scalars(_SETTLED_CHUNKS, {"batch_id": batch_id}))
+    if chunks:
+        arrows.close(session, chunks)
+    return len(free)
