@@ -1,9 +1,12 @@
 """What the tests say to the API, in short."""
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import psycopg
 
 _fresh = iter(range(100_000, 2**31))
 
@@ -35,3 +38,23 @@ def read(client: httpx.Client, key: int) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     record: dict[str, Any] = answer.json()["data"]
     return record
+
+
+_REFUSE = """
+CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.comment LIKE 'refuse%' THEN RAISE EXCEPTION 'comment is refused' USING ERRCODE = 'check_violation'; END IF;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER refuse BEFORE INSERT OR UPDATE ON case_attachment FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+@contextmanager
+def refusing(database: psycopg.Connection) -> Iterator[None]:
+    """While the block runs, the database refuses records whose comment begins with 'refuse'."""
+    database.execute(_REFUSE)
+    try:
+        yield
+    finally:
+        database.execute("DROP TRIGGER refuse ON case_attachment")
