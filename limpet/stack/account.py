@@ -52,9 +52,23 @@ def account_for(folder: Path, program: Path) -> Account:
         return namespace
     if any(folder.iterdir()):
         raise RefusedError(f"{folder} was made by root in a user namespace, and this system allows none now.")
-    dropped = Account("dropped", entry.pw_uid, entry.pw_gid)
-    _check_reach(folder, program, dropped)
-    return dropped
+    return Account("dropped", entry.pw_uid, entry.pw_gid)
+
+
+def check_reach(account: Account, *paths: Path) -> None:
+    """Look whether a dropped account can get to ``paths``.
+
+    Raises:
+        RefusedError: a folder above one of them is closed to it.
+
+    """
+    for path in paths:
+        barred = [p for p in reversed(path.resolve().parents) if not _may_pass(p, account)]
+        if barred:
+            raise RefusedError(
+                f"PostgreSQL can't run as root here (no user namespaces), and user {account.uid} can't reach {path} "
+                f"because of the mode of {barred[0]}. Run 'limpet up' as an ordinary user, or move that elsewhere."
+            )
 
 
 def _unprivileged() -> pwd.struct_passwd:
@@ -68,16 +82,6 @@ def _unprivileged() -> pwd.struct_passwd:
 def _works(account: Account, program: Path) -> bool:
     trial = launched((str(program), "--version"), account)
     return subprocess.run(trial, check=False, capture_output=True).returncode == 0  # noqa: S603  our own program
-
-
-def _check_reach(folder: Path, program: Path, account: Account) -> None:
-    for path in (program, folder):
-        barred = [p for p in reversed(path.resolve().parents) if not _may_pass(p, account)]
-        if barred:
-            raise RefusedError(
-                f"PostgreSQL can't run as root here (no user namespaces), and user {account.uid} can't reach {path} "
-                f"because of the mode of {barred[0]}. Run 'limpet up' as an ordinary user, or move that elsewhere."
-            )
 
 
 def _may_pass(folder: Path, account: Account) -> bool:

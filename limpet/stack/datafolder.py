@@ -5,9 +5,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from limpet.stack import ports
+from limpet.stack import lock
 from limpet.stack.errors import RefusedError
 from limpet.stack.keyring import Keyring, write_keyring
+from limpet.stack.ports import Reservations
 from limpet.stack.privatefile import write_private
 
 _FOLDERS = ("postgres", "valkey", "s3", "logs", "run")
@@ -95,10 +96,16 @@ def claim(home: DataFolder) -> None:
     home.ready.unlink(missing_ok=True)
 
 
-def keep_ports(home: DataFolder, names: Collection[str]) -> dict[str, int]:
-    """Return a port for each name, the same at each start as long as it is free."""
+def let_through(home: DataFolder) -> None:
+    """Let other users pass through the folder, not list it; but not where strangers' files may rely on its mode."""
+    if all(entry.name in {*_FOLDERS, *_FILES, lock.NAME} for entry in home.path.iterdir()):
+        home.path.chmod(home.path.stat().st_mode | 0o001)
+
+
+def keep_ports(home: DataFolder, names: Collection[str], reservations: Reservations) -> dict[str, int]:
+    """Return a reserved port for each name, the same at each start as long as it is free."""
     file = home / "ports.json"
     kept: Mapping[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    assigned = ports.assign(names, kept)
+    assigned = reservations.assign(names, kept)
     write_private(file, json.dumps({**kept, **assigned}, indent=1) + "\n")
     return assigned

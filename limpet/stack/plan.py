@@ -21,6 +21,8 @@ class Plan:
     api_port: int
     flower_port: int
     workers: int
+    external: bool
+    """the stores are others', and others may use them"""
 
     @property
     def api_url(self) -> str:

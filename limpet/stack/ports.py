@@ -3,9 +3,9 @@
 import random
 import socket
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 
 HOST = "127.0.0.1"
-PREFERRED_API_PORT = 8000
 # Below the range from which systems take ports for outgoing connections (Linux 32768, macOS and
 # IANA 49152), so that no passing connection holds one of ours while a part restarts.
 _RANGE = range(20_000, 32_768)
@@ -24,20 +24,31 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_port(taken: Collection[int] = ()) -> int:
-    """Return a free port that is none of ``taken``."""
-    return next(port for port in random.sample(_RANGE, len(_RANGE)) if port not in taken and is_free(port))
+class Reservations(ExitStack):
+    """Ports kept from other stacks while the block runs.
 
+    A server listens some seconds after its port was chosen. So that two stacks that start at the
+    same time don't choose the same, each holds the UDP port of that number, which no server here uses.
+    """
 
-def assign(names: Collection[str], kept: Mapping[str, int]) -> dict[str, int]:
-    """Return a free port for each name: the kept one as long as it is free."""
-    ports = {name: kept[name] for name in names if name in kept and is_free(kept[name])}
-    for name in names:
-        if name not in ports:
-            ports[name] = free_port(ports.values())
-    return ports
+    def take(self, port: int) -> bool:
+        """Reserve the port; tell whether it was to be had."""
+        with ExitStack() as undo:
+            sign = undo.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            try:
+                sign.bind((HOST, port))
+            except OSError:
+                return False
+            if not is_free(port):
+                return False
+            self.push(undo.pop_all())
+        return True
 
+    def take_any(self) -> int:
+        """Reserve a free port and return it."""
+        return next(port for port in random.sample(_RANGE, len(_RANGE)) if self.take(port))
 
-def api_port(taken: Collection[int]) -> int:
-    """Return the port for the API when none was asked for: 8000 if it is free, else any."""
-    return PREFERRED_API_PORT if is_free(PREFERRED_API_PORT) else free_port(taken)
+    def assign(self, names: Collection[str], kept: Mapping[str, int]) -> dict[str, int]:
+        """Reserve a port for each name: the kept one if it is to be had."""
+        ports = {name: kept[name] for name in names if name in kept and self.take(kept[name])}
+        return {name: ports.get(name) or self.take_any() for name in names}

@@ -15,7 +15,8 @@ import psycopg
 from psycopg import sql
 
 from limpet.stack import probes
-from limpet.stack.account import Account, account_for
+from limpet.stack.account import Account, account_for, check_reach
+from limpet.stack.datafolder import DataFolder, let_through
 from limpet.stack.part import Command, Part
 from limpet.stack.ports import HOST
 from limpet.stack.privatefile import write_private
@@ -29,9 +30,13 @@ def database_url(port: int, password: str, database: str) -> str:
     return f"postgresql+psycopg://{_USER}:{password}@{HOST}:{port}/{database}"
 
 
-async def postgres(folder: Path, port: int, password: str, run: Run) -> Part:
-    """Return the part, its data in ``folder``; the first time, ``run`` makes them."""
+async def postgres(home: DataFolder, port: int, password: str, run: Run) -> Part:
+    """Return the part, its data in the data folder's ``postgres``; the first time, ``run`` makes them."""
+    folder = home / "postgres"
     account = account_for(folder, _program("postgres"))
+    if account.kind == "dropped":
+        let_through(home)
+        check_reach(account, _program("postgres"), folder)
     data = folder / "data"
     if not data.exists():
         await _initialise(folder, account, password, run)

@@ -44,7 +44,7 @@ async def spawn(command: Command, nest: Nest) -> Process:
         output.flush()
         process = await asyncio.create_subprocess_exec(
             *launched(command.argv, command.account, command.orphaned),
-            env=dict(command.environment),
+            env={**_for_python(), **command.environment},
             cwd=command.folder,
             stdin=DEVNULL,
             stdout=output,
@@ -91,6 +91,11 @@ def log_tail(path: Path) -> str:
     """Return the last lines of a process's latest run, with the log's path above."""
     latest = path.read_text(errors="replace").rpartition(_START)[2]
     return "\n".join([f"The end of {path}:", *(f"  {line}" for line in latest.splitlines()[1:][-_TAIL:])])
+
+
+def _for_python() -> dict[str, str]:
+    """Return what some Python installations need to start: `launch.py` runs before any server."""
+    return {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
 
 
 def _rotate(log: Path) -> None:

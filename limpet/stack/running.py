@@ -24,7 +24,7 @@ def running_stack(data: Path, port: int | None = None, workers: int = 2) -> Iter
     """Run ``limpet up`` on the folder ``data`` while the block runs.
 
     Yields the variables of ``client.env`` and ``server.env``, and the supervisor's process as ``pid``.
-    What `up` says is in ``logs/up.log``. When this process dies, the stack stops as well.
+    What `up` says is in ``logs/up.log``. When the thread that calls this ends, the stack stops as well.
 
     Raises:
         StartError: the stack was not ready in 90 s; the text shows the end of what it said.
@@ -34,7 +34,7 @@ def running_stack(data: Path, port: int | None = None, workers: int = 2) -> Iter
     arguments = ["--data", str(home.path), "--workers", str(workers), *(["--port", str(port)] if port else [])]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(  # noqa: S603  our own program
-            launched([sys.executable, "-m", "limpet", "up", *arguments]),
+            launched([sys.executable, "-P", "-m", "limpet", "up", *arguments]),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -37,14 +37,16 @@ class Services:
         return Part(command, self.plan.api_url, probe, (self.plan.api_port,))
 
     def _worker(self, name: str) -> Part:
+        # On a broker of others a second stack of this host may have a worker of the same number.
+        node = f"{name}-{self.plan.api_port}" if self.plan.external else name
         command = self._celery(
             name,
-            *("worker", "-n", f"{name}@%h", f"--concurrency={PROCESSES_PER_WORKER}"),
+            *("worker", "-n", f"{node}@%h", f"--concurrency={PROCESSES_PER_WORKER}"),
             *("--without-mingle", "--without-gossip", "-E", "-l", "info"),
         )
         # Without `up` there is nothing to wait for: a cold shutdown, and the chunks go back.
         command = replace(command, orphaned=SIGQUIT)
-        return Part(command, probe=probes.worker(self.plan.stores.broker, name))
+        return Part(command, probe=probes.worker(self.plan.stores.broker, node))
 
     def _relay(self) -> Part:
         return Part(self._python("relay", "-m", "worker.relay"))

@@ -25,6 +25,7 @@ from limpet.stack.stores import Bucket, Stores
 from limpet.stack.supervisor import Supervisor, together
 
 _DATABASES = ("demo", "acme")
+_API_PORT = 8000
 _SAME_SIGNAL = 0.5  # seconds
 
 
@@ -50,51 +51,19 @@ def run(options: Options) -> None:
     home = DataFolder(options.data.resolve())
     create(home.path)
     check_untaken(home)
-    with lock.held(home.path, screen) as descriptor:
-        if options.port and not ports.is_free(options.port):
+    with lock.held(home.path, screen) as descriptor, ports.Reservations() as reservations:
+        if options.port and not reservations.take(options.port):
             raise RefusedError(f"Port {options.port} is taken by another program; choose another with --port.")
         claim(home)
-        asyncio.run(_run(options, home, descriptor, began))
+        plan, kept = _plan(options, home, reservations)
+        asyncio.run(_run(plan, kept, descriptor, began))
 
 
-async def _run(options: Options, home: DataFolder, lock_descriptor: int, began: float) -> None:
-    stop, hurry = asyncio.Event(), asyncio.Event()
-    _on_signals(stop, hurry)
-    lifeline = Lifeline(lock_descriptor, (home.pids, home.ready))
-    nest = Nest(home.logs, lifeline, Roster(home.pids, os.getpid()), journal(home.logs / "up.log"))
-    supervisor = Supervisor(nest)
-    await lifeline.open()
-    nest.say(f"limpet up, data in {home.path}")
-    try:
-        if await _unless(stop, _start(options, home, supervisor)):
-            write_private(home.ready, f"{os.getpid()}\n")
-            _tell_ready(nest, home, time.monotonic() - began)
-            await _unless(stop, supervisor.watch())
-        nest.say("stopping (Ctrl-C again hastens)")
-    finally:
-        home.ready.unlink(missing_ok=True)
-        await supervisor.stop(hurry)
-        nest.roster.remove()
-        await lifeline.close()
-    nest.say("stopped")
-
-
-async def _start(options: Options, home: DataFolder, supervisor: Supervisor) -> None:
-    plan, kept = _plan(options, home)
-    services = Services(plan, write_server(plan))
-    write_client(plan)
-    if options.stores:
-        await _await_stores(options.stores, supervisor)
-    else:
-        await _start_stores(plan, kept, supervisor)
-    await supervisor.run(services.migrate())
-    await supervisor.start(services.parts())
-
-
-def _plan(options: Options, home: DataFolder) -> tuple[Plan, dict[str, int]]:
+def _plan(options: Options, home: DataFolder, reservations: ports.Reservations) -> tuple[Plan, dict[str, int]]:
     """Return the plan, and the ports of the servers that are kept from start to start."""
     keyring = read_keyring(home.secrets)
-    kept = keep_ports(home, ("flower",) if options.stores else ("flower", "postgres", "redis", *seaweed.PORTS))
+    ours = ("api", "flower")
+    kept = keep_ports(home, ours if options.stores else (*ours, "postgres", "redis", *seaweed.PORTS), reservations)
     stores = options.stores or Stores(
         databases={name: database_url(kept["postgres"], keyring.postgres, name) for name in _DATABASES},
         broker=valkey.url(kept["redis"], keyring.valkey),
@@ -107,11 +76,46 @@ def _plan(options: Options, home: DataFolder) -> tuple[Plan, dict[str, int]]:
         keyring=keyring,
         stores=stores,
         jwt_secret=shared or keyring.jwt,
-        api_port=options.port or ports.api_port(kept.values()),
+        api_port=options.port or (_API_PORT if reservations.take(_API_PORT) else kept["api"]),
         flower_port=kept["flower"],
         workers=options.workers,
+        external=options.stores is not None,
     )
     return plan, kept
+
+
+async def _run(plan: Plan, kept: dict[str, int], lock_descriptor: int, began: float) -> None:
+    home = plan.home
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    _on_signals(stop, hurry)
+    lifeline = Lifeline(lock_descriptor, (home.pids, home.ready))
+    nest = Nest(home.logs, lifeline, Roster(home.pids, os.getpid()), journal(home.logs / "up.log"))
+    supervisor = Supervisor(nest)
+    await lifeline.open()
+    nest.say(f"limpet up, data in {home.path}")
+    try:
+        if await _unless(stop, _start(plan, kept, supervisor)):
+            write_private(home.ready, f"{os.getpid()}\n")
+            _tell_ready(nest, home, time.monotonic() - began)
+            await _unless(stop, supervisor.watch())
+        nest.say("stopping (Ctrl-C again hastens)")
+    finally:
+        home.ready.unlink(missing_ok=True)
+        await supervisor.stop(hurry)
+        nest.roster.remove()
+        await lifeline.close()
+    nest.say("stopped")
+
+
+async def _start(plan: Plan, kept: dict[str, int], supervisor: Supervisor) -> None:
+    services = Services(plan, write_server(plan))
+    write_client(plan)
+    if plan.external:
+        await _await_stores(plan.stores, supervisor)
+    else:
+        await _start_stores(plan, kept, supervisor)
+    await supervisor.run(services.migrate())
+    await supervisor.start(services.parts())
 
 
 async def _start_stores(plan: Plan, kept: dict[str, int], supervisor: Supervisor) -> None:
@@ -119,7 +123,7 @@ async def _start_stores(plan: Plan, kept: dict[str, int], supervisor: Supervisor
 
     async def start_database() -> None:
         # By itself, since the first start makes the data folder: the other two need not wait for that.
-        await supervisor.start([await postgres(home / "postgres", kept["postgres"], keyring.postgres, supervisor.run)])
+        await supervisor.start([await postgres(home, kept["postgres"], keyring.postgres, supervisor.run)])
         await asyncio.to_thread(create_databases, kept["postgres"], keyring.postgres, _DATABASES)
 
     others = [
