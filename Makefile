@@ -37,9 +37,11 @@ check: setup  ## lint, types, layers, the lock file
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-lock:  ## resolve requirements.lock anew (needs uv)
+lock:  ## resolve requirements.lock anew, and of it what the image holds (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra embedded --group dev \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra server --constraints requirements.lock \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o requirements-server.lock pyproject.toml
 
 clean:  ## remove what make made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

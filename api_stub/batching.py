@@ -2,24 +2,29 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import anyio.to_thread
 from fastapi import Request
+from sqlalchemy.orm import Session
 
 from api_stub.identity import Identity
+from api_stub.intake import without_upload
 from api_stub.preferences import Preferences
 from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError
 from api_stub.publishing import Publisher
 from api_stub.waiting import Waiting
+from worker import uploads
+from worker.blobs import adopt
 from worker.database import transaction
-from worker.errors import IdempotencyConflictError
+from worker.errors import IdempotencyConflictError, StoreUnavailableError
 from worker.ledger import report
 from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
 from worker.ledger.report import BatchView, ItemView
 from worker.log import event
 from worker.settings import settings
+from worker.stored import Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,40 @@ async def submit(
 
 
 def _accept(database: str, new: NewBatch) -> Accepted:
+    items = [_taken(database, new.caller, item) for item in new.items]
     with transaction(database) as session:
-        accepted = accept(session, new)
+        accepted = accept(session, replace(new, items=_adopted(session, items)))
     if not accepted.replayed:
         event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
     return accepted
+
+
+def _taken(database: str, caller: str, item: NewItem) -> NewItem:
+    """Return ``item`` with the content of the upload that it names, if it names one."""
+    if item.upload_id is None:
+        return item
+    try:
+        return replace(item, stored=uploads.take(database, caller, item.upload_id))
+    except uploads.BadUploadError as wrong:
+        return without_upload(item, str(wrong))
+
+
+def _adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
+    """Return ``items`` with blobs in place of what is stored for them; an upload that was used is not had twice."""
+    fair = [
+        without_upload(item, f"upload {item.upload_id} was used already")
+        if item.upload_id and not item.verdict and not uploads.use(session, item.upload_id)
+        else item
+        for item in items
+    ]
+    blob_ids: dict[Stored, int] = {}
+    # One order for all, because adopting locks.
+    for stored in sorted({item.stored for item in fair if item.stored}, key=lambda s: s.sha256):
+        blob_id = adopt(session, stored)
+        if blob_id is None:
+            raise StoreUnavailableError(f"{stored.object_key} was collected before its batch was accepted")
+        blob_ids[stored] = blob_id
+    return [replace(item, blob_id=blob_ids[item.stored]) if item.stored else item for item in fair]
 
 
 def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:

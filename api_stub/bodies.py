@@ -1,45 +1,139 @@
-"""Read request bodies: bounded, hashed, and JSON to the letter (RFC 8259)."""
+"""Read request bodies: bounded, hashed, and JSON to the letter (RFC 8259).
+
+A body may be far larger than what may stay in memory, so a large one is taken
+apart while it arrives: long strings, which can only be contents, go their own way.
+"""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
+from anyio.to_thread import run_sync
 from fastapi import Request
 
-from api_stub.problems import MEDIA_TYPE, NOT_JSON, TOO_LARGE, ProblemError
+from api_stub.content_sink import ContentSink, Sinks
+from api_stub.lifter import Lifter, NotJsonError, SkeletonTooLargeError
+from api_stub.problems import MEDIA_TYPE, NOT_JSON, TOO_LARGE, UNAVAILABLE, ProblemError, Sort
 from worker.settings import settings
 
 _JSON = ("application/json", "text/json")
+_TOO_SLOW = Sort(408, "too-slow", "The body came too slowly")
+
+_SMALL = 2 * 2**20  # bodies below are parsed as they are
+_PIECE = 2**18  # so that the hops to a thread are few
+# Each large body that is being read may hold an upload, some 25 MiB. The others wait in their sockets, and not in
+# threads, which the first ones need to go on.
+_LARGE_AT_ONCE = anyio.Semaphore(4)
+_PATIENCE = 30  # seconds without a byte, or without a place among the four
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body that was read whole: what it says, and the SHA-256 of its bytes."""
+    """A body that was read whole: what it says, and the SHA-256 of its bytes.
+
+    ``lifted`` has the long strings, each under the marker that stands for it in ``content``.
+    """
 
     content: Any
     sha256: bytes
-    lifted: Any = None
+    lifted: Mapping[str, ContentSink] = field(default_factory=dict)
 
 
 async def read_json(request: Request, database: str) -> Body:
-    """Read the body of ``request`` as JSON.
+    """Read the body of ``request`` as JSON; its large contents are in the store of ``database`` then.
 
     Raises:
-        ProblemError: 400, 413 or 415.
+        ProblemError: 400, 408, 413, 415 or 503.
+        StoreUnavailableError: a content could not be stored.
 
     """
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind not in _JSON and not kind.endswith("+json"):
         raise ProblemError(MEDIA_TYPE, f"Send Content-Type: application/json, not {kind!r}")
-    digest, pieces, size = hashlib.sha256(), [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > settings().max_body:
-            raise ProblemError(TOO_LARGE, f"The body is larger than {settings().max_body} bytes; send several batches")
+    incoming = _Incoming(request)
+    head = await incoming.read(_SMALL)
+    if len(head) < _SMALL:
+        return Body(parse(head), hashlib.sha256(head).digest())
+    async with _place_among_the_large(), _given_up_on_failure(Sinks(database)) as sinks:
+        return await _read_large(head, incoming, sinks)
+
+
+async def _read_large(head: bytes, incoming: "_Incoming", sinks: Sinks) -> Body:
+    digest, lifter = hashlib.sha256(), Lifter(sinks.open)
+
+    def take(piece: bytes) -> None:
         digest.update(piece)
-        pieces.append(piece)
-    return Body(parse(b"".join(pieces)), digest.digest())
+        lifter.feed(piece)
+
+    try:
+        piece = head
+        while piece:
+            await run_sync(take, piece)
+            piece = await incoming.read(_PIECE)
+    except SkeletonTooLargeError as wrong:
+        raise ProblemError(TOO_LARGE, f"{wrong}; send several batches".capitalize()) from wrong
+    except NotJsonError as wrong:
+        raise ProblemError(NOT_JSON, f"{wrong}") from wrong
+    lifted = lifter.finish()
+    return Body(await run_sync(parse, lifted.skeleton), digest.digest(), lifted.sinks)
+
+
+@asynccontextmanager
+async def _place_among_the_large() -> AsyncIterator[None]:
+    try:
+        with anyio.fail_after(_PATIENCE):
+            await _LARGE_AT_ONCE.acquire()
+    except TimeoutError as busy:
+        raise ProblemError(UNAVAILABLE, "Too many large bodies at once", {"Retry-After": "10"}) from busy
+    try:
+        yield
+    finally:
+        _LARGE_AT_ONCE.release()
+
+
+@asynccontextmanager
+async def _given_up_on_failure(sinks: Sinks) -> AsyncIterator[Sinks]:
+    try:
+        yield sinks
+    finally:
+        with anyio.CancelScope(shield=True):  # also when the client is gone
+            await run_sync(sinks.abort)
+
+
+class _Incoming:
+    """A body on its way in, bounded."""
+
+    def __init__(self, request: Request) -> None:
+        self._stream = request.stream()
+        self._size = 0
+
+    async def read(self, least: int) -> bytes:
+        """Return the next bytes, at least so many unless the body ends.
+
+        Raises:
+            ProblemError: 408 or 413.
+
+        """
+        pieces, size = [], 0
+        while size < least and (piece := await self._next()) is not None:
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
+
+    async def _next(self) -> bytes | None:
+        try:
+            with anyio.fail_after(_PATIENCE):
+                piece = await anext(self._stream, None)
+        except TimeoutError as slow:
+            raise ProblemError(_TOO_SLOW, f"Not one byte came in {_PATIENCE} seconds") from slow
+        self._size += len(piece or b"")
+        if self._size > settings().max_body:
+            raise ProblemError(TOO_LARGE, f"The body is larger than {settings().max_body} bytes; send several batches")
+        return piece
 
 
 def parse(data: bytes) -> Any:

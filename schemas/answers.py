@@ -118,6 +118,16 @@ class Envelope(_Answer):
     batch: BatchBrief | None = Field(default=None, exclude_if=lambda batch: batch is None)
 
 
+class Upload(_Answer):
+    """A place to PUT content to, once, before it expires; one item then names it by ``attachment``."""
+
+    id: UUID
+    method: Literal["PUT"]
+    url: str
+    expires_at: datetime = Field(alias="expiresAt")
+    attachment: str
+
+
 class Health(_Answer):
     """Whether we are ready, and if not, which part is not and why."""
 

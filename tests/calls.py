@@ -1,6 +1,7 @@
 """What the tests say to the API, in short."""
 
 import base64
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,3 +59,9 @@ def refusing(database: psycopg.Connection) -> Iterator[None]:
         yield
     finally:
         database.execute("DROP TRIGGER refuse ON case_attachment")
+
+
+def connected(stack: dict[str, str], database: str = "demo") -> psycopg.Connection:
+    """A connection of its own to a database of the stack, each statement its own transaction; close it."""
+    url = json.loads(stack["LIMPET_DATABASES"])[database].replace("postgresql+psycopg", "postgresql")
+    return psycopg.connect(url, autocommit=True)

@@ -1,6 +1,5 @@
 """One embedded stack serves the whole run: real PostgreSQL, Valkey, S3, API, workers, relay, beat, Flower."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from calls import connected
 
 from limpet.stack.running import running_stack
 
@@ -51,6 +51,5 @@ def server_environment(stack: dict[str, str]) -> None:
 @pytest.fixture
 def demo_db(stack: dict[str, str]) -> Iterator[psycopg.Connection]:
     """A connection to database demo, each statement its own transaction."""
-    url = json.loads(stack["LIMPET_DATABASES"])["demo"].replace("postgresql+psycopg", "postgresql")
-    with psycopg.connect(url, autocommit=True) as connection:
+    with connected(stack) as connection:
         yield connection

@@ -10,8 +10,8 @@ upload, and a writer that was frozen for long can't adopt what was removed.
 import hashlib
 import io
 import secrets
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -27,6 +27,7 @@ from worker.settings import settings
 from worker.stored import Stored
 
 _WRITERS = 8
+_PULSE = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,10 @@ def _find(session: Session, sha256: bytes, size: int) -> int | None:
     return found
 
 
-def write(database: str, contents: Sequence[Content]) -> list[Stored]:
+def write(database: str, contents: Sequence[Content], pulse: Callable[[], None]) -> list[Stored]:
     """Store contents that no blob of ``database`` holds yet; what is held already is left out.
+
+    ``pulse`` is called every few seconds meanwhile, for whoever must show that it is alive.
 
     Raises:
         StoreUnavailableError: at least one could not be stored; nothing names the others.
@@ -106,7 +109,7 @@ def write(database: str, contents: Sequence[Content]) -> list[Stored]:
     stored = [
         Stored(key, c.sha256, len(c.data)) for key, c in zip(intend(database, len(missing)), missing, strict=True)
     ]
-    _put_all(zip(stored, missing, strict=True))
+    _put_all(zip(stored, missing, strict=True), pulse)
     return stored
 
 
@@ -131,14 +134,14 @@ _ASSIGN = text("""
 """)
 
 
-def _put_all(pairs: Iterable[tuple[Stored, Content]]) -> None:
-    def put_one(pair: tuple[Stored, Content]) -> None:
-        where, content = pair
-        store.put(where.object_key, io.BytesIO(content.data), where.size)
-
+def _put_all(pairs: Iterable[tuple[Stored, Content]], pulse: Callable[[], None]) -> None:
     with ThreadPoolExecutor(_WRITERS) as pool:
-        for _ in pool.map(put_one, pairs):
-            pass
+        pending = {pool.submit(store.put, s.object_key, io.BytesIO(c.data), s.size) for s, c in pairs}
+        while pending:
+            done, pending = wait(pending, timeout=_PULSE, return_when=FIRST_EXCEPTION)
+            for one in done:
+                one.result()
+            pulse()
 
 
 _COLLECT = text("""

@@ -120,10 +120,13 @@ def _verdicts(session: Session, items: Sequence[OpenItem]) -> Verdicts:
 
 def _store_contents(database: str, held: Claim, last: _Round) -> None:
     """Move inline contents to the store, some megabytes at a time, the lease kept meanwhile; no row is locked."""
-    for group in _groups(database, last.waiting):
+
+    def pulse() -> None:
         with transaction(database) as session:
             _keep(session, held, last.suspect)
-        stored = blobs.write(database, [content for _, content in group])
+
+    for group in _groups(database, last.waiting):
+        stored = blobs.write(database, [content for _, content in group], pulse)
         with transaction(database) as session:
             blobs.assign(session, group, stored)
 

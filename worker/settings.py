@@ -13,6 +13,9 @@ def _host_and_port(endpoint: str) -> str:
     return endpoint.removeprefix("http://").removeprefix("https://").rstrip("/")
 
 
+Endpoint = Annotated[str, AfterValidator(_host_and_port)]
+
+
 class Settings(BaseSettings):
     """Settings of the servers' side, each read from ``LIMPET_<NAME>``.
 
@@ -37,6 +40,7 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr = SecretStr("")
     s3_bucket: str = "limpet"
     s3_region: str = "us-east-1"
+    s3_public_endpoint: Endpoint = Field(default="", description="host:port by which clients reach it, if another")
     s3_secure: bool = Field(default=False, description="TLS to the object store")
 
     require: Literal["both", "api-key", "bearer", "either"] = Field(
@@ -61,7 +65,9 @@ class Settings(BaseSettings):
     small_batch: int = Field(default=25, description="batches up to this size are cut into chunks of one")
     worker_processes: int = Field(default=4, description="worker processes in all; the cut adapts to them")
     ring_after: timedelta = Field(default=timedelta(seconds=5), description="the relay rings again after this")
-    lease: timedelta = Field(default=timedelta(seconds=20), description="how long a claim holds without a sign of life")
+    lease: timedelta = Field(default=timedelta(seconds=10), description="how long a claim holds without a sign of life")
+    upload_lifetime: timedelta = Field(default=timedelta(hours=1), description="how long a presigned upload is open")
+    max_upload: int = Field(default=5 * 2**30, description="bytes of one presigned upload; S3 copies no more at once")
     collect_after: timedelta = Field(default=timedelta(hours=1), description="age at which unnamed content is removed")
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from typing import BinaryIO
 
 import urllib3
 from minio import Minio
+from minio.commonconfig import CopySource
 from minio.error import MinioException, S3Error
 
 from worker.errors import BlobMissingError, StoreUnavailableError
@@ -17,7 +19,7 @@ _TYPE = "application/octet-stream"
 
 
 @cache
-def _client() -> Minio:
+def _client(endpoint: str | None = None) -> Minio:
     conf = settings()
     # minio-py's own pool has ten connections, five retries and a five-minute timeout: too patient
     # for a request, and the ledger retries anyway.
@@ -25,7 +27,7 @@ def _client() -> Minio:
         maxsize=40, timeout=urllib3.Timeout(connect=2, read=10), retries=urllib3.Retry(1, backoff_factor=0.1)
     )
     return Minio(
-        conf.s3_endpoint,
+        endpoint or conf.s3_endpoint,
         access_key=conf.s3_access_key,
         secret_key=conf.s3_secret_key.get_secret_value(),
         secure=conf.s3_secure,
@@ -83,6 +85,32 @@ def read(key: str, offset: int, length: int, piece: int = 2**18) -> Iterator[byt
             answer.release_conn()
 
     return pieces()
+
+
+def size_of(key: str) -> int:
+    """Return how many bytes the object under ``key`` has.
+
+    Raises:
+        BlobMissingError: there is none.
+        StoreUnavailableError: it may pass.
+
+    """
+    with _ours(key):
+        return _client().stat_object(settings().s3_bucket, key).size or 0
+
+
+def copy(source: str, target: str) -> None:
+    """Copy an object within the store, without its bytes coming here."""
+    bucket = settings().s3_bucket
+    with _ours(source):
+        _client().copy_object(bucket, target, CopySource(bucket, source))
+
+
+def presigned_put(key: str, lifetime: timedelta) -> str:
+    """Return a URL by which anyone who has it can write the object under ``key`` until ``lifetime`` has passed."""
+    # Signing needs no connection, so the address may be one that only clients reach.
+    client = _client(settings().s3_public_endpoint or None)
+    return client.presigned_put_object(settings().s3_bucket, key, lifetime)
 
 
 def remove(key: str) -> None:

@@ -171,6 +171,20 @@ class Garbage(Base):
     __table_args__ = (Index("garbage_due_at_idx", "due_at"),)
 
 
+class Upload(Base):
+    """A place that a client may fill itself, by a presigned URL, until ``expires_at``; one item may use it, once."""
+
+    __tablename__ = "upload"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    caller: Mapped[str] = mapped_column(Text)
+    object_key: Mapped[str] = mapped_column(Text)
+    expires_at: Mapped[datetime] = mapped_column(Instant)
+    used_at: Mapped[datetime | None] = mapped_column(Instant)
+
+    __table_args__ = (Index("upload_expires_at_idx", "expires_at"),)
+
+
 class Item(Base):
     """One line of a batch: a kind, a payload, a verdict.
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from celery import Task
 
-from worker import blobs
+from worker import blobs, uploads
 from worker.broker import DELIVER, app
 from worker.deliver import deliver
 from worker.settings import settings
@@ -29,5 +29,6 @@ def deliver_chunk(self: Task[..., str], /, database: str, chunk_id: int, **_for_
 
 @app.task(name="limpet.collect")
 def collect(database: str) -> int:
-    """Remove content that nothing names; return how many objects went."""
+    """Remove content that nothing names, and uploads that expired; return how many objects went."""
+    uploads.forget_expired(database, settings().collect_after)
     return blobs.collect(database, settings().collect_after)

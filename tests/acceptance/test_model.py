@@ -106,7 +106,8 @@ class History:
 
     def replay(self) -> Serial:
         """Wait for every batch, carry out the same in the model, and compare each verdict."""
-        model, ends = Serial(), {}
+        model = Serial()
+        ends: dict[str, list[Sent]] = {}
         for number, href in enumerate(self.batches):
             batch = self.client.get(href, headers={"Prefer": "wait=20"}).json()
             assert batch["state"] in ("finished", "cancelled")
@@ -169,48 +170,56 @@ class Call:
     batch: UUID
 
 
+class Overlapping:
+    """Some clients that send at the same time to the same few keys; the seed repeats what they send."""
+
+    def __init__(self, client: httpx.Client, seed: int) -> None:
+        self.client, self.seed = client, seed
+        self.keys = fresh_keys(5)
+        self.calls: list[Call] = []
+
+    def run(self) -> None:
+        threads = [threading.Thread(target=self._hammer, args=(number,)) for number in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for call in self.calls:
+            batch = self.client.get(f"/batches/{call.batch}", headers={"Prefer": "wait=30"}).json()
+            assert batch["state"] == "finished"
+
+    def _hammer(self, number: int) -> None:
+        dice = random.Random(1000 * self.seed + number)
+        with httpx.Client(base_url=self.client.base_url, headers=self.client.headers, timeout=60) as mine:
+            for turn in range(12):
+                if dice.random() < 0.25:
+                    mine.delete(f"/case-attachments/{dice.choice(self.keys)}")  # its place is found in the ledger
+                    continue
+                comments = [f"{number}.{turn}.{n}" for n in range(dice.choice([1, 2, 5, 40]))]
+                how = {"Prefer": "respond-async"} if dice.random() < 0.5 else {}
+                sent_at = time.monotonic()
+                answer = put(mine, [item(dice.choice(self.keys), comment=comment) for comment in comments], **how)
+                self.calls.append(Call(sent_at, time.monotonic(), UUID(answer.json()["batch"]["id"])))
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_overlapping_clients_end_in_one_order_record_by_record(
     client: httpx.Client, demo_db: psycopg.Connection, seed: int
 ) -> None:
-    keys, calls = fresh_keys(5), []
-
-    def hammer(number: int) -> None:
-        dice = random.Random(1000 * seed + number)  # the seed repeats a run
-        with httpx.Client(base_url=client.base_url, headers=client.headers, timeout=60) as mine:
-            for turn in range(12):
-                items = [
-                    item(dice.choice(keys), comment=f"{number}.{turn}.{n}") for n in range(dice.choice([1, 2, 5, 40]))
-                ]
-                sent_at = time.monotonic()
-                if dice.random() < 0.25:
-                    mine.delete(f"/case-attachments/{dice.choice(keys)}")
-                    continue  # its place is found in the ledger
-                answer = put(mine, items, **({"Prefer": "respond-async"} if dice.random() < 0.5 else {}))
-                calls.append(Call(sent_at, time.monotonic(), UUID(answer.json()["batch"]["id"])))
-
-    threads = [threading.Thread(target=hammer, args=(n,)) for n in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for call in calls:
-        assert client.get(f"/batches/{call.batch}", headers={"Prefer": "wait=30"}).json()["state"] == "finished"
-
+    clients = Overlapping(client, seed)
+    clients.run()
     rows = demo_db.execute(
         "SELECT acceptance, position, kind, key, payload, outcome, status, batch_id FROM item WHERE key = ANY(%s)"
         " ORDER BY acceptance, position",
-        [keys],
+        [clients.keys],
     ).fetchall()
     model = Serial()
     for acceptance, position, kind, key, payload, outcome, status, _ in rows:
-        kind_ = "delete" if kind.endswith("delete") else "upsert"
-        model.carry_out(Sent((acceptance, position), kind_, key, payload, outcome, status))
-    for key in keys:
-        answer = client.get(f"/case-attachments/{key}")
-        assert (answer.json()["data"] or {}).get("comment") == model.records.get(key, {}).get("comment")
+        model.carry_out(Sent((acceptance, position), kind.partition(".")[2], key, payload, outcome, status))
+    for key in clients.keys:
+        record = client.get(f"/case-attachments/{key}").json()["data"] or {}
+        assert record.get("comment") == model.records.get(key, {}).get("comment")
     place = {batch: acceptance for acceptance, *_, batch in rows}
-    for one in calls:
-        for other in calls:
-            if one.answered_at < other.sent_at:
-                assert place[one.batch] < place[other.batch], "answered before the other was sent, so before it"
+    answered_first = [(one, two) for one in clients.calls for two in clients.calls if one.answered_at < two.sent_at]
+    assert answered_first
+    assert all(place[one.batch] < place[two.batch] for one, two in answered_first)

@@ -1,11 +1,15 @@
 """The other paths of family A: one record at a time, lists, contents."""
 
+import hashlib
 import json
+import os
+import uuid
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
-from calls import b64, fresh_keys, item, put, read
+from calls import b64, fresh_keys, item, put, read, statuses
 
 
 def test_post_creates_and_refuses_a_known_key(client: httpx.Client) -> None:
@@ -147,3 +151,35 @@ def test_a_malformed_path_is_400_and_an_unknown_one_404(client: httpx.Client, pa
     assert answer.status_code == 400
     assert client.get("/nothing/here").status_code == 404
     assert client.get("/nothing/here").json()["error"]["status"] == 404
+
+
+def test_large_content_goes_past_the_api_by_a_presigned_upload_used_once(client: httpx.Client) -> None:
+    one, two, three = fresh_keys(3)
+    data = os.urandom(3 * 2**20)
+    upload = client.post("/uploads").json()
+    early = put(client, [item(one, attachment=upload["attachment"])])
+    assert statuses(early) == [422]
+    assert "no content yet" in early.json()["data"][0]["body"]
+    assert httpx.put(upload["url"], content=data).status_code == 200
+    answer = put(client, [item(one, attachment=upload["attachment"]), item(two, attachment=upload["attachment"])])
+    assert statuses(answer) == [201, 422]
+    assert "used already" in answer.json()["data"][1]["body"]
+    assert client.get(f"/case-attachments/{one}/content").content == data
+    assert httpx.put(upload["url"], content=b"overwritten later").status_code == 200
+    assert client.get(f"/case-attachments/{one}/content").content == data
+    for wrong in (upload["attachment"], "upload:nonsense", f"upload:{uuid.uuid4()}"):
+        assert statuses(put(client, [item(three, attachment=wrong)])) == [422]
+
+
+def test_an_upload_is_bound_to_its_database(client: httpx.Client, acme: httpx.Client) -> None:
+    upload = client.post("/uploads").json()
+    httpx.put(upload["url"], content=b"demo's")
+    assert statuses(put(acme, [item(*fresh_keys(), attachment=upload["attachment"])])) == [422]
+
+
+def test_equal_content_is_stored_once(client: httpx.Client, demo_db: psycopg.Connection) -> None:
+    data = os.urandom(5000)
+    put(client, [item(k, attachment=b64(data)) for k in fresh_keys(40)])
+    put(client, [item(k, attachment=b64(data)) for k in fresh_keys(3)])
+    stored = demo_db.execute("SELECT count(*) FROM blob WHERE sha256 = %s", [hashlib.sha256(data).digest()])
+    assert stored.fetchone() == (1,)

@@ -22,7 +22,11 @@ QUEUE = "limpet"
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """One line to accept. ``key`` orders it (None: nothing does); a ``verdict`` means it is refused already."""
+    """One line to accept. ``key`` orders it (None: nothing does); a ``verdict`` means it is refused already.
+
+    Its bytes, if it brings any, ride inline as ``content`` or are a blob. ``stored`` and ``upload_id`` say where
+    they are before that; the edge turns both into a blob first.
+    """
 
     kind: str
     key: int | None
@@ -31,6 +35,7 @@ class NewItem:
     blob_id: int | None = None
     verdict: Verdict | None = None
     stored: Stored | None = None
+    upload_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

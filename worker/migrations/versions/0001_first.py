@@ -179,6 +179,16 @@ def upgrade() -> None:
         postgresql_where=sa.text("state <> 'done'"),
     )
     op.create_table(
+        "upload",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("caller", sa.Text(), nullable=False),
+        sa.Column("object_key", sa.Text(), nullable=False),
+        sa.Column("expires_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("used_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("upload_pkey")),
+    )
+    op.create_index("upload_expires_at_idx", "upload", ["expires_at"], unique=False)
+    op.create_table(
         "item",
         sa.Column("batch_id", sa.Uuid(), nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
@@ -238,7 +248,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("item", "chunk", "case_attachment", "garbage", "blob", "batch"):
+    for table in ("item", "upload", "chunk", "case_attachment", "garbage", "blob", "batch"):
         op.drop_table(table)
     op.execute("DROP SEQUENCE case_attachment_key")
     op.execute("DROP SEQUENCE acceptance")

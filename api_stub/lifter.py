@@ -1,0 +1,170 @@
+"""Take the long strings out of a JSON text while it streams in.
+
+What is left, the *skeleton*, is the same JSON text with a short marker in the
+place of each long string; the strings themselves flow into sinks. The time is
+linear in the text, the memory is the skeleton's and one piece's.
+"""
+
+import codecs
+import io
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from json import JSONDecodeError
+from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed lacks it
+from typing import Generic, Protocol, TypeVar
+
+# A string with more raw bytes than this is long. No field but a content takes more than 2,048 characters, and JSON
+# spells one in at most twelve bytes (an escaped surrogate pair).
+LONG = 24 * 2**10
+MAX_SKELETON = 64 * 2**20
+
+# Possessive (``++``), so that nothing is ever tried twice.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# Text without long strings, as far as one pattern can tell: strings without a backslash, and with some if they are very
+# short. The others are looked at one by one, but they are long enough for that.
+_SKIP = re.compile(rb'(?:[^"]++|"(?:[^"\\]{0,%d}+|(?:[^"\\]|\\.){0,256}+)")*+' % LONG, re.DOTALL)
+# A whole escape. A high surrogate waits for what follows, to be decoded together with the low one.
+_HEX, _LOW = rb"[0-9a-fA-F]", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HIGH_PAIR = rb"u[dD][89abAB]%b{2}(?:%b|(?=[^\\]|\\[^u]|\\u(?![dD][c-fC-F])%b{4}))" % (_HEX, _LOW, _HEX)
+_ESCAPE = rb"\\(?:[^u]|u(?![dD][89abAB])%b{4}|%b)" % (_HEX, _HIGH_PAIR)
+_TEXT = re.compile(rb'[^"\\]*+(?:%b[^"\\]*+)*+' % _ESCAPE, re.DOTALL)
+_LONGEST_ESCAPE = 12
+
+
+class SkeletonTooLargeError(Exception):
+    """What is left of the text without its long strings is larger than the bound."""
+
+
+class NotJsonError(ValueError):
+    """A long string breaks the rules of JSON."""
+
+
+class Sink(Protocol):
+    """Where the text of one long string goes."""
+
+    def write(self, text: bytes, /) -> None:
+        """Take the next piece: unescaped, in UTF-8, a lone surrogate as its three bytes."""
+
+    def close(self) -> None:
+        """Take the end of the string."""
+
+
+SinkT = TypeVar("SinkT", bound=Sink)
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted(Generic[SinkT]):
+    """The text without its long strings, and the sink for each marker that stands for one."""
+
+    skeleton: bytes
+    sinks: dict[str, SinkT]
+
+
+class Lifter(Generic[SinkT]):
+    """Reads one JSON text; ``open_sink`` is called at the beginning of each long string, one is open at a time.
+
+    It does not judge the text, but what is no JSON does not become JSON: the
+    skeleton fails to parse, unless NotJsonError was raised before.
+    """
+
+    def __init__(self, open_sink: Callable[[], SinkT], max_skeleton: int = MAX_SKELETON) -> None:
+        self._open_sink = open_sink
+        self._max_skeleton = max_skeleton
+        self._nonce = secrets.token_hex(8)  # so that no text can hold a marker
+        self._skeleton = io.BytesIO()  # hands out its bytes without a copy
+        self._sinks: dict[str, SinkT] = {}
+        self._held = b""  # the beginning of a string or of an escape that may end in the next piece
+        self._sink: SinkT | None = None
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece of the text.
+
+        Raises:
+            SkeletonTooLargeError: the bound is passed.
+            NotJsonError: a long string has a bad escape, a control character or is not UTF-8.
+
+        """
+        data, self._held = self._held + data, b""
+        place: int | None = 0
+        while place is not None:
+            place = self._skip(data, place) if self._sink is None else self._lift(data, place, self._sink)
+
+    def finish(self) -> Lifted[SinkT]:
+        """Return what was read; the lifter is used up."""
+        # What is held here is a string that never ended, which the parser of the skeleton is to find.
+        self._keep(self._held)
+        return Lifted(self._skeleton.getvalue(), self._sinks)
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        if self._skeleton.tell() + len(data) > self._max_skeleton:
+            raise SkeletonTooLargeError(f"the text without its long strings has more than {self._max_skeleton} bytes")
+        self._skeleton.write(data)
+
+    def _skip(self, data: bytes, place: int) -> int | None:
+        """Keep everything up to the next long string; return where it begins, None if there is none yet."""
+        end = _matched(_SKIP, data, place)
+        bound = end + LONG + 2
+        if short := _STRING.match(data, end, bound):
+            end = short.end()
+        self._keep(memoryview(data)[place:end])
+        if end == len(data):
+            return None
+        if short:
+            return end
+        if bound > len(data):
+            self._held = data[end:]  # it may still end in time
+            return None
+        self._begin()
+        return end + 1
+
+    def _begin(self) -> None:
+        marker = f"lifted:{self._nonce}:{len(self._sinks)}"
+        # Without the closing quote: it comes when the string ends, if it does.
+        self._keep(rb'"\u0000' + marker.encode())
+        self._sink = self._open_sink()
+        self._sinks[f"\0{marker}"] = self._sink
+        self._decoder.reset()
+
+    def _lift(self, data: bytes, place: int, sink: SinkT) -> int | None:
+        """Pass on the string that ``place`` lies in; return where the text goes on, None if that is not there yet."""
+        end = _text_end(data, place)
+        ended = data[end : end + 1] == b'"'
+        if text := self._unescape(memoryview(data)[place:end], final=ended):
+            sink.write(text)
+        if ended:
+            sink.close()
+            self._sink = None
+            self._keep(b'"')
+            return end + 1
+        self._held = data[end:]
+        if len(self._held) >= _LONGEST_ESCAPE:
+            raise NotJsonError("Bad escape in a long string")
+        return None
+
+    def _unescape(self, raw: memoryview, *, final: bool) -> bytes:
+        try:
+            text: str = scanstring(self._decoder.decode(raw, final) + '"', 0)[0]
+            return text.encode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as wrong:
+            raise NotJsonError(f"A long string is not UTF-8: {wrong.reason}") from wrong
+        except JSONDecodeError as wrong:
+            raise NotJsonError(f"{wrong.msg} in a long string") from wrong
+
+
+def _text_end(data: bytes, place: int) -> int:
+    """Return how far the string goes in whole characters: to its closing quote, or to where more data is needed."""
+    quote = data.find(b'"', place)
+    end = len(data) if quote < 0 else quote
+    if data.find(b"\\", max(place, end - _LONGEST_ESCAPE), end) < 0:
+        return end  # the fast way: ten times as fast as any pattern
+    return _matched(_TEXT, data, place)
+
+
+def _matched(pattern: re.Pattern[bytes], data: bytes, place: int) -> int:
+    """Return where the match ends of a pattern that matches everywhere."""
+    match = pattern.match(data, place)
+    assert match is not None
+    return match.end()

@@ -1,0 +1,33 @@
+"""Presigned uploads: content of any size goes straight to the object store, and an item names it."""
+
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Request, Response
+
+from api_stub.identity import Identity, identify
+from api_stub.preferences import media_type
+from schemas.answers import Upload
+from worker.uploads import open_upload
+
+router = APIRouter(tags=["uploads"])
+
+
+@router.post("/uploads", status_code=201, response_model=Upload)
+async def post_upload(request: Request, identity: Annotated[Identity, Depends(identify)]) -> Response:
+    """Open an upload: PUT the bytes to its url before it expires, then send its ``attachment`` in one item."""
+    opened = await anyio.to_thread.run_sync(open_upload, identity.database, identity.name)
+    answer = Upload(
+        id=opened.id,
+        method="PUT",
+        url=opened.url,
+        expires_at=opened.expires_at,
+        attachment=f"upload:{opened.id}",
+    )
+    # The url is a credential of its own.
+    return Response(
+        answer.model_dump_json(by_alias=True),
+        201,
+        {"Cache-Control": "no-store"},
+        media_type(request.headers.get("accept")),
+    )

@@ -1,0 +1,103 @@
+"""Presigned uploads: large content goes from the client to the store, past the API.
+
+The place stays writable until it expires, so what an item takes from it is
+copied to a key of its own first, then hashed there; what is left at the place
+is garbage, due since it was opened.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from worker import store
+from worker.blobs import intend
+from worker.database import count, transaction
+from worker.errors import BlobMissingError, LimpetError
+from worker.settings import settings
+from worker.stored import Stored
+
+
+class BadUploadError(LimpetError):
+    """An item names an upload that it can't have; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A new upload: PUT the bytes to ``url`` before ``expires_at``."""
+
+    id: UUID
+    url: str
+    expires_at: datetime
+
+
+_OPEN = text("""
+    WITH noted AS (INSERT INTO garbage VALUES (:object_key, now() + :kept))
+    INSERT INTO upload (id, caller, object_key, expires_at) VALUES (:id, :caller, :object_key, now() + :lifetime)
+    RETURNING expires_at
+""")
+
+
+def open_upload(database: str, caller: str) -> Opened:
+    """Open an upload for ``caller`` in ``database``."""
+    ident, lifetime = uuid4(), settings().upload_lifetime
+    key = f"{database}/uploads/{ident.hex}"
+    values = {"id": ident, "caller": caller, "object_key": key, "lifetime": lifetime, "kept": 2 * lifetime}
+    with transaction(database) as session:
+        expires_at: datetime = session.scalars(_OPEN, values).one()
+    return Opened(ident, store.presigned_put(key, lifetime), expires_at)
+
+
+_FIND = text("""
+    SELECT object_key FROM upload WHERE id = :id AND caller = :caller AND expires_at > now() AND used_at IS NULL
+""")
+
+
+def take(database: str, caller: str, ident: UUID) -> Stored:
+    """Return the content of an upload, under a key of its own and hashed.
+
+    Raises:
+        BadUploadError: it is not the caller's, was used, has expired, holds nothing or too much.
+        StoreUnavailableError: it may pass; the upload is still open.
+
+    """
+    with transaction(database) as session:
+        source = session.scalars(_FIND, {"id": ident, "caller": caller}).one_or_none()
+    if source is None:
+        raise BadUploadError(f"upload {ident} is not open to you: it was used, has expired or never was; open another")
+    try:
+        size = store.size_of(source)
+    except BlobMissingError as missing:
+        raise BadUploadError(f"upload {ident} has no content yet: PUT it to the upload's url first") from missing
+    if size > settings().max_upload:
+        raise BadUploadError(f"upload {ident} is longer than {settings().max_upload} bytes")
+    (target,) = intend(database, 1)
+    store.copy(source, target)
+    # The source may have been overwritten in between, so the copy tells its size, too.
+    size = store.size_of(target)
+    return Stored(target, _sha256(store.read(target, 0, size)), size)
+
+
+def _sha256(pieces: Iterator[bytes]) -> bytes:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.digest()
+
+
+_USE = text("UPDATE upload SET used_at = now() WHERE id = :id AND used_at IS NULL")
+
+
+def use(session: Session, ident: UUID) -> bool:
+    """Mark an upload as used, in the transaction that accepts its item; False: another item was faster."""
+    return count(session, _USE, {"id": ident}) == 1
+
+
+def forget_expired(database: str, age: timedelta) -> int:
+    """Remove uploads that expired more than ``age`` ago; their objects are garbage by then."""
+    with transaction(database) as session:
+        return count(session, text("DELETE FROM upload WHERE expires_at < now() - :age"), {"age": age})
