@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from api_stub import answers, streams
 from api_stub.batching import Rooms
+from api_stub.documented import CREDENTIALS, refusals
 from api_stub.identity import Identity, identify
 from api_stub.preferences import Preferences, media_type, preferences
 from api_stub.problems import BAD_PARAMETER, CONFLICT, NOT_FOUND, ProblemError
@@ -21,7 +22,7 @@ from worker.ledger.retry import Retry, retry
 from worker.ledger.why import ItemStory, story
 from worker.log import event
 
-router = APIRouter(prefix="/batches", tags=["batches"])
+router = APIRouter(prefix="/batches", tags=["batches"], dependencies=CREDENTIALS, responses=refusals(409))
 Known = Annotated[Identity, Depends(identify)]
 Position = Annotated[int, Path(ge=0, le=2**31 - 1)]
 

@@ -7,14 +7,16 @@ from uuid import UUID
 
 import anyio.to_thread
 from fastapi import Request
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from api_stub.entries import without_upload
 from api_stub.identity import Identity
-from api_stub.intake import without_upload
 from api_stub.preferences import Preferences
 from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError
 from api_stub.publishing import Publisher
 from api_stub.waiting import Waiting
+from schemas.kinds import FILE_KINDS
 from worker import uploads
 from worker.blobs import adopt
 from worker.database import transaction
@@ -23,7 +25,6 @@ from worker.ledger import report
 from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
 from worker.ledger.report import BatchView, ItemView
 from worker.log import event
-from worker.settings import settings
 from worker.stored import Stored
 
 
@@ -36,7 +37,12 @@ class Rooms:
 
 
 async def submit(
-    request: Request, identity: Identity, items: Sequence[NewItem], body_sha256: bytes, wanted: Preferences
+    request: Request,
+    identity: Identity,
+    items: Sequence[NewItem],
+    body_sha256: bytes,
+    wanted: Preferences,
+    kind: str = "case_attachments",
 ) -> tuple[BatchView, list[ItemView]]:
     """Record ``items`` as one batch, ring for it, wait as wished, and return how it stands then.
 
@@ -45,9 +51,8 @@ async def submit(
 
     """
     key = _idempotency_key(request)
-    new = NewBatch(
-        "case_attachments", identity.name, items, key, _fingerprint(request, body_sha256) if key is not None else None
-    )
+    fingerprint = None if key is None else _fingerprint(request, body_sha256)
+    new = NewBatch(kind, identity.name, items, key, fingerprint)
     rooms: Rooms = request.app.state.rooms
     try:
         accepted = await anyio.to_thread.run_sync(_accept, identity.database, new)
@@ -62,7 +67,9 @@ async def submit(
 def _accept(database: str, new: NewBatch) -> Accepted:
     items = [_taken(database, new.caller, item) for item in new.items]
     with transaction(database) as session:
-        accepted = accept(session, replace(new, items=_adopted(session, items)))
+        fair = _adopted(session, items)
+        _await_turn(session, fair)
+        accepted = accept(session, replace(new, items=fair))
     if not accepted.replayed:
         event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
     return accepted
@@ -96,11 +103,25 @@ def _adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
     return [replace(item, blob_id=blob_ids[item.stored]) if item.stored else item for item in fair]
 
 
+_TURN = text("SELECT pg_advisory_xact_lock(:space, hashint8(:key))")
+_SPACE = 0x11_33_9E  # any fixed number; the locks of one bigint are others
+
+
+def _await_turn(session: Session, items: Sequence[NewItem]) -> None:
+    """Let batches for the files of one item be accepted one by one, so that none commits after a later number.
+
+    One that did would be carried out in its proper place by nobody: what came after it may be done by then. A record
+    of family A notices that by its key; a file has none.
+    """
+    for key in sorted({item.key for item in items if item.key is not None and item.kind in FILE_KINDS}):
+        session.execute(_TURN, {"space": _SPACE, "key": key})
+
+
 def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:
     with transaction(database) as session:
         view = report.view(session, batch_id)
         assert view is not None, "a batch that was just accepted is there"
-        return view, report.items(session, batch_id, limit=settings().max_items)
+        return view, report.items(session, batch_id, limit=max(view.total, 1))
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -17,11 +17,10 @@ from fastapi import Request
 
 from api_stub.content_sink import ContentSink, Sinks
 from api_stub.lifter import Lifter, NotJsonError, SkeletonTooLargeError
-from api_stub.problems import MEDIA_TYPE, NOT_JSON, TOO_LARGE, UNAVAILABLE, ProblemError, Sort
+from api_stub.problems import MEDIA_TYPE, NOT_JSON, TOO_LARGE, TOO_SLOW, UNAVAILABLE, ProblemError
 from worker.settings import settings
 
 _JSON = ("application/json", "text/json")
-_TOO_SLOW = Sort(408, "too-slow", "The body came too slowly")
 
 _SMALL = 2 * 2**20  # bodies below are parsed as they are
 _PIECE = 2**18  # so that the hops to a thread are few
@@ -129,7 +128,7 @@ class _Incoming:
             with anyio.fail_after(_PATIENCE):
                 piece = await anext(self._stream, None)
         except TimeoutError as slow:
-            raise ProblemError(_TOO_SLOW, f"Not one byte came in {_PATIENCE} seconds") from slow
+            raise ProblemError(TOO_SLOW, f"Not one byte came in {_PATIENCE} seconds") from slow
         self._size += len(piece or b"")
         if self._size > settings().max_body:
             raise ProblemError(TOO_LARGE, f"The body is larger than {settings().max_body} bytes; send several batches")

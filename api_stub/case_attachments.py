@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -12,6 +12,7 @@ from api_stub import answers, intake, records
 from api_stub.batching import submit
 from api_stub.bodies import read_json
 from api_stub.contents import content_response
+from api_stub.documented import CREDENTIALS, refusals
 from api_stub.identity import Identity, identify
 from api_stub.preferences import preferences
 from api_stub.problems import BAD_PARAMETER, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
@@ -21,19 +22,36 @@ from schemas.kinds import CREATE, DELETE, UPSERT
 from worker.ledger.accept import NewItem
 from worker.settings import settings
 
-router = APIRouter(tags=["case attachments"])
+router = APIRouter(
+    tags=["case attachments"], dependencies=CREDENTIALS, responses=refusals(408, 409, 412, 413, 415, 422)
+)
 Known = Annotated[Identity, Depends(identify)]
 KeyInPath = Annotated[int, Path(alias="CaseAttachment_Key", ge=0, le=2**31 - 1)]
 
 _ONE = CaseAttachment.model_json_schema(by_alias=True)
 _MANY = {"type": "array", "items": _ONE}
 
+_LATER: dict[int | str, dict[str, Any]] = {202: {"model": Envelope, "description": "accepted, not done in time"}}
+_BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "the bytes, in the media type of the file's name", "content": _BINARY},
+    206: {"description": "the range of them that was asked for", "content": _BINARY},
+    304: {"description": "unchanged since the ETag of If-None-Match"},
+    416: {"description": "the range lies beyond the end"},
+}
+
 
 def _takes(schema: Mapping[str, object]) -> dict[str, object]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-@router.put("/case-attachments-batch", status_code=207, response_model=Envelope, openapi_extra=_takes(_MANY))
+@router.put(
+    "/case-attachments-batch",
+    status_code=207,
+    response_model=Envelope,
+    responses={202: {"model": Envelope, "description": "accepted, not done yet (Prefer: respond-async)"}},
+    openapi_extra=_takes(_MANY),
+)
 async def put_batch(request: Request, identity: Known) -> Response:
     """Create or update many: one entry of the answer for each item, in the order of the request."""
     body = await read_json(request, identity.database)
@@ -48,7 +66,9 @@ async def put_batch(request: Request, identity: Known) -> Response:
     return answers.statuses(request, view, ends, status, wanted)
 
 
-@router.post("/case-attachments", status_code=201, response_model=Envelope, openapi_extra=_takes(_ONE))
+@router.post(
+    "/case-attachments", status_code=201, response_model=Envelope, responses=_LATER, openapi_extra=_takes(_ONE)
+)
 async def post_one(request: Request, identity: Known) -> Response:
     """Create one; a key that is known already is a conflict."""
     body = await read_json(request, identity.database)
@@ -56,7 +76,12 @@ async def post_one(request: Request, identity: Known) -> Response:
     return await _write(request, identity, item, body.sha256)
 
 
-@router.put("/case-attachments/{CaseAttachment_Key}", response_model=Envelope, openapi_extra=_takes(_ONE))
+@router.put(
+    "/case-attachments/{CaseAttachment_Key}",
+    response_model=Envelope,
+    responses=_LATER | {201: {"model": Envelope, "description": "created"}},
+    openapi_extra=_takes(_ONE),
+)
 async def put_one(request: Request, identity: Known, key: KeyInPath) -> Response:
     """Create or update one; ``If-Match`` with the record's ``ETag`` guards against a lost update."""
     if key == 0:
@@ -73,7 +98,7 @@ async def put_one(request: Request, identity: Known, key: KeyInPath) -> Response
     return await _write(request, identity, item, body.sha256)
 
 
-@router.delete("/case-attachments/{CaseAttachment_Key}", status_code=204, response_class=Response)
+@router.delete("/case-attachments/{CaseAttachment_Key}", status_code=204, response_class=Response, responses=_LATER)
 async def delete_one(request: Request, identity: Known, key: KeyInPath) -> Response:
     """Delete one; ``If-Match`` guards it like an update."""
     if key == 0:
@@ -115,7 +140,8 @@ async def get_one(request: Request, identity: Known, key: KeyInPath) -> Response
     return await anyio.to_thread.run_sync(lambda: records.answer(request, found, headers={"ETag": found[0].etag}))
 
 
-@router.api_route("/case-attachments/{CaseAttachment_Key}/content", methods=["GET", "HEAD"], response_class=Response)
+@router.head("/case-attachments/{CaseAttachment_Key}/content", response_class=Response, responses=_BYTES)
+@router.get("/case-attachments/{CaseAttachment_Key}/content", response_class=Response, responses=_BYTES)
 async def get_content(request: Request, identity: Known, key: KeyInPath) -> Response:
     """Read the bytes of one, or a range of them."""
     found = await anyio.to_thread.run_sync(records.read_record, identity.database, key)

@@ -7,14 +7,12 @@ from typing import Protocol
 
 from worker.blobs import intend
 from worker.settings import settings
-from worker.stored import Stored
+from worker.stored import Spool, Spooled, Stored
 from worker.uploading import Upload
 
 NOT_BASE64 = "must be base64 with padding (RFC 4648 section 4)"
 _SPACE = b" \t\r\n"
 _HEAD = 300
-# What of one request may stay in memory. Contents beyond go to the store even if they are small.
-_INLINE = 16 * 2**20
 _MOST_KEYS = 64
 
 
@@ -39,16 +37,31 @@ class ContentSink:
     """Takes the text of one base64 string (RFC 4648 §4; white space is left out) and keeps what it says.
 
     After ``close``, one of these is set: ``error`` with its ``status`` (what is
-    wrong, as the sender reads it), ``data`` (up to ``inline`` bytes) or
+    wrong, as the sender reads it), ``spooled`` (up to ``inline`` bytes) or
     ``stored``. What comes after an error is swallowed. ``head`` is how the text
     begins, for whoever mends it.
     """
 
-    __slots__ = ("_decoder", "_hash", "_inline", "_kept", "_open", "_upload",
-                 "data", "error", "head", "sha256", "size", "status", "stored")  # fmt: skip
+    __slots__ = (
+        "_decoder",
+        "_hash",
+        "_inline",
+        "_kept",
+        "_open",
+        "_spool",
+        "_upload",
+        "error",
+        "head",
+        "sha256",
+        "size",
+        "spooled",
+        "status",
+        "stored",
+    )  # fmt: skip
 
-    def __init__(self, open_upload: Callable[[], Destination], inline: int) -> None:
+    def __init__(self, open_upload: Callable[[], Destination], spool: Spool, inline: int) -> None:
         self._open = open_upload
+        self._spool = spool
         self._inline = inline
         self._decoder = _Base64()
         self._hash = hashlib.sha256()
@@ -57,7 +70,7 @@ class ContentSink:
         self.head = b""
         self.size = 0
         self.sha256 = b""
-        self.data: bytes | None = None
+        self.spooled: Spooled | None = None
         self.stored: Stored | None = None
         self.error: str | None = None
         self.status = 422
@@ -115,7 +128,7 @@ class ContentSink:
     def _settle(self) -> None:
         self.sha256 = self._hash.digest()
         if self._upload is None:
-            self.data = bytes(self._kept)
+            self.spooled = self._spool.add(bytes(self._kept))
             return
         self._upload.finish()
         self.stored = Stored(self._upload.key, self.sha256, self.size)
@@ -126,8 +139,22 @@ class ContentSink:
         self.abort()
 
 
+def decode(text: bytes) -> bytes:
+    """Decode base64 (RFC 4648 §4) that is there as a whole; white space, which MIME encoders put in, is left out.
+
+    Raises:
+        binascii.Error: the text is no base64.
+
+    """
+    decoder = _Base64()
+    data = decoder.decode(text)
+    if not decoder.complete:
+        raise binascii.Error("the end is missing")
+    return data
+
+
 class _Base64:
-    """Decodes base64 piece by piece as strictly as ``base64.b64decode(..., validate=True)`` does at once."""
+    """Decodes base64 piece by piece, to the letter of RFC 4648 §4 but for white space."""
 
     __slots__ = ("_padded", "_rest")
 
@@ -147,8 +174,12 @@ class _Base64:
             raise binascii.Error("text after the padding")
         whole = len(text) - len(text) % 4
         self._rest = text[whole:]
-        self._padded = text[whole - 1 : whole] == b"="
-        return binascii.a2b_base64(text[:whole], strict_mode=True)
+        padding = text.count(b"=", max(whole - 2, 0), whole)
+        self._padded = padding > 0
+        data = binascii.a2b_base64(text[:whole], strict_mode=True)
+        if len(data) != whole // 4 * 3 - padding:  # Python takes "QUJD====", even when strict
+            raise binascii.Error("padding after whole groups")
+        return data
 
     @property
     def complete(self) -> bool:
@@ -157,20 +188,18 @@ class _Base64:
 
 
 class Sinks:
-    """The sinks of one request: they share what may stay in memory, and one is open at a time."""
+    """The sinks of one request: they share a spool, and one is open at a time."""
 
     def __init__(self, database: str) -> None:
         self._database = database
-        self._room = _INLINE
+        self._spool = Spool()
         self._latest: ContentSink | None = None
         self._keys: list[str] = []
         self._key_count = 1
 
     def open(self) -> ContentSink:
         """Return the sink for the next content; the one before is closed."""
-        if self._latest is not None and self._latest.data is not None:
-            self._room -= self._latest.size
-        self._latest = ContentSink(self._upload, min(settings().inline_content, self._room))
+        self._latest = ContentSink(self._upload, self._spool, settings().inline_content)
         return self._latest
 
     def abort(self) -> None:

@@ -18,13 +18,21 @@ from typing import Generic, Protocol, TypeVar
 # A string with more raw bytes than this is long. No field but a content takes more than 2,048 characters, and JSON
 # spells one in at most twelve bytes (an escaped surrogate pair).
 LONG = 24 * 2**10
-MAX_SKELETON = 64 * 2**20
+# The value of a content's name is long much earlier: many small contents must not stay in memory either.
+LONG_CONTENT = 2**10
+MAX_SKELETON = 32 * 2**20
 
 # Possessive (``++``), so that nothing is ever tried twice.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 # Text without long strings, as far as one pattern can tell: strings without a backslash, and with some if they are very
 # short. The others are looked at one by one, but they are long enough for that.
-_SKIP = re.compile(rb'(?:[^"]++|"(?:[^"\\]{0,%d}+|(?:[^"\\]|\\.){0,256}+)")*+' % LONG, re.DOTALL)
+_NAME = rb'"(?:attachment|data)"[ \t\r\n]*+:[ \t\r\n]*+'
+_CONTENT = rb'(%b)"(?:[^"\\]|\\.){%d}' % (_NAME, LONG_CONTENT)
+_SKIP = re.compile(rb'(?:[^"]++|(?!%b)"(?:[^"\\]{0,%d}+|(?:[^"\\]|\\.){0,256}+)")*+' % (_CONTENT, LONG), re.DOTALL)
+_LONG_CONTENT = re.compile(_CONTENT, re.DOTALL)
+# A content's name whose value has not come yet, or only its beginning; looked for at the end of what was skipped.
+_OPEN_NAME = re.compile(rb'"(?:attachment|data)"[ \t\r\n]*+:?[ \t\r\n]*+\Z')
+_LONGEST_NAME = 64
 # A whole escape. A high surrogate waits for what follows, to be decoded together with the low one.
 _HEX, _LOW = rb"[0-9a-fA-F]", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HIGH_PAIR = rb"u[dD][89abAB]%b{2}(?:%b|(?=[^\\]|\\[^u]|\\u(?![dD][c-fC-F])%b{4}))" % (_HEX, _LOW, _HEX)
@@ -106,27 +114,32 @@ class Lifter(Generic[SinkT]):
     def _skip(self, data: bytes, place: int) -> int | None:
         """Keep everything up to the next long string; return where it begins, None if there is none yet."""
         end = _matched(_SKIP, data, place)
+        if content := _LONG_CONTENT.match(data, end):
+            return self._begin(data, place, content.end(1))
         bound = end + LONG + 2
         if short := _STRING.match(data, end, bound):
-            end = short.end()
-        self._keep(memoryview(data)[place:end])
-        if end == len(data):
-            return None
-        if short:
-            return end
-        if bound > len(data):
-            self._held = data[end:]  # it may still end in time
-            return None
-        self._begin()
-        return end + 1
+            self._keep(memoryview(data)[place : short.end()])
+            return short.end()
+        if bound <= len(data):
+            return self._begin(data, place, end)
+        # A string here may still end in time, and the value of a name before it may still become long.
+        tail = max(place, end - _LONGEST_NAME)
+        name = _OPEN_NAME.search(data[tail:end])
+        kept = tail + name.start() if name else end
+        self._keep(memoryview(data)[place:kept])
+        self._held = data[kept:]
+        return None
 
-    def _begin(self) -> None:
+    def _begin(self, data: bytes, place: int, quote: int) -> int:
+        """Keep what lies before the long string that begins at ``quote``, and open its sink."""
+        self._keep(memoryview(data)[place:quote])
         marker = f"lifted:{self._nonce}:{len(self._sinks)}"
         # Without the closing quote: it comes when the string ends, if it does.
         self._keep(rb'"\u0000' + marker.encode())
         self._sink = self._open_sink()
         self._sinks[f"\0{marker}"] = self._sink
         self._decoder.reset()
+        return quote + 1
 
     def _lift(self, data: bytes, place: int, sink: SinkT) -> int | None:
         """Pass on the string that ``place`` lies in; return where the text goes on, None if that is not there yet."""

@@ -15,6 +15,7 @@ _COMMANDS = {
     "migrate": "limpet.operate:migrate",
     "token": "limpet.operate:token",
     "keys": "limpet.operate:keys",
+    "users": "limpet.operate:users",
 }
 
 

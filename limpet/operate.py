@@ -1,5 +1,7 @@
-"""Operator commands that run where the servers are: migrations, tokens, API keys."""
+"""Operator commands that run where the servers are: migrations, tokens, API keys, users."""
 
+import sys
+import unicodedata
 from datetime import timedelta
 
 import click
@@ -68,3 +70,54 @@ def remove(name: str) -> None:
     """Forget the API key of NAME; it stops working at once."""
     if not credentials.remove_api_key(settings().credentials, name):
         raise click.ClickException(f"{name!r} has no key")
+
+
+_SHORTEST_PASSWORD = 8  # NIST SP 800-63B
+
+
+@click.group()
+def users() -> None:
+    """Make, list and remove users with passwords in the file LIMPET_CREDENTIALS."""
+
+
+@users.command("add")
+@click.argument("name")
+@click.option("--database", "databases", multiple=True, required=True, help="A database it may use; repeatable.")
+@click.option("--default", help="The one of them for requests that name none.  [default: the first]")
+def add_user(name: str, databases: tuple[str, ...], default: str | None) -> None:
+    """Let NAME in by a password, which is asked for, or read as one line if standard input is no terminal."""
+    if ":" in name or not name or any(unicodedata.category(c) == "Cc" for c in name):
+        raise click.ClickException("a user's name has at least one character, no colon and no control character")
+    if default is not None and default not in databases:
+        raise click.ClickException(f"the default {default!r} is none of its databases")
+    known = _known(databases)
+    password = _password()
+    credentials.add_user(
+        settings().credentials, name, password, sorted(dict.fromkeys(known), key=lambda d: d != (default or known[0]))
+    )
+
+
+@users.command("list")
+def list_users() -> None:
+    """List the users, and their databases, the default first."""
+    for user in credentials.read_credentials(settings().credentials).users:
+        click.echo(f"{user.name}: {', '.join(user.databases)}")
+
+
+@users.command("remove")
+@click.argument("name")
+def remove_user(name: str) -> None:
+    """Forget NAME, whose password stops working at once."""
+    if not credentials.remove_user(settings().credentials, name):
+        raise click.ClickException(f"there is no user {name!r}")
+
+
+def _password() -> str:
+    """Return the password; never from the command line, which every user of the machine can read."""
+    if sys.stdin.isatty():
+        password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if len(password) < _SHORTEST_PASSWORD:
+        raise click.ClickException(f"a password has at least {_SHORTEST_PASSWORD} characters")
+    return password

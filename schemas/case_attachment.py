@@ -10,11 +10,14 @@ from pydantic_core import PydanticCustomError
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T t](\d\d:\d\d:\d\d)(?:[.,](\d+))? ?(Z|z|UTC|[+-]\d\d:?\d\d)?", re.ASCII)
 
 
+# PostgreSQL keeps neither.
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
+
+
 def _clean(value: str) -> str:
-    if "\0" in value:
-        raise PydanticCustomError("text", "must not contain U+0000")
-    if any("\ud800" <= c <= "\udfff" for c in value):
-        raise PydanticCustomError("text", "must not contain a lone surrogate")
+    if found := _UNKEPT.search(value):
+        what = "U+0000" if found[0] == "\0" else "a lone surrogate"
+        raise PydanticCustomError("text", "must not contain {what}", {"what": what})
     return value
 
 

@@ -149,6 +149,7 @@ _COLLECT = text("""
         SELECT id FROM blob
         WHERE stored_at < now() - :age
           AND NOT EXISTS (SELECT FROM case_attachment AS r WHERE r.blob_id = blob.id)
+          AND NOT EXISTS (SELECT FROM file_attachment AS f WHERE f.blob_id = blob.id)
           AND NOT EXISTS (SELECT FROM item WHERE item.blob_id = blob.id)
         LIMIT :limit FOR UPDATE SKIP LOCKED
     ), gone AS (

@@ -28,8 +28,8 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     task_default_queue=QUEUES[0],
-    task_soft_time_limit=540,
-    task_time_limit=600,
+    # No soft limit: its exception would look like the item's own. A killed child counts, and the item runs alone next.
+    task_time_limit=settings().task_seconds,
     worker_max_tasks_per_child=5000,
     worker_max_memory_per_child=600_000,
     worker_send_task_events=True,

@@ -7,8 +7,9 @@ read once and written once for a whole bite.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
 from typing import TypeVar
 
 from pydantic import TypeAdapter
@@ -20,6 +21,7 @@ from schemas.kinds import CREATE, DELETE
 from worker.database import count
 from worker.errors import OvertakenError
 from worker.ledger.bites import OpenItem
+from worker.ledger.deletions import deletions_since
 from worker.records import COLUMNS, FIELDS, Record, load
 from worker.verdicts import CREATED, DELETED, SUPERSEDED, UPDATED, Verdict
 
@@ -53,6 +55,8 @@ _payload = TypeAdapter(CaseAttachmentPayload)
 def _upsert(record: Record | None, item: OpenItem, key: int) -> tuple[Record, Verdict]:
     sent = _payload.validate_python(item.payload)
     caller = item.caller[:20]
+    if sent.content == "set" and item.blob_id is None:
+        raise RuntimeError("content is to be set, and none is stored")
     after = Record(
         case_attachment_key=key,
         case_key=sent.case_key,
@@ -139,14 +143,6 @@ def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
 
 _NEVER = (0, 0)
 _LATEST = (2**63, 0)
-# A record that a later item deleted has no row to tell; the few chunks that deleted something do.
-_DELETIONS = text("""
-    SELECT i.key, max(i.acceptance) AS acceptance
-    FROM chunk AS c JOIN item AS i ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last
-    WHERE c.acceptance >= :since AND (c.deleted > 0 OR c.state <> 'done')
-      AND i.outcome = 'deleted' AND i.key = ANY(:keys)
-    GROUP BY i.key
-""")
 
 
 def _last_changes(
@@ -155,10 +151,8 @@ def _last_changes(
     """Return the place of the last change of each key, as far as the retries among ``items`` must know it."""
     retries = {item.key: item.payload["retry_of"][0] for item in items if item.key and "retry_of" in item.payload}
     places = {key: (r.acceptance, r.position) for key, r in before.items()}
-    if gone := [key for key in retries if key not in before]:
-        rows = session.execute(_DELETIONS, {"since": min(retries.values()), "keys": gone})
-        places |= {row.key: (row.acceptance, 2**31) for row in rows}
-    return places
+    gone = {key: since for key, since in retries.items() if key not in before}
+    return places | {deletion.key: deletion.place for deletion in deletions_since(session, gone)}
 
 
 _RECORDSET = """
@@ -186,5 +180,8 @@ def _write(session: Session, before: Mapping[int, Record], after: Mapping[int, R
         session.execute(_DELETE, {"keys": gone})
 
 
+_values = attrgetter(*FIELDS)
+
+
 def _json(records: Sequence[Record]) -> str:
-    return json.dumps([asdict(r) for r in records], default=datetime.isoformat)
+    return json.dumps([dict(zip(FIELDS, _values(r), strict=True)) for r in records], default=datetime.isoformat)

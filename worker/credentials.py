@@ -1,7 +1,8 @@
-"""API keys and bearer tokens: made here, checked here.
+"""API keys, bearer tokens and users with passwords: made here, checked here.
 
 An API key is 32 random bytes, so its SHA-256 is hash enough: there is nothing
-to guess. The credentials file holds the hashes; keys themselves are shown once.
+to guess. A password can be guessed, so its hash is Argon2id (RFC 9106), slow on
+purpose. The credentials file holds the hashes; keys themselves are shown once.
 """
 
 import hashlib
@@ -11,20 +12,27 @@ import os
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from unicodedata import normalize
 
 import jwt
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import BaseModel, Field
 
 _ALGORITHM = "HS256"
+# OWASP's least: some 20 ms and 19 MiB for each check, so that many at once fit into a small process.
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sends a request, and which databases they may name."""
+    """Who sends a request, and which databases they may name; ``default`` is the one of who names none."""
 
     name: str
     databases: frozenset[str]
+    default: str = ""
 
 
 class ApiKey(BaseModel):
@@ -35,10 +43,19 @@ class ApiKey(BaseModel):
     databases: list[str]
 
 
+class User(BaseModel):
+    """One user as the file keeps it; the first of the databases is the default."""
+
+    name: str
+    argon2: str
+    databases: list[str]
+
+
 class CredentialsFile(BaseModel):
     """The credentials file as a whole."""
 
     api_keys: list[ApiKey] = Field(default_factory=list)
+    users: list[User] = Field(default_factory=list)
 
 
 class BadCredentialError(Exception):
@@ -88,6 +105,47 @@ def check_api_key(file: CredentialsFile, clear: str) -> Caller:
     return Caller(found[0].name, frozenset(found[0].databases))
 
 
+def add_user(path: Path, name: str, password: str, databases: list[str]) -> None:
+    """Let ``name`` in by ``password``, and no more by the last one."""
+    entry = User(name=plain(name), argon2=_HASHER.hash(plain(password)), databases=databases)
+    file = read_credentials(path)
+    file.users = [*(u for u in file.users if u.name != entry.name), entry]
+    _replace(path, file.model_dump(mode="json"))
+
+
+def remove_user(path: Path, name: str) -> bool:
+    """Forget the user ``name``; return whether there was one."""
+    file = read_credentials(path)
+    kept = [u for u in file.users if u.name != plain(name)]
+    found = len(kept) < len(file.users)
+    file.users = kept
+    _replace(path, file.model_dump(mode="json"))
+    return found
+
+
+def check_password(user: User | None, password: str) -> bool:
+    """Return whether ``password`` is the user's; takes as long for nobody (None), whose password none is."""
+    try:
+        return _HASHER.verify(user.argon2 if user else _nobody(), plain(password)) and user is not None
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def caller_of(user: User) -> Caller:
+    """Return ``user`` as the caller of a request."""
+    return Caller(user.name, frozenset(user.databases), next(iter(user.databases), ""))
+
+
+@cache
+def _nobody() -> str:
+    return _HASHER.hash(secrets.token_urlsafe())
+
+
+def plain(text: str) -> str:
+    """Return a name or password in the one form of those that look alike (RFC 8265), whatever keyboard wrote it."""
+    return normalize("NFC", text)
+
+
 def make_token(secret: str, subject: str, databases: list[str], lifetime: timedelta) -> str:
     """Return a signed JWT (RFC 7519) that lets ``subject`` use ``databases`` until ``lifetime`` from now."""
     now = datetime.now(UTC)
@@ -113,7 +171,7 @@ def check_token(secret: str, token: str) -> Caller:
     databases = claims.get("databases", [])
     if not isinstance(databases, list) or not all(isinstance(d, str) for d in databases):
         raise BadCredentialError("the bearer token's claim 'databases' is not an array of names")
-    return Caller(str(claims["sub"]), frozenset(databases))
+    return Caller(str(claims["sub"]), frozenset(databases), next(iter(databases), ""))
 
 
 def _sha256(clear: str) -> str:

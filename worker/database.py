@@ -19,7 +19,7 @@ _SERVER_OPTIONS = " ".join(
         "TimeZone": "UTC",
         "lock_timeout": "5s",
         "idle_in_transaction_session_timeout": "30s",
-        "transaction_timeout": "10min",
+        "transaction_timeout": "9min",
         "jit": "off",
     }.items()
 )

@@ -48,6 +48,11 @@ def deliver(database: str, chunk_id: int, worker: str) -> str:
         if isinstance(fault, DBAPIError) and not passing(fault):
             raise
         return _hand_back(database, held, fault)
+    except BaseException as end:
+        # A worker that is told to stop (SystemExit) hands back; a bug is left to the lease, and counts.
+        if not isinstance(end, Exception):
+            _hand_back(database, held, end)
+        raise
     if finish_batch(database, held.batch_id):
         event("batch.finished", database=database, batch=held.batch_id)
     return "done"
@@ -59,7 +64,7 @@ def finish_batch(database: str, batch_id: UUID) -> bool:
         return arrows.finish(session, batch_id)
 
 
-def _hand_back(database: str, held: Claim, fault: Exception) -> str:
+def _hand_back(database: str, held: Claim, fault: BaseException) -> str:
     """Leave the chunk open for later: each attempt waits longer, with jitter so that many don't come at once."""
     pause = min(_LONGEST_PAUSE, timedelta(seconds=0.5 * 2 ** min(held.attempt, 10))) * random.uniform(0.5, 1)  # noqa: S311  no secret
     trouble("chunk.released", fault, database=database, chunk=held.chunk_id, attempt=held.attempt, pause=pause)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.orm import Session
 
 from schemas import kinds
-from worker import case_attachments
+from worker import case_attachments, file_attachments
 from worker.ledger.bites import OpenItem
 from worker.verdicts import Verdict
 
@@ -20,4 +20,7 @@ KINDS: dict[str, Handler] = {
     kinds.UPSERT: case_attachments.fold,
     kinds.CREATE: case_attachments.fold,
     kinds.DELETE: case_attachments.fold,
+    kinds.FILE_PUT: file_attachments.fold,
+    kinds.FILE_DELETE: file_attachments.fold,
+    kinds.FILE_DELETE_ALL: file_attachments.fold,
 }

@@ -8,7 +8,7 @@ import logging
 import signal
 import threading
 
-from kombu.exceptions import OperationalError as BrokerError
+from kombu.exceptions import KombuError
 from sqlalchemy.exc import DBAPIError
 
 from worker.broker import ring
@@ -47,7 +47,7 @@ def main() -> None:
         for database in settings().databases:
             try:
                 rang += sweep(database)
-            except (DBAPIError, BrokerError, OSError) as fault:
+            except (DBAPIError, KombuError, OSError) as fault:
                 trouble("relay.waits", fault, database=database)
         # A full sweep means that more is due.
         stop.wait(0.05 if rang >= _AT_ONCE else _PERIOD)

@@ -59,11 +59,13 @@ class Settings(BaseSettings):
     longest_wait: timedelta = Field(default=timedelta(seconds=60), description="bound of Prefer: wait=N")
 
     list_contents: int = Field(default=50 * 2**20, description="most decoded content in a list")
+    include_file_limit: int = Field(default=50 * 2**20, description="most decoded content in an answer of family B")
 
     chunk_items: int = Field(default=500, description="most items of one chunk; 1 keeps one item per task always")
     chunk_bytes: int = Field(default=8 * 2**20, description="most inline content of one chunk")
     small_batch: int = Field(default=25, description="batches up to this size are cut into chunks of one")
     worker_processes: int = Field(default=4, description="worker processes in all; the cut adapts to them")
+    task_seconds: int = Field(default=600, description="a task that takes longer is killed, which counts as a death")
     ring_after: timedelta = Field(default=timedelta(seconds=5), description="the relay rings again after this")
     lease: timedelta = Field(default=timedelta(seconds=10), description="how long a claim holds without a sign of life")
     upload_lifetime: timedelta = Field(default=timedelta(hours=1), description="how long a presigned upload is open")

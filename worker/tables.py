@@ -57,6 +57,7 @@ acceptance = Sequence("acceptance", metadata=Base.metadata)
 case_attachment_key = Sequence(
     "case_attachment_key", minvalue=1, maxvalue=2**31 - 1, start=1, cycle=True, metadata=Base.metadata
 )
+file_attachment_id = Sequence("file_attachment_id", metadata=Base.metadata)
 
 
 class Batch(Base):
@@ -251,5 +252,39 @@ class CaseAttachment(Base):
     __table_args__ = (
         Index("case_attachment_blob_id_idx", "blob_id", postgresql_where=text("blob_id IS NOT NULL")),
         CheckConstraint("case_attachment_key > 0 AND case_key >= 0", name="keys"),
+        {"postgresql_with": {"fillfactor": "90"}},
+    )
+
+
+class FileAttachment(Base):
+    """A file of family B. ``key`` is the ordering key of its table and item, which are kept as they were written.
+
+    ``acceptance`` and ``position`` name the item that changed it last.
+    """
+
+    __tablename__ = "file_attachment"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    key: Mapped[int]
+    table_name: Mapped[str] = mapped_column(String(255))
+    item_name: Mapped[str] = mapped_column(String(255))
+    title: Mapped[str] = mapped_column(String(255))
+    file_name: Mapped[str] = mapped_column(String(255))
+    blob_id: Mapped[int] = mapped_column(ForeignKey("blob.id"))
+    access_type: Mapped[str] = mapped_column(Text)
+    show_as_image: Mapped[bool]
+    modified_at: Mapped[datetime] = mapped_column(Instant)
+    acceptance: Mapped[int]
+    position: Mapped[int] = mapped_column(Integer)
+
+    __table_args__ = (
+        Index("file_attachment_key_idx", "key"),
+        Index("file_attachment_blob_id_idx", "blob_id"),
+        CheckConstraint("id > 0 AND key < 0", name="keys"),
+        CheckConstraint("table_name <> '' AND item_name <> '' AND title <> '' AND file_name <> ''", name="names"),
+        CheckConstraint(
+            "access_type IN ('ATTACHACCESS-DEFAULT', 'ATTACHACCESS-RESTRICTED', 'ATTACHACCESS-UNRESTRICTED')",
+            name="access_type",
+        ),
         {"postgresql_with": {"fillfactor": "90"}},
     )

@@ -8,7 +8,7 @@ from limpet.stack.keyring import write_keyring
 from limpet.stack.plan import PROCESSES_PER_WORKER, Plan
 from limpet.stack.privatefile import write_environment
 from limpet.stack.stores import environment_of
-from worker.credentials import add_api_key, make_token, read_credentials
+from worker.credentials import add_api_key, add_user, check_password, make_token, read_credentials
 
 _CLIENT = "demo"
 _TOKEN_LIFETIME = timedelta(days=30)
@@ -34,6 +34,7 @@ def write_server(plan: Plan) -> dict[str, str]:
 def write_client(plan: Plan) -> None:
     """Write ``client.env``: all that is needed to use the API and Flower."""
     names = list(plan.stores.databases)
+    _register_user(plan, names)
     write_environment(
         plan.home / "client.env",
         {
@@ -57,3 +58,11 @@ def _api_key(plan: Plan, databases: list[str]) -> str:
     made = add_api_key(file, _CLIENT, databases)
     write_keyring(plan.home.secrets, replace(plan.keyring, api_key=made))
     return made
+
+
+def _register_user(plan: Plan, databases: list[str]) -> None:
+    """Let the keyring's user in by its password; the first of ``databases`` is its default."""
+    file, keyring = plan.home / "credentials.json", plan.keyring
+    known = next((user for user in read_credentials(file).users if user.name == keyring.user), None)
+    if known is None or known.databases != databases or not check_password(known, keyring.password):
+        add_user(file, keyring.user, keyring.password, databases)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from worker.errors import IdempotencyConflictError
 from worker.ledger.cut import Cut, cut
 from worker.settings import settings
-from worker.stored import Stored
+from worker.stored import Spooled, Stored
 from worker.verdicts import Verdict
 
 QUEUE = "limpet"
@@ -31,11 +31,18 @@ class NewItem:
     kind: str
     key: int | None
     payload: dict[str, object]
-    content: bytes | None = None
+    content: bytes | Spooled | None = None
     blob_id: int | None = None
     verdict: Verdict | None = None
     stored: Stored | None = None
     upload_id: UUID | None = None
+
+    @property
+    def inline_size(self) -> int:
+        """How many bytes ride in the ledger."""
+        if isinstance(self.content, Spooled):
+            return self.content.size
+        return len(self.content or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,4 +199,5 @@ def _rows(items: Sequence[NewItem]) -> Iterator[tuple[object, ...]]:
         if (v := item.verdict) is not None:
             errors = Jsonb(v.errors) if v.errors else None
             end = (v.outcome, v.status, v.record_key, v.body, v.retry, errors)
-        yield (item.kind, item.key, Jsonb(item.payload), item.content, item.blob_id, *end)
+        content = item.content.read() if isinstance(item.content, Spooled) else item.content
+        yield (item.kind, item.key, Jsonb(item.payload), content, item.blob_id, *end)

@@ -16,8 +16,8 @@ class Cuttable(Protocol):
     """What the cut looks at."""
 
     @property
-    def content(self) -> bytes | None:
-        """Bytes that ride in the ledger."""
+    def inline_size(self) -> int:
+        """How many bytes ride in the ledger."""
 
     @property
     def verdict(self) -> Verdict | None:
@@ -48,7 +48,7 @@ def cut(items: Sequence[Cuttable], open_chunks: int) -> list[Cut]:
     cuts: list[Cut] = []
     first = size = invalid = 0
     for position, item in enumerate(items):
-        weight = len(item.content or b"")
+        weight = item.inline_size
         if position > first and (position - first == most or size + weight > most_bytes):
             cuts.append(Cut(first, position - 1, invalid))
             first, size, invalid = position, 0, 0

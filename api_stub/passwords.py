@@ -1,0 +1,114 @@
+"""Check passwords (RFC 7617) without making every request pay for the slow hash, nor every guess cheap.
+
+A password that was right is remembered for a minute under a keyed hash, never
+in clear. Wrong ones are answered ever later, name by name, and only one check
+for a name runs at a time, so whoever guesses at one name slows down no other.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.to_thread import run_sync
+
+from api_stub.problems import ProblemError, Sort
+from worker.credentials import BadCredentialError, Caller, CredentialsFile, caller_of, check_password, plain
+
+_TOO_MANY = Sort(429, "too-many-attempts", "Too many wrong passwords at once")
+_REMEMBERED = 60.0  # seconds
+_MOST_REMEMBERED = 1000
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds
+_CALM = 300.0  # seconds after which failures are forgotten
+_MOST_PAUSING = 8
+
+
+@dataclass(slots=True)
+class _Name:
+    """What is known of the attempts at one name; all names that no user has share one."""
+
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    failures: int = 0
+    failed_at: float = 0.0
+    pausing: int = 0
+
+
+@dataclass(slots=True)
+class Passwords:
+    """What this process remembers of passwords that it has checked."""
+
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    _remembered: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
+    _names: dict[str | None, _Name] = field(default_factory=dict)
+    _hashing: anyio.CapacityLimiter | None = None
+
+    async def check(self, file: CredentialsFile, stamp: int, header: str) -> Caller:
+        """Return the caller that an ``Authorization: Basic`` names; ``stamp`` is the version of ``file``.
+
+        Raises:
+            BadCredentialError: unknown name or wrong password; said late if there were others before.
+            ProblemError: 429, too many wrong ones for this name are being answered.
+
+        """
+        name, password = _name_and_password(header)
+        user = next((u for u in file.users if u.name == name), None)
+        word = hmac.digest(self._key, f"{stamp}\0{name}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256)
+        if user is not None and self._remembers(word):
+            return caller_of(user)
+        attempts = self._names.setdefault(user.name if user else None, _Name())
+        if attempts.pausing >= _MOST_PAUSING:
+            raise ProblemError(_TOO_MANY, "Wait before the next attempt", {"Retry-After": str(int(_LONGEST_PAUSE))})
+        async with attempts.turn:
+            good = self._remembers(word) or await run_sync(check_password, user, password, limiter=self._limiter())
+        if not good or user is None:
+            await _pause(attempts)
+            raise BadCredentialError("the user is unknown or the password is wrong")
+        attempts.failures = 0
+        self._remember(word)
+        return caller_of(user)
+
+    def _remembers(self, word: bytes) -> bool:
+        return self._remembered.get(word, 0.0) > time.monotonic()
+
+    def _remember(self, word: bytes) -> None:
+        self._remembered.pop(word, None)
+        self._remembered[word] = time.monotonic() + _REMEMBERED
+        while len(self._remembered) > _MOST_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+    def _limiter(self) -> anyio.CapacityLimiter:
+        if self._hashing is None:  # it must be made inside the event loop
+            self._hashing = anyio.CapacityLimiter(2)
+        return self._hashing
+
+
+async def _pause(attempts: _Name) -> None:
+    """Wait longer after each failure in a row."""
+    now = time.monotonic()
+    attempts.failures = 1 if now - attempts.failed_at > _CALM else attempts.failures + 1
+    attempts.failed_at = now
+    attempts.pausing += 1
+    try:
+        await anyio.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(attempts.failures - 1, 10)))
+    finally:
+        attempts.pausing -= 1
+
+
+def _name_and_password(header: str) -> tuple[str, str]:
+    try:
+        text = base64.b64decode(header.strip(), validate=True)
+    except (binascii.Error, ValueError) as wrong:
+        raise BadCredentialError("the Authorization header is not 'Basic' and base64") from wrong
+    try:
+        clear = text.decode()
+    except UnicodeDecodeError:
+        clear = text.decode("latin-1")  # what old clients send
+    name, colon, password = clear.partition(":")
+    if not colon:
+        raise BadCredentialError("the Authorization header has no colon between name and password")
+    return plain(name), plain(password)

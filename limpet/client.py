@@ -1,0 +1,150 @@
+"""The HTTP client that user commands share. It knows the contracts and HTTP, and nothing of the servers."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+import click
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from schemas.answers import Batch, BatchBrief, Envelope, ItemStatus
+from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
+
+_HINT = "'limpet up' writes all of them to client.env: set -a; source .limpet/client.env; set +a"
+# The API holds an answer for 25 s by itself and for 60 s at most.
+_PATIENCE = httpx.Timeout(90, connect=5)
+# A proxy of the environment can't reach this machine's own loopback.
+_DIRECT = {"all://127.0.0.1": None, "all://localhost": None}
+_items = TypeAdapter(list[CaseAttachment])
+
+
+class ClientError(click.ClickException):
+    """A variable is missing, or the server is away or refuses; the text says what to do about it."""
+
+
+class Report(Envelope):
+    """The 207 answer of a batch, its item statuses in the order of the request."""
+
+    data: list[ItemStatus]
+    batch: BatchBrief
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a batch was answered with; ``outcome`` is its header ``Batch-Outcome``."""
+
+    status: int
+    outcome: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A content that was read: how many bytes, and their SHA-256 in hex."""
+
+    size: int
+    sha256: str
+
+
+class Client:
+    """One caller of one database, connections kept while the block runs. Nothing is tried twice.
+
+    Every method raises ClientError if there is no such thing, the request is refused, or no answer comes.
+    """
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str]) -> Self:
+        """Return a client of LIMPET_URL and LIMPET_DATABASE; which credentials it needs, the server says.
+
+        Raises:
+            ClientError: a variable is missing.
+
+        """
+        for name in ("LIMPET_URL", "LIMPET_DATABASE"):
+            if not variables.get(name):
+                raise ClientError(f"{name} is not set. {_HINT}")
+        key, token = variables.get("LIMPET_API_KEY"), variables.get("LIMPET_TOKEN")
+        if not (key or token):
+            raise ClientError(f"Neither LIMPET_API_KEY nor LIMPET_TOKEN is set. {_HINT}")
+        headers = {
+            "vbasoftware-database": variables["LIMPET_DATABASE"],
+            **({"x-api-key": key} if key else {}),
+            **({"Authorization": f"Bearer {token}"} if token else {}),
+        }
+        # A proxy of the environment can't reach this machine's own loopback.
+        direct = {"all://127.0.0.1": None, "all://localhost": None}
+        with _translated(variables["LIMPET_URL"]):
+            return cls(
+                httpx.Client(base_url=variables["LIMPET_URL"], headers=headers, timeout=_PATIENCE, mounts=direct)
+            )
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def put_batch(self, items: Sequence[CaseAttachment]) -> Answer:
+        """Create or update ``items`` as one batch; a field that was not set is not sent."""
+        body = _items.dump_json(list(items), by_alias=True, exclude_unset=True)
+        with self._opened("PUT", "/case-attachments-batch", body) as response:
+            report = Report.model_validate_json(response.read())
+            return Answer(response.status_code, response.headers.get("Batch-Outcome", ""), report)
+
+    def record(self, key: int) -> CaseAttachmentRecord:
+        """Return one record with its content in base64."""
+        with self._opened("GET", f"/case-attachments/{key}") as response:
+            return CaseAttachmentRecord.model_validate(Envelope.model_validate_json(response.read()).data)
+
+    def content(self, key: int) -> Digest:
+        """Read the content of one record, piece by piece, and return its size and hash."""
+        digest, size = hashlib.sha256(), 0
+        with self._opened("GET", f"/case-attachments/{key}/content") as response:
+            for piece in response.iter_bytes():
+                digest.update(piece)
+                size += len(piece)
+        return Digest(size, digest.hexdigest())
+
+    def batch(self, batch_id: UUID) -> Batch:
+        """Return how a batch stands."""
+        with self._opened("GET", f"/batches/{batch_id}") as response:
+            return Batch.model_validate_json(response.read())
+
+    @contextmanager
+    def _opened(self, method: str, path: str, body: bytes | None = None) -> Iterator[httpx.Response]:
+        """Yield an answer that went well, its body still to be read."""
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        where = f"{method} {str(self._http.base_url).rstrip('/')}{path}"
+        with _translated(where), self._http.stream(method, path, content=body, headers=headers) as response:
+            if response.is_error:
+                raise ClientError(_reason(where, response.status_code, response.read()))
+            yield response
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL) as fault:
+        raise ClientError(f"{where}: no answer ({fault or type(fault).__name__}). Is the server up?") from fault
+    except ValidationError as fault:
+        raise ClientError(f"{where}: this is no answer of Limpet's. Is LIMPET_URL right?") from fault
+
+
+def _reason(where: str, status: int, body: bytes) -> str:
+    """Return what the envelope says is wrong, in one sentence; a body without one gets the status only."""
+    try:
+        answer = Envelope.model_validate_json(body)
+    except ValidationError:
+        return f"{where}: HTTP {status}"
+    problem = f"{answer.error.title}: {answer.error.detail}" if answer.error else "no reason given"
+    return f"{where}: HTTP {status}, {problem} (activity {answer.debug.activity_id})"

@@ -1,0 +1,227 @@
+"""Family B: the contract of the file attachments of an item, as sent, as kept in the ledger and as read."""
+
+import unicodedata
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from schemas.answers import BatchBrief, Outcome, Retry
+
+Mode = Literal["NEW-ONLY", "UPDATE-ONLY", "NEW-UPDATE", "DELETE"]
+AccessType = Literal["ATTACHACCESS-DEFAULT", "ATTACHACCESS-RESTRICTED", "ATTACHACCESS-UNRESTRICTED"]
+
+LONGEST_NAME = 255
+_LARGEST_ID = 2**63 - 1
+_MODES: dict[str, Mode] = {
+    "": "NEW-UPDATE",
+    "NEW-ONLY": "NEW-ONLY",
+    "UPDATE-ONLY": "UPDATE-ONLY",
+    "NEW-UPDATE": "NEW-UPDATE",
+    "DELETE": "DELETE",
+    "DELETE-FILE": "DELETE",
+    "DELETE-OBJECT": "DELETE",
+}
+
+
+def is_blank(value: object) -> bool:
+    """Return whether ``value`` is null, or a string with nothing in it but white space."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def flaw(name: str) -> str | None:
+    """Return what forbids ``name`` as a name of a table, an item or a file, None if nothing does."""
+    if len(name) > LONGEST_NAME:
+        return f"must not be longer than {LONGEST_NAME} characters"
+    # Cc: U+0000 to U+001F and U+007F to U+009F; Cs: half of a surrogate pair, which no text may hold.
+    bad = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None)
+    return None if bad is None else f"must not contain the control character U+{ord(bad):04X}"
+
+
+def _mode(value: object) -> Mode:
+    if value is None:
+        return "NEW-UPDATE"
+    found = _MODES.get(value.strip().upper()) if isinstance(value, str) else None
+    if found is None:
+        raise PydanticCustomError("action", f"must be one of {', '.join(name for name in _MODES if name)}, or blank")
+    return found
+
+
+def _access(value: object) -> object:
+    return None if is_blank(value) else value.strip().upper() if isinstance(value, str) else value
+
+
+def _boolean(value: object) -> bool | None:
+    if is_blank(value):
+        return None
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in ("true", "false"):
+        raise PydanticCustomError("boolean", 'must be true or false, "true" or "false", or blank')
+    return word == "true"
+
+
+def _id(value: object) -> int | None:
+    if is_blank(value):
+        return None
+    number = value if type(value) is int else None
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        number = int(value.strip()[:400])
+    if number is None or not 0 <= number <= _LARGEST_ID:
+        raise PydanticCustomError("id", f"must be a number or digits, from 0 to {_LARGEST_ID}, or blank")
+    return number or None
+
+
+def _name(value: object) -> str | None:
+    if is_blank(value):
+        return None
+    if not isinstance(value, str):
+        raise PydanticCustomError("name", "must be a string or null")
+    if wrong := flaw(value):
+        raise PydanticCustomError("name", wrong)
+    return value
+
+
+Boolean = Annotated[bool | None, BeforeValidator(_boolean, json_schema_input_type=bool | str | None)]
+Name = Annotated[str | None, BeforeValidator(_name, json_schema_input_type=str | None)]
+FileId = Annotated[int | None, BeforeValidator(_id, json_schema_input_type=int | str | None)]
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+
+class FileAction(_Sent):
+    """One entry of ``fileAttachList``. Null and blank mean: not given."""
+
+    mode: Annotated[Mode, BeforeValidator(_mode, json_schema_input_type=str | None)] = Field(
+        default="NEW-UPDATE", alias="action"
+    )
+    id: FileId = None
+    title: Name = None
+    file_name: Name = Field(default=None, alias="filename")
+    contents: Any = Field(
+        default=None,
+        validation_alias=AliasChoices("contentsbase64", "contentsBase64"),
+        json_schema_extra={
+            "type": ["object", "null"],
+            "properties": {
+                "data": {"type": "string", "contentEncoding": "base64"},
+                "upload": {"type": "string", "format": "uuid"},
+            },
+        },
+    )
+    access_type: Annotated[AccessType | None, BeforeValidator(_access, json_schema_input_type=str | None)] = Field(
+        default=None, alias="accessType"
+    )
+    show_as_image: Boolean = Field(default=None, alias="showAsImage")
+
+
+class FileQuery(_Sent):
+    """The body of GetFileAttachments; everything may be left out."""
+
+    include_file: Boolean = Field(default=None, alias="includeFile")
+    wanted: list[int | str | None] | None = Field(default=None, alias="fileAttachFilter", strict=True)
+
+
+class FileUpdate(FileQuery):
+    """The body of UpdateFileAttachments."""
+
+    actions: list[Any] = Field(alias="fileAttachList", json_schema_extra={"items": FileAction.model_json_schema()})
+    delete_all: Boolean = Field(default=None, alias="deleteAll")
+
+
+class FileActionPayload(BaseModel):
+    """What the ledger keeps of one action; what was not given is left out. ``contents``: it brings bytes."""
+
+    table: str
+    item: str
+    mode: Mode = "NEW-UPDATE"
+    contents: bool = False
+    id: int | None = None
+    title: str | None = None
+    file_name: str | None = None
+    access_type: AccessType | None = None
+    show_as_image: bool | None = None
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+
+class Contents(_Answer):
+    """The bytes of a file, in base64 (RFC 4648 section 4)."""
+
+    data: str
+
+
+class FileShown(_Answer):
+    """One file of an item. ``modificationDateTime`` is Unix time in seconds; ``url`` opens the bytes."""
+
+    id: int
+    title: str
+    file_name: str = Field(alias="fileName")
+    file_size: int = Field(alias="fileSize")
+    show_as_image: bool = Field(alias="showAsImage")
+    modified: int = Field(alias="modificationDateTime")
+    access_type: AccessType = Field(alias="accessType")
+    url: str
+    contents: Contents | None = Field(
+        default=None, alias="contentsBase64", exclude_if=lambda contents: contents is None
+    )
+
+
+class Files(_Answer):
+    """The files of one item, by id."""
+
+    files: list[FileShown]
+
+
+class Result(_Answer):
+    """How a request as a whole went; ``msg`` names the first failure and how many there are."""
+
+    type: Literal["OK", "ERROR"]
+    msg: str
+
+
+class ActionStatus(_Answer):
+    """How one action ended, or that it has not yet (202, ``pending``); ``position`` is its index in the sent list."""
+
+    position: int
+    action: str
+    id: int | None
+    status: int
+    body: str
+    outcome: Outcome
+    retry: Retry
+
+
+class FileAnswer(_Answer):
+    """What both functions answer; ``actions`` and ``batch`` come with an update only."""
+
+    fileattachments: Files
+    result: Result
+    actions: list[ActionStatus] | None = Field(default=None, exclude_if=lambda actions: actions is None)
+    batch: BatchBrief | None = Field(default=None, exclude_if=lambda batch: batch is None)
+
+
+class AuthenticationError(_Answer):
+    """What is wrong with the credentials, which nobody is told more about."""
+
+    type: Literal["authentication"] = "authentication"
+    msg: str
+
+
+class RefusedRequest(_Answer):
+    """The request that was refused."""
+
+    url: str
+
+
+class FileProblem(_Answer):
+    """A request that is refused whole; ``request`` and ``error`` are there if the credentials are at fault."""
+
+    request: RefusedRequest | None = Field(default=None, exclude_if=lambda request: request is None)
+    error: AuthenticationError | None = Field(default=None, exclude_if=lambda error: error is None)
+    result: Result

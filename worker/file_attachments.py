@@ -1,0 +1,105 @@
+"""The handler of family B: carries out file actions, reading and writing the table once for a whole bite."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from operator import attrgetter
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from worker.file_steps import Files, aims, concerns, step
+from worker.files import COLUMNS, FIELDS, File, Pair, load
+from worker.ledger.bites import OpenItem
+from worker.ledger.deletions import Deletion, deletions_since
+from worker.verdicts import SUPERSEDED, Verdict
+
+# Two bites of one collection take turns, whatever each of them could see when it was taken.
+_TURN = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
+_NEW_IDS = text("SELECT nextval('file_attachment_id') FROM generate_series(1, :count)")
+
+
+def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
+    """Carry out ``items`` in their order, reading and writing the table once; return their verdicts in that order."""
+    keys = sorted({item.key for item in items if item.key is not None})
+    session.execute(_TURN, {"keys": keys})
+    before = {file.id: file for file in load(session, keys)}
+    collections: dict[tuple[str, str], dict[int, File]] = {}
+    for file in before.values():
+        collections.setdefault(file.pair.folded, {})[file.id] = file
+    deleted = deletions_since(session, _retries(items))
+    fresh = _new_ids(session, len(items))
+    verdicts = []
+    for item in items:
+        files = collections.setdefault(Pair(item.payload["table"], item.payload["item"]).folded, {})
+        verdicts.append(_carried_out(files, item, fresh, deleted))
+    _write(session, before, {file.id: file for files in collections.values() for file in files.values()})
+    return verdicts
+
+
+def _new_ids(session: Session, count: int) -> Iterator[int]:
+    """Yield new ids, taken from the sequence at once with the first."""
+    yield from list(session.scalars(_NEW_IDS, {"count": count}))
+
+
+def _carried_out(files: dict[int, File], item: OpenItem, fresh: Iterator[int], deleted: list[Deletion]) -> Verdict:
+    """Carry out one item in memory: ``files`` and ``deleted`` are what they are after it."""
+    if _superseded(files, item, deleted):
+        return SUPERSEDED
+    changes, verdict = step(files, item, fresh)
+    for number, file in changes.items():
+        if file is None:
+            del files[number]
+        else:
+            files[number] = file
+    if verdict.outcome == "deleted" and item.key is not None:
+        deleted.append(Deletion(item.key, (item.acceptance, item.position), item.payload))
+    return verdict
+
+
+def _retries(items: Sequence[OpenItem]) -> dict[int, int]:
+    """Return the order number of the item that is repeated, for each key of a retry."""
+    retries: dict[int, int] = {}
+    for item in items:
+        if item.key is not None and "retry_of" in item.payload:
+            since = item.payload["retry_of"][0]
+            retries[item.key] = min(since, retries.get(item.key, since))
+    return retries
+
+
+def _superseded(files: Files, item: OpenItem, deleted: Sequence[Deletion]) -> bool:
+    """Return whether a later item changed what this retry is about, or deleted what may have been that."""
+    if "retry_of" not in item.payload:
+        return False
+    place = tuple(item.payload["retry_of"])
+    if there := aims(files, item):
+        return any((file.acceptance, file.position) > place for file in there)
+    return any(d.key == item.key and d.place > place and concerns(d.payload, item) for d in deleted)
+
+
+_RECORDSET = """
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (id bigint, key bigint, table_name text, item_name text,
+        title text, file_name text, blob_id bigint, access_type text, show_as_image boolean, modified_at timestamptz,
+        acceptance bigint, position int)
+"""
+_INSERT = text(f"INSERT INTO file_attachment ({COLUMNS}) SELECT {COLUMNS} {_RECORDSET}")
+_SETS = ", ".join(f"{c} = n.{c}" for c in FIELDS[4:])
+_UPDATE = text(f"UPDATE file_attachment AS f SET {_SETS} {_RECORDSET} WHERE f.id = n.id")  # noqa: S608  constants
+_DELETE = text("DELETE FROM file_attachment WHERE id = ANY(:ids)")
+
+
+def _write(session: Session, before: Files, after: Files) -> None:
+    """Write what is different after: each file at most once, however often it was changed."""
+    if gone := [number for number in before if number not in after]:
+        session.execute(_DELETE, {"ids": gone})
+    if changed := [file for file in after.values() if file.id in before and file != before[file.id]]:
+        session.execute(_UPDATE, {"rows": _json(changed)})
+    if made := [file for file in after.values() if file.id not in before]:
+        session.execute(_INSERT, {"rows": _json(made)})
+
+
+_values = attrgetter(*FIELDS)
+
+
+def _json(files: Sequence[File]) -> str:
+    return json.dumps([dict(zip(FIELDS, _values(f), strict=True)) for f in files], default=datetime.isoformat)

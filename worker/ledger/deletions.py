@@ -1,0 +1,33 @@
+"""What was deleted, and when: what is gone has no row to tell that a later item changed it; the ledger does."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+class Deletion(NamedTuple):
+    """An item that deleted something of ``key``; ``place`` is its place in the order of the database."""
+
+    key: int
+    place: tuple[int, int]
+    payload: dict[str, Any]
+
+
+# Only the few chunks that deleted something are looked at.
+_DELETIONS = text("""
+    SELECT i.key, i.acceptance, i.position, i.payload
+    FROM chunk AS c JOIN item AS i ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last
+    WHERE c.acceptance >= :since AND (c.deleted > 0 OR c.state <> 'done')
+      AND i.outcome = 'deleted' AND i.key = ANY(:keys)
+    ORDER BY i.acceptance, i.position
+""")
+
+
+def deletions_since(session: Session, retries: Mapping[int, int]) -> list[Deletion]:
+    """Return the deletions, oldest first, of the keys of ``retries`` since the oldest order number named there."""
+    if not retries:
+        return []
+    rows = session.execute(_DELETIONS, {"since": min(retries.values()), "keys": list(retries)})
+    return [Deletion(row.key, (row.acceptance, row.position), row.payload) for row in rows]
