@@ -13,6 +13,8 @@ def _host_and_port(endpoint: str) -> str:
     return endpoint.removeprefix("http://").removeprefix("https://").rstrip("/")
 
 
+# Part of object keys and of messages, which stay below a kilobyte.
+DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 Endpoint = Annotated[str, AfterValidator(_host_and_port)]
 
 
@@ -30,7 +32,7 @@ class Settings(BaseSettings):
         secrets_dir="/run/secrets" if Path("/run/secrets").is_dir() else None,
     )
 
-    databases: dict[str, SecretStr] = Field(default={}, description="JSON map of database name to SQLAlchemy URL")
+    databases: dict[DatabaseName, SecretStr] = Field(default={}, description="JSON map of name to SQLAlchemy URL")
     broker_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="any Celery broker")
 
     s3_endpoint: Annotated[str, AfterValidator(_host_and_port)] = Field(
