@@ -33,6 +33,10 @@ from worker.log import bug, trouble
 # The vendor's base path: everything is there under both.
 _PREFIXES = ("", "/vbasoftware")
 _LATER = {"Retry-After": "2"}
+_AGAIN = (
+    "A server behind us does not answer. Try again after Retry-After; a write with its Idempotency-Key, "
+    "for it may have been accepted"
+)
 
 
 def create_app() -> FastAPI:
@@ -97,7 +101,7 @@ async def _http(request: Request, fault: Exception) -> Response:
 
 async def _unavailable(request: Request, fault: Exception) -> Response:
     trouble("request.unavailable", fault, path=request.url.path)
-    return _refused(request, UNAVAILABLE, "A server behind us does not answer; nothing was changed", _LATER)
+    return _refused(request, UNAVAILABLE, _AGAIN, _LATER)
 
 
 async def _database(request: Request, fault: Exception) -> Response:

@@ -201,7 +201,8 @@ def _retry(request: Request, database: str, wanted: Retry) -> BatchView:
         accepted = retry(session, wanted)
     if accepted is None:
         raise ProblemError(
-            CONFLICT, "No failed item of this batch can be retried as it is; the report says what to mend"
+            CONFLICT,
+            "No failed item of this batch is left to be retried as it is; the report says what must be mended",
         )
     rooms: Rooms = request.app.state.rooms
     rooms.publisher.ring(database, accepted.rings)

@@ -3,11 +3,14 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import anyio.to_thread
 from fastapi import Request
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from api_stub.entries import without_upload
@@ -24,7 +27,7 @@ from worker.errors import IdempotencyConflictError, StoreUnavailableError
 from worker.ledger import report
 from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
 from worker.ledger.report import BatchView, ItemView
-from worker.log import event
+from worker.log import event, trouble
 from worker.stored import Stored
 
 
@@ -61,7 +64,39 @@ async def submit(
     rooms.publisher.ring(identity.database, accepted.rings)
     if wanted.wait and (accepted.rings or accepted.replayed):
         await rooms.waiting.until_ended(identity.database, accepted.batch_id, wanted.wait)
-    return await anyio.to_thread.run_sync(_read, identity.database, accepted.batch_id)
+    try:
+        return await anyio.to_thread.run_sync(_read, identity.database, accepted.batch_id)
+    except (DBAPIError, PoolTimeoutError) as fault:
+        # It is accepted: anything that says otherwise makes the client send it twice.
+        trouble("batch.not_read", fault, database=identity.database, batch=accepted.batch_id)
+        return _unread(accepted.batch_id, new)
+
+
+def _unread(batch_id: UUID, new: NewBatch) -> tuple[BatchView, list[ItemView]]:
+    """Return a batch as it is known to stand without a look: accepted, its good items open."""
+    items = [_unread_item(position, item) for position, item in enumerate(new.items)]
+    pending = sum(item.outcome is None for item in items)
+    counts = {name: n for name, n in {"invalid": len(items) - pending, "pending": pending}.items() if n}
+    view = BatchView(
+        id=batch_id,
+        kind=new.kind,
+        caller=new.caller,
+        total=len(items),
+        accepted_at=datetime.now(UTC),
+        started_at=None,
+        finished_at=None,
+        cancel_requested_at=None,
+        parent_id=None,
+        children=[],
+        counts=counts,
+    )
+    return view, items
+
+
+def _unread_item(position: int, item: NewItem) -> ItemView:
+    end = item.verdict
+    facts = (None,) * 6 if end is None else (end.record_key, end.outcome, end.status, end.body, end.retry, end.errors)
+    return ItemView(position, item.kind, item.key, *facts)
 
 
 def _accept(database: str, new: NewBatch) -> Accepted:

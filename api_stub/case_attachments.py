@@ -13,13 +13,16 @@ from api_stub.batching import submit
 from api_stub.bodies import read_json
 from api_stub.contents import content_response
 from api_stub.documented import CREDENTIALS, refusals
+from api_stub.entries import in_short
 from api_stub.identity import Identity, identify
 from api_stub.preferences import preferences
 from api_stub.problems import BAD_PARAMETER, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
-from schemas.answers import Envelope
+from schemas.answers import BatchBrief, Envelope
 from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
 from schemas.kinds import CREATE, DELETE, UPSERT
+from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.ledger.accept import NewItem
+from worker.log import trouble
 from worker.settings import settings
 
 router = APIRouter(
@@ -92,8 +95,10 @@ async def put_one(request: Request, identity: Known, key: KeyInPath) -> Response
     entry = body.content
     if isinstance(entry, dict):
         named = entry.setdefault("caseAttachment_Key", key)
-        if named not in (key, 0):
-            raise ProblemError(BAD_PARAMETER, f"caseAttachment_Key is {named!r} in the body and {key} in the path")
+        if type(named) is not int or named not in (key, 0):
+            raise ProblemError(
+                BAD_PARAMETER, f"caseAttachment_Key is {in_short(named)!r} in the body and {key} in the path"
+            )
         entry["caseAttachment_Key"] = key
     item = await anyio.to_thread.run_sync(lambda: intake.upsert(entry, kind=UPSERT, lifted=body.lifted, **extra))
     return await _write(request, identity, item, body.sha256)
@@ -172,9 +177,16 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
     headers["ETag"] = found[0].etag
     if end.status == 201:  # noqa: PLR2004
         headers["Location"] = f"/case-attachments/{end.record_key}"
-    return await anyio.to_thread.run_sync(
-        lambda: records.answer(request, found, end.status or 200, headers, answers.brief(view))
-    )
+    return await anyio.to_thread.run_sync(_echo, request, found, end.status, headers, answers.brief(view))
+
+
+def _echo(request: Request, found: records.Found, status: int, headers: dict[str, str], batch: BatchBrief) -> Response:
+    """Answer with a record that was written; if its content can't be read back, without it: the write stands."""
+    try:
+        return records.answer(request, found, status, headers, batch)
+    except (StoreUnavailableError, BlobMissingError) as fault:
+        trouble("record.echoed_without_content", fault, key=found[0].case_attachment_key)
+        return records.answer(request, (found[0], None), status, headers | {"Attachments-Omitted": "1"}, batch)
 
 
 def _if_match(request: Request) -> list[str]:

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from worker.contents import BlobView
 
 _PLAIN = re.compile(r"[^A-Za-z0-9 !#$&+.^_`|~()\[\]{}@,;=-]")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def content_response(request: Request, blob: BlobView, file_name: str | None) -> Response:
@@ -63,7 +63,9 @@ def _names(header: str | None, etag: str) -> bool:
 
 
 def _media_type(file_name: str | None) -> str:
-    guessed, encoding = mimetypes.guess_type(file_name or "")
+    # Of the suffix only: the whole name would be read as a URL, and a data: URL says its type itself.
+    suffix = re.search(r"\.[A-Za-z0-9]{1,10}\Z", file_name or "")
+    guessed, encoding = mimetypes.guess_type(f"x{suffix[0]}" if suffix else "")
     return "application/octet-stream" if guessed is None or encoding else guessed
 
 

@@ -42,7 +42,7 @@ def _item(pair: Pair, entry: object, lifted: Lifted) -> NewItem:
         return _refused(pair, {}, 400, [{"field": "", "message": not_an_object(entry)}])
     fields = {name: value if name.lower() == _CONTENTS else spelled_out(value, lifted) for name, value in entry.items()}
     try:
-        sent = FileAction.model_validate(fields)
+        sent = FileAction.model_validate(fields, by_alias=True, by_name=False)
         _check_named(sent)
         content = None if sent.mode == "DELETE" else _content(sent.contents, lifted)
     except ValidationError as wrong:

@@ -38,7 +38,7 @@ def upsert(entry: object, kind: str = UPSERT, lifted: Lifted = NOTHING_LIFTED, *
     if lifted:
         entry = {name: value if name == "attachment" else spelled_out(value, lifted) for name, value in entry.items()}
     try:
-        sent = CaseAttachment.model_validate(entry)
+        sent = CaseAttachment.model_validate(entry, by_alias=True, by_name=False)
         sent_content = entry.get("attachment")
         content = None if sent_content is None else content_of("attachment", sent_content, lifted)
     except ValidationError as wrong:

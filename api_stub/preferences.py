@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from worker.settings import settings
 
-_PREFERENCE = re.compile(r"\s*([\w-]+)\s*(?:=\s*(?:\"([^\"]*)\"|([^\s;,\"]*)))?\s*(?:;[^,]*)?\s*")
 _OURS = ("application/json", "text/json", "application/*", "*/*")
 
 
@@ -24,8 +23,8 @@ def preferences(fields: Iterable[str]) -> Preferences:
     """Read all ``Prefer`` fields; the first of a name counts, what is unknown or malformed is ignored."""
     wanted: dict[str, str] = {}
     for part in ",".join(fields).split(","):
-        if found := _PREFERENCE.fullmatch(part):
-            wanted.setdefault(found[1].lower(), found[2] or found[3] or "")
+        name, _, value = part.partition(";")[0].partition("=")
+        wanted.setdefault(name.strip().lower(), value.strip().strip('"'))
     conf = settings()
     seconds = wanted.get("wait", "")
     # Nobody waits longer than the bound, so nine digits are as good as any.

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from kombu.exceptions import KombuError
-
 from worker.broker import ring
+from worker.errors import BrokerUnavailableError
 from worker.ledger.accept import Ring
-from worker.log import trouble
+from worker.log import bug, trouble
 
 _Work = tuple[str, Sequence[Ring]] | None
 
@@ -31,12 +30,15 @@ class Publisher:
         while (work := self._queue.get()) is not None:
             try:
                 ring(*work)
-            except (KombuError, OSError) as fault:
+            except BrokerUnavailableError as fault:
                 trouble("publisher.left_to_relay", fault, database=work[0], chunks=len(work[1]))
+            except Exception as fault:  # noqa: BLE001  the thread must outlive any bug, or every batch waits for the relay
+                bug("publisher.failed", fault, database=work[0], chunks=len(work[1]))
 
     def stop(self) -> None:
-        """End `run` after what is queued."""
-        self._queue.put(None)
+        """End `run` after what is queued; a queue that is full is left to the relay."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(None)
 
 
 @contextlib.contextmanager

@@ -23,12 +23,9 @@ _COLUMNS = ("position", "key", "value", "status", "outcome", "retry", "body")
 
 
 def wanted(accept: str) -> str | None:
-    """Return the line format that ``Accept`` asks for first, if any."""
-    for entry in accept.lower().split(","):
-        name = entry.partition(";")[0].strip()
-        if name in (NDJSON, CSV):
-            return name
-    return None
+    """Return the line format that ``Accept`` names first, unless it names JSON before."""
+    first = accept.lower().partition(",")[0].partition(";")[0].strip()
+    return first if first in (NDJSON, CSV) else None
 
 
 def report_lines(database: str, batch_id: UUID, kind: str, outcomes: Sequence[str], after: int = -1) -> Iterator[str]:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import anyio.to_thread
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from worker.database import transaction
 from worker.ledger.report import ended
@@ -64,7 +65,7 @@ class Waiting:
         batches = self._events[database]
         try:
             done = await anyio.to_thread.run_sync(_ended, database, list(batches))
-        except DBAPIError as fault:
+        except (DBAPIError, PoolTimeoutError) as fault:
             trouble("waiting.database", fault, database=database)
             return False
         for batch_id in done:

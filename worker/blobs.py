@@ -20,14 +20,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from worker import store
-from worker.database import transaction
+from worker.database import count, transaction
 from worker.ledger.arrows import Place
-from worker.log import event
+from worker.log import event, in_short
 from worker.settings import settings
 from worker.stored import Stored
 
 _WRITERS = 8
 _PULSE = 2.0  # seconds
+_DISOWN_AT_ONCE = 500
+_EMPTY_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +143,18 @@ _ASSIGN = text("""
 
 
 def _put_all(pairs: Iterable[tuple[Stored, Content]], pulse: Callable[[], None]) -> None:
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        pending = {pool.submit(store.put, s.object_key, io.BytesIO(c.data), s.size) for s, c in pairs}
+    pool = ThreadPoolExecutor(_WRITERS)
+    pending = {pool.submit(store.put, s.object_key, io.BytesIO(c.data), s.size) for s, c in pairs}
+    try:
         while pending:
             done, pending = wait(pending, timeout=_PULSE, return_when=FIRST_EXCEPTION)
             for one in done:
                 one.result()
+            pulse()
+    finally:
+        # What has not begun never will; what has is waited for, alive all the while.
+        pool.shutdown(wait=False, cancel_futures=True)
+        while wait(pending, timeout=_PULSE).not_done:
             pulse()
 
 
@@ -166,20 +174,35 @@ _COLLECT = text("""
 _DUE = text("SELECT object_key FROM garbage WHERE due_at <= now() ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED")
 
 
-def collect(database: str, age: timedelta, limit: int = 500) -> int:
+def collect(database: str, age: timedelta) -> int:
     """Remove blobs older than ``age`` that nothing names, and objects that are due; return how many objects went.
 
     The row goes first, and the foreign keys refuse while a record or an item
     names it. A removed object's garbage row goes after the object, so a crash
     between the two only repeats the removal.
     """
-    try:
-        with transaction(database) as session:
-            session.execute(_COLLECT, {"age": age, "limit": limit})
-    except IntegrityError as named:  # somebody named one between our look and our removal
-        event("blobs.collect.named_meanwhile", database=database, constraint=named.orig)
+    _disown(database, age)
+    gone = 0
+    while removed := _empty_some(database):
+        gone += removed
+    return gone
+
+
+def _disown(database: str, age: timedelta) -> None:
+    found = _DISOWN_AT_ONCE
+    while found == _DISOWN_AT_ONCE:
+        try:
+            with transaction(database) as session:
+                found = count(session, _COLLECT, {"age": age, "limit": _DISOWN_AT_ONCE})
+        except IntegrityError as named:  # somebody named one between our look and our removal: the next run sees it
+            event("blobs.collect.named_meanwhile", database=database, reason=in_short(named))
+            return
+
+
+def _empty_some(database: str) -> int:
+    # Few at a time: the transaction waits for the store meanwhile, and the server ends one that idles for long.
     with transaction(database) as session:
-        keys = list(session.scalars(_DUE, {"limit": limit}))
+        keys = list(session.scalars(_DUE, {"limit": _EMPTY_AT_ONCE}))
         for key in keys:
             store.remove(key)
         session.execute(text("DELETE FROM garbage WHERE object_key = ANY(:keys)"), {"keys": keys})

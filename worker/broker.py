@@ -9,13 +9,17 @@ from collections.abc import Sequence
 
 from celery import Celery
 from kombu import Queue
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
+from worker.errors import BrokerUnavailableError
 from worker.ledger.accept import Ring
 from worker.settings import settings
 from worker.transport import mend
 
 DELIVER = "limpet.deliver"
-QUEUES = ("limpet", "limpet.bulk")
+BULK = "limpet.bulk"
+QUEUES = ("limpet", BULK)
 
 mend()
 app = Celery("limpet", broker=settings().broker_url.get_secret_value())
@@ -61,11 +65,18 @@ def ring(database: str, rings: Sequence[Ring]) -> None:
     """Send one message for each chunk, in one round trip.
 
     Raises:
-        kombu.exceptions.KombuError, OSError: the broker is away; the relay rings later.
+        BrokerUnavailableError: some may have been sent; the relay rings later for what was not.
 
     """
     if not rings:
         return
+    try:
+        _send(database, rings)
+    except (KombuError, RedisError, OSError) as fault:  # with retry off, kombu lets redis-py's own through
+        raise BrokerUnavailableError(f"{type(fault).__name__}: {fault}") from fault
+
+
+def _send(database: str, rings: Sequence[Ring]) -> None:
     with app.producer_or_acquire() as producer, producer.batch():
         for r in rings:
             # One layer below apply_async, which is several times as fast, and says everything only once.

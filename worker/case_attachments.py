@@ -20,7 +20,7 @@ from schemas.case_attachment import CaseAttachmentPayload
 from schemas.kinds import CREATE, DELETE
 from worker.database import count
 from worker.errors import OvertakenError
-from worker.ledger.bites import OpenItem
+from worker.ledger.bites import OpenItem, superseded
 from worker.ledger.deletions import deletions_since
 from worker.records import COLUMNS, FIELDS, Record, load
 from worker.verdicts import CREATED, DELETED, SUPERSEDED, UPDATED, Verdict
@@ -130,7 +130,7 @@ def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
     changed = _last_changes(session, before, items)
     verdicts = []
     for key, item in zip(keys, items, strict=True):
-        if changed.get(key, _NEVER) > tuple(item.payload.get("retry_of", _LATEST)):
+        if superseded(item, changed.get(key, _NEVER)):
             verdicts.append(SUPERSEDED.on(key))
             continue
         after[key], verdict = step(after.get(key), item, key)
@@ -142,7 +142,6 @@ def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
 
 
 _NEVER = (0, 0)
-_LATEST = (2**63, 0)
 
 
 def _last_changes(

@@ -34,7 +34,7 @@ _CONNECT = {
 }
 # Server states that pass by themselves: connection, resources, operator's intervention,
 # rollback (deadlock, serialization), lock not available, I/O.
-_PASSING = ("08", "53", "57", "40", "55", "58", "25P04", "25P03")
+_PASSING = ("08", "53", "57", "40", "55", "58", "25P04", "25P03", "25006")
 
 
 @cache
@@ -52,6 +52,8 @@ def engine(database: str) -> Engine:
     return create_engine(
         url.get_secret_value(),
         pool_pre_ping=True,
+        # The values are the callers' and belong into no log.
+        hide_parameters=True,
         pool_size=10,
         max_overflow=10,
         pool_timeout=10,

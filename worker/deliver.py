@@ -7,7 +7,7 @@ not committed is done again by whoever claims next.
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -23,11 +23,12 @@ from worker.errors import LimpetError, OvertakenError
 from worker.ledger import arrows
 from worker.ledger.arrows import MOST_DEATHS, Claim, Place
 from worker.ledger.bites import OpenItem, bite, content_of
-from worker.log import event, trouble
+from worker.log import event, in_short, trouble
 from worker.settings import settings
 from worker.verdicts import POISON
 
 _BITE_ITEMS = 1000
+_GROUP = 100  # contents at most, so that the signs of life between groups come in time
 _LONGEST_PAUSE = timedelta(minutes=1)
 _PATIENCE = (0.1, 0.3, 1, 2, 4)  # seconds between tries to hand back
 
@@ -77,7 +78,7 @@ def _hand_back(database: str, held: Claim | None, fault: BaseException) -> str:
     for patience in _PATIENCE:
         try:
             with transaction(database) as session:
-                arrows.release(session, held, pause, f"{type(fault).__name__}: {fault}")
+                arrows.release(session, held, pause, in_short(fault))
             return "handed back"
         except DBAPIError as still:
             if not passing(still):
@@ -119,7 +120,7 @@ def _round(session: Session, held: Claim, suspect: Place | None) -> _Round:
         # Named and committed before it runs, so that a death while it runs is its own.
         _keep(session, held, items[0].place)
         return _Round(suspect=items[0].place)
-    if waiting := [item.place for item in items if item.content_size is not None and not item.cancelled]:
+    if waiting := [item.place for item in items if _content_waits(item)]:
         return _Round(waiting=waiting, suspect=suspect)
     verdicts = _verdicts(session, items)
     if verdicts:
@@ -128,6 +129,11 @@ def _round(session: Session, held: Claim, suspect: Place | None) -> _Round:
     if not (closed or verdicts):
         raise RuntimeError(f"chunk {held.chunk_id} has nothing to do and is not done")
     return _Round(closed=closed[0] if closed else None)
+
+
+def _content_waits(item: OpenItem) -> bool:
+    # What is to be cancelled or set aside must not touch the store first: that may be what kills its worker.
+    return item.content_size is not None and not item.cancelled and item.deaths < MOST_DEATHS
 
 
 def _keep(session: Session, held: Claim, suspect: Place | None) -> None:
@@ -148,13 +154,13 @@ def _store_contents(database: str, held: Claim, last: _Round) -> None:
         with transaction(database) as session:
             _keep(session, held, last.suspect)
 
-    for group in _groups(database, last.waiting):
+    for group in _groups(database, last.waiting, pulse):
         stored = blobs.write(database, [content for _, content in group], pulse)
         with transaction(database) as session:
             blobs.assign(session, group, stored)
 
 
-def _groups(database: str, places: Iterable[Place]) -> Iterator[list[tuple[Place, Content]]]:
+def _groups(database: str, places: Iterable[Place], pulse: Callable[[], None]) -> Iterator[list[tuple[Place, Content]]]:
     group: list[tuple[Place, Content]] = []
     size = 0
     for place in places:
@@ -162,10 +168,12 @@ def _groups(database: str, places: Iterable[Place]) -> Iterator[list[tuple[Place
             data = content_of(session, place)
         if data is None:
             continue
-        if group and size + len(data) > settings().chunk_bytes:
+        if group and (size + len(data) > settings().chunk_bytes or len(group) == _GROUP):
+            pulse()
             yield group
             group, size = [], 0
         group.append((place, Content.of(data)))
         size += len(data)
     if group:
+        pulse()
         yield group

@@ -13,6 +13,10 @@ class StoreUnavailableError(LimpetError):
     """The object store is away or refuses us: transient, try again later."""
 
 
+class BrokerUnavailableError(LimpetError):
+    """The broker is away or refuses us: the relay rings later."""
+
+
 class BlobMissingError(LimpetError):
     """The object store has no object under a key that a blob row names."""
 

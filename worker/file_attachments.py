@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from worker.file_steps import Files, aims, concerns, step
 from worker.files import COLUMNS, FIELDS, File, Pair, load
-from worker.ledger.bites import OpenItem
+from worker.ledger.bites import OpenItem, superseded
 from worker.ledger.deletions import Deletion, deletions_since
 from worker.verdicts import SUPERSEDED, Verdict
 
@@ -69,12 +69,9 @@ def _retries(items: Sequence[OpenItem]) -> dict[int, int]:
 
 def _superseded(files: Files, item: OpenItem, deleted: Sequence[Deletion]) -> bool:
     """Return whether a later item changed what this retry is about, or deleted what may have been that."""
-    if "retry_of" not in item.payload:
-        return False
-    place = tuple(item.payload["retry_of"])
     if there := aims(files, item):
-        return any((file.acceptance, file.position) > place for file in there)
-    return any(d.key == item.key and d.place > place and concerns(d.payload, item) for d in deleted)
+        return any(superseded(item, (file.acceptance, file.position)) for file in there)
+    return any(d.key == item.key and superseded(item, d.place) and concerns(d.payload, item) for d in deleted)
 
 
 _RECORDSET = """

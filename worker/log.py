@@ -12,7 +12,13 @@ def event(name: str, **facts: object) -> None:
 
 def trouble(name: str, fault: BaseException, **facts: object) -> None:
     """Log a fault that heals by itself: the next attempt is on its way."""
-    _log.warning("%s %s fault=%s: %.300s", name, _spell(facts), type(fault).__name__, str(fault).splitlines()[:1])
+    _log.warning("%s %s fault=%s", name, _spell(facts), in_short(fault))
+
+
+def in_short(fault: BaseException) -> str:
+    """Return what sort of fault it is and its first line: the statement and its values come after that."""
+    first = next(iter(str(fault).splitlines()), "")
+    return f"{type(fault).__name__}: {first[:300]}"
 
 
 def bug(name: str, fault: BaseException, **facts: object) -> None:

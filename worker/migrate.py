@@ -24,6 +24,9 @@ def _config(connection: Connection | None = None) -> Config:
 def migrate(database: str) -> str:
     """Run the migrations that ``database`` lacks and return the revision it is at then."""
     with engine(database).begin() as connection:
+        # The servers' own limits are too short for an index, and for waiting for somebody else's.
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SET LOCAL transaction_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         command.upgrade(_config(connection), "head")
         return str(MigrationContext.configure(connection).get_current_revision())

@@ -8,11 +8,11 @@ import logging
 import signal
 import threading
 
-from kombu.exceptions import KombuError
 from sqlalchemy.exc import DBAPIError
 
 from worker.broker import ring
 from worker.database import transaction
+from worker.errors import BrokerUnavailableError
 from worker.ledger import arrows
 from worker.log import event, trouble
 from worker.settings import settings
@@ -47,7 +47,7 @@ def main() -> None:
         for database in settings().databases:
             try:
                 rang += sweep(database)
-            except (DBAPIError, KombuError, OSError) as fault:
+            except (DBAPIError, BrokerUnavailableError) as fault:
                 trouble("relay.waits", fault, database=database)
         # A full sweep means that more is due.
         stop.wait(0.05 if rang >= _AT_ONCE else _PERIOD)

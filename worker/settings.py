@@ -72,10 +72,10 @@ class Settings(BaseSettings):
     list_contents: int = Field(default=50 * 2**20, description="most decoded content in a list")
     include_file_limit: int = Field(default=50 * 2**20, description="most decoded content in an answer of family B")
 
-    chunk_items: int = Field(default=500, description="most items of one chunk; 1 keeps one item per task always")
+    chunk_items: int = Field(default=500, ge=1, description="most items of one chunk; 1 keeps one item per task always")
     chunk_bytes: int = Field(default=8 * 2**20, description="most inline content of one chunk")
     small_batch: int = Field(default=25, description="batches up to this size are cut into chunks of one")
-    worker_processes: int = Field(default=4, description="worker processes in all; the cut adapts to them")
+    worker_processes: int = Field(default=4, ge=1, description="worker processes in all; the cut adapts to them")
     task_seconds: int = Field(default=600, description="a task that takes longer is killed, which counts as a death")
     ring_after: Duration = Field(default=timedelta(seconds=5), description="the relay rings again after this")
     lease: Duration = Field(default=timedelta(seconds=10), description="how long a claim holds without a sign of life")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from celery import Task
 
 from worker import blobs, uploads
-from worker.broker import DELIVER, app
+from worker.broker import BULK, DELIVER, app
 from worker.deliver import deliver
 from worker.settings import settings
 
@@ -15,7 +15,7 @@ app.conf.beat_schedule = {
         "task": "limpet.collect",
         "schedule": timedelta(minutes=5),
         "args": (name,),
-        "options": {"expires": 300},
+        "options": {"expires": 300, "queue": BULK},
     }
     for name in settings().databases
 }

@@ -31,9 +31,9 @@ def test_a_record_that_the_database_refuses_fails_alone(client: httpx.Client, de
 def test_a_failure_leaves_earlier_items_of_its_key_done(client: httpx.Client, demo_db: psycopg.Connection) -> None:
     (key,) = fresh_keys()
     with refusing(demo_db):
-        answer = put(client, [item(key, comment=c) for c in ("one", "refuse", "three", "refuse")])
-    assert statuses(answer) == [201, 500, 200, 500]
-    assert read(client, key)["comment"] == "three"
+        answer = put(client, [item(key, comment=c) for c in ("one", "two", "refuse")])
+    assert statuses(answer) == [201, 200, 500]
+    assert read(client, key)["comment"] == "two"
 
 
 def test_retry_repeats_what_failed_as_a_child_linked_both_ways(
@@ -60,6 +60,24 @@ def test_retry_repeats_what_failed_as_a_child_linked_both_ways(
     forced = client.post(f"{parent}/retry?force=true", headers={"Prefer": "wait=20"}).json()
     assert forced["counts"] == {"created": 1, "updated": 3}
     assert read(client, keys[0])["comment"] == "refuse"
+
+
+def test_a_retry_keeps_the_order_of_items_of_one_key(client: httpx.Client, demo_db: psycopg.Connection) -> None:
+    (key,) = fresh_keys()
+    with refusing(demo_db):
+        parent = batch_of(put(client, [item(key, comment="refuse older"), item(key, comment="refuse newer")]))
+    child = client.post(f"{parent}/retry", headers={"Prefer": "wait=20"}).json()
+    assert child["counts"] == {"created": 1, "updated": 1}
+    assert read(client, key)["comment"] == "refuse newer"
+
+
+def test_what_was_retried_once_is_not_retried_again(client: httpx.Client, demo_db: psycopg.Connection) -> None:
+    with refusing(demo_db):
+        parent = batch_of(put(client, [item(0, comment="refuse")]))
+        again = client.post(f"{parent}/retry", headers={"Prefer": "wait=20"}).json()
+        assert again["counts"] == {"failed": 1}
+    assert client.post(f"{parent}/retry", headers={"Prefer": "wait=20"}).json()["counts"] == {"created": 1}
+    assert client.post(f"{parent}/retry").status_code == 409
 
 
 def test_nothing_to_retry_is_a_conflict_that_says_so(client: httpx.Client) -> None:

@@ -183,3 +183,32 @@ def test_equal_content_is_stored_once(client: httpx.Client, demo_db: psycopg.Con
     put(client, [item(k, attachment=b64(data)) for k in fresh_keys(3)])
     stored = demo_db.execute("SELECT count(*) FROM blob WHERE sha256 = %s", [hashlib.sha256(data).digest()])
     assert stored.fetchone() == (1,)
+
+
+@pytest.mark.parametrize("name", ["data:a/\u20ac,x", "data:text/html,x", "http://x/y.pdf", "." * 200, "x.\u20ac"])
+def test_no_file_name_breaks_its_content(client: httpx.Client, name: str) -> None:
+    (key,) = fresh_keys()
+    assert statuses(put(client, [item(key, attachment=b64(b"x"), attachment_File=name)])) == [201]
+    answer = client.get(f"/case-attachments/{key}/content")
+    assert (answer.status_code, answer.content) == (200, b"x")
+    assert "html" not in answer.headers["content-type"]
+
+
+def test_hostile_headers_are_answered_at_once(client: httpx.Client) -> None:
+    (key,) = fresh_keys()
+    href = put(client, [item(key, attachment=b64(b"x"))]).json()["batch"]["href"]
+    assert client.get(href, headers={"Prefer": "a" + " " * 7000 + "!"}, timeout=5).status_code == 200
+    answer = client.get(f"/case-attachments/{key}/content", headers={"Range": f"bytes={'9' * 5000}-"})
+    assert answer.status_code in (200, 416)
+
+
+@pytest.mark.parametrize("named", [True, 1.0, "1"])
+def test_a_key_in_the_body_that_is_no_integer_is_refused(client: httpx.Client, named: object) -> None:
+    assert client.put("/case-attachments/1", json={"caseAttachment_Key": named, "case_Key": 1}).status_code == 400
+
+
+def test_only_the_documented_names_of_members_count(client: httpx.Client) -> None:
+    (key,) = fresh_keys()
+    answer = put(client, [{"caseAttachment_Key": key, "case_key": 7}])
+    assert statuses(answer) == [422]
+    assert answer.json()["data"][0]["errors"][0]["field"] == "case_Key"

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import psycopg
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from worker.errors import IdempotencyConflictError
@@ -187,10 +189,13 @@ def _copy_items(session: Session, batch_id: UUID, acceptance: int, items: Sequen
     # COPY is several times faster than the best INSERT here; bench/README.md has the figures.
     connection = session.connection().connection.driver_connection
     assert isinstance(connection, Connection)
-    with connection.cursor() as cursor, cursor.copy(_COPY_ITEMS) as copy:
-        copy.set_types(_COPY_TYPES)
-        for position, row in enumerate(_rows(items)):
-            copy.write_row((batch_id, position, acceptance, *row))
+    try:
+        with connection.cursor() as cursor, cursor.copy(_COPY_ITEMS) as copy:
+            copy.set_types(_COPY_TYPES)
+            for position, row in enumerate(_rows(items)):
+                copy.write_row((batch_id, position, acceptance, *row))
+    except psycopg.Error as fault:  # past SQLAlchemy, so translated here
+        raise DBAPIError("COPY item", None, fault) from fault
 
 
 def _rows(items: Sequence[NewItem]) -> Iterator[tuple[object, ...]]:

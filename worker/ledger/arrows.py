@@ -65,7 +65,9 @@ _CLAIM = text("""
         due_at = clock_timestamp() + :lease, rings = 0,
         deaths = chunk.deaths + CASE WHEN mine.died THEN 1 ELSE 0 END,
         suspect_batch_id = NULL, suspect_position = NULL,
-        history = CASE WHEN mine.state <> 'taken' THEN chunk.history ELSE chunk.history || jsonb_build_object(
+        history = CASE WHEN mine.state <> 'taken' THEN chunk.history ELSE
+            CASE WHEN jsonb_array_length(chunk.history) < 20 THEN chunk.history ELSE chunk.history - 10 END
+            || jsonb_build_object(
             'at', mine.started_at, 'worker', mine.worker, 'position', mine.suspect_position,
             'error', CASE WHEN mine.died THEN 'the worker died or was cut off'
                           ELSE 'the database was restarted' END) END
@@ -109,10 +111,12 @@ def hold(session: Session, held: Claim, lease: timedelta, suspect: Place | None 
     return done == 1
 
 
+# The first ten and the last ten attempts are kept: a store that is away for a day must not bloat the ledger.
 _RELEASE = text("""
     UPDATE chunk SET state = 'open', due_at = clock_timestamp() + :delay,
         suspect_batch_id = NULL, suspect_position = NULL,
-        history = history || jsonb_build_object('at', started_at, 'worker', worker, 'error', CAST(:error AS text))
+        history = CASE WHEN jsonb_array_length(history) < 20 THEN history ELSE history - 10 END
+            || jsonb_build_object('at', started_at, 'worker', worker, 'error', CAST(:error AS text))
     WHERE id = :chunk_id AND attempts = :attempt AND state = 'taken'
 """)
 

@@ -38,12 +38,25 @@ class OpenItem:
         return Place(self.batch_id, self.position)
 
 
+def superseded(item: OpenItem, changed: tuple[int, int]) -> bool:
+    """Return whether ``item`` repeats one that was overtaken by the change at ``changed``: acceptance and position.
+
+    What a retry itself changed before overtakes nothing in it: its items are in order among themselves.
+    """
+    if "retry_of" not in item.payload or item.payload.get("forced"):
+        return False
+    return changed[0] != item.acceptance and changed > tuple(item.payload["retry_of"])
+
+
 _COLUMNS = """
     i.batch_id, i.position, i.acceptance, i.accepted_at, i.kind, i.key, i.payload, i.blob_id,
-    octet_length(i.content) AS content_size, i.deaths, b.caller, b.cancel_requested_at IS NOT NULL AS cancelled
+    octet_length(i.content) AS content_size, i.deaths,
+    (SELECT b.caller FROM batch AS b WHERE b.id = i.batch_id) AS caller,
+    (SELECT b.cancel_requested_at IS NOT NULL FROM batch AS b WHERE b.id = i.batch_id) AS cancelled
 """
 # All lockers lock in the one order (acceptance, position), so none can wait in a circle.
-# Keyless items belong to their own chunk only.
+# Keyless items belong to their own chunk only. Items are joined by their whole primary key and batches looked up one
+# by one: with a join of batches, statistics that lag behind a growing ledger led to plans that ran for seconds.
 _BITE = text(f"""
     WITH own AS MATERIALIZED (
         SELECT batch_id, position, key FROM item
@@ -56,7 +69,7 @@ _BITE = text(f"""
              AND (e.acceptance, e.position) <= (:acceptance, :last)
     )
     SELECT {_COLUMNS}
-    FROM wanted JOIN item AS i USING (batch_id, position) JOIN batch AS b ON b.id = i.batch_id
+    FROM wanted JOIN item AS i USING (batch_id, position)
     WHERE i.outcome IS NULL
     ORDER BY i.acceptance, i.position LIMIT :limit
     FOR UPDATE OF i

@@ -103,7 +103,7 @@ class ItemView:
     status: int | None
     body: str | None
     retry: str | None
-    errors: list[dict[str, str]] | None
+    errors: Sequence[dict[str, str]] | None
 
 
 _ITEMS = text("""

@@ -10,23 +10,27 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from worker.database import count
 from worker.ledger.accept import Accepted, append_chunks, new_batch_id
 from worker.ledger.cut import even_cuts
 
+# What a child of the same batch repeats already, and has not failed at, is not repeated again.
+_COPY = text("""
+    INSERT INTO item (batch_id, position, acceptance, kind, key, payload, content, blob_id)
+    SELECT :child, row_number() OVER (ORDER BY i.position) - 1, :acceptance, i.kind, i.key,
+           i.payload || jsonb_build_object('retry_of', origin, 'forced', CAST(:force AS boolean)), i.content, i.blob_id
+    FROM item AS i, LATERAL (SELECT coalesce(i.payload -> 'retry_of', jsonb_build_array(i.acceptance, i.position))
+                             AS origin) AS o
+    WHERE i.batch_id = :parent AND i.outcome = 'failed' AND i.retry = 'as-is'
+      AND (:force OR NOT EXISTS (
+            SELECT FROM batch AS b JOIN item AS again ON again.batch_id = b.id
+            WHERE b.parent_id = :parent AND again.payload -> 'retry_of' = origin
+              AND (again.outcome IS NULL OR again.outcome NOT IN ('failed', 'cancelled'))))
+""")
 _CHILD = text("""
     INSERT INTO batch (id, kind, caller, total, parent_id)
     SELECT :child, kind, :caller, :total, id FROM batch WHERE id = :parent
-    RETURNING nextval('acceptance')
 """)
-_COPY = text("""
-    INSERT INTO item (batch_id, position, acceptance, kind, key, payload, content, blob_id)
-    SELECT :child, row_number() OVER (ORDER BY position) - 1, :acceptance, kind, key,
-           CASE WHEN :force THEN payload - 'retry_of' ELSE payload || jsonb_build_object('retry_of',
-               coalesce(payload -> 'retry_of', jsonb_build_array(acceptance, position))) END,
-           content, blob_id
-    FROM item WHERE batch_id = :parent AND outcome = 'failed' AND retry = 'as-is'
-""")
-_COUNT = text("SELECT count(*) FROM item WHERE batch_id = :parent AND outcome = 'failed' AND retry = 'as-is'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +44,14 @@ class Retry:
 
 def retry(session: Session, wanted: Retry) -> Accepted | None:
     """Append the child batch; None: the batch has no item that can be retried as it is."""
-    # Two retries at once must not count the same items apart: the parent's row is theirs in turn.
+    # Two retries at once must not repeat the same items: the parent's row is theirs in turn.
     session.execute(text("SELECT FROM batch WHERE id = :parent FOR UPDATE"), {"parent": wanted.parent})
-    total = session.scalar(_COUNT, {"parent": wanted.parent}) or 0
+    child = new_batch_id()
+    acceptance: int = session.scalars(text("SELECT nextval('acceptance')")).one()
+    place = {"child": child, "parent": wanted.parent}
+    # Copied first and counted by that: while the parent still runs, more of it may fail at any moment.
+    total = count(session, _COPY, {**place, "acceptance": acceptance, "force": wanted.force})
     if not total:
         return None
-    child = new_batch_id()
-    place = {"child": child, "parent": wanted.parent}
-    acceptance = session.scalar(_CHILD, {**place, "caller": wanted.caller, "total": total})
-    assert acceptance is not None
-    session.execute(_COPY, {**place, "acceptance": acceptance, "force": wanted.force})
+    session.execute(_CHILD, {**place, "caller": wanted.caller, "total": total})
     return Accepted(child, append_chunks(session, child, acceptance, even_cuts(total)))

@@ -45,7 +45,8 @@ def story(session: Session, batch_id: UUID, position: int) -> ItemStory | None:
     if row is None:
         return None
     attempts = list(row.history)
-    if row.attempts > len(attempts):
+    # What is in the history has failed; an attempt that runs, or that did it, is not there.
+    if row.state != "open" and row.started_at is not None:
         attempts.append({"at": row.started_at.isoformat(), "worker": row.worker, "error": None})
     return ItemStory(
         item=ItemView(*row[:9]),
