@@ -13,6 +13,8 @@ import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from limpet.client import Answer, Client
+from limpet.demo_files import look_at_files
+from limpet.expecting import UnexpectedError, expect, say, tell
 from limpet.samples import Sample, claims, follow_up
 from limpet.stack.running import running_stack
 from schemas.answers import ItemStatus
@@ -20,10 +22,6 @@ from schemas.case_attachment import CaseAttachment
 
 _WORKERS = 2
 _PATIENCE = 30.0  # seconds for Flower, which hears of a task a moment after it is done
-
-
-class UnexpectedError(click.ClickException):
-    """Something is not as it should be; the text says what, and what was expected."""
 
 
 @click.command()
@@ -41,14 +39,14 @@ def demo(keep: Path | None) -> None:
         raise click.UsageError(f"{keep} is not empty; --keep takes a new folder.")
     began = time.monotonic()
     with _folder(keep) as data:
-        _say(1, f"Starting PostgreSQL, Valkey, SeaweedFS, API, {_WORKERS} workers, relay, beat, Flower (10 to 30 s)")
+        say(1, f"Starting PostgreSQL, Valkey, SeaweedFS, API, {_WORKERS} workers, relay, beat, Flower (10 to 30 s)")
         with running_stack(data, workers=_WORKERS) as variables, Client.from_environment(variables) as client:
-            _tell(f"ready after {time.monotonic() - began:.1f} s: {variables['LIMPET_URL']}")
-            _tell(f"data in {data}")
+            tell(f"ready after {time.monotonic() - began:.1f} s: {variables['LIMPET_URL']}")
+            tell(f"data in {data}")
             _tour(client, variables)
-            _say(7, "Stopping")
+            say(8, "Stopping")
         expect("that a process still runs", (data / "pids.json").exists(), wanted=False)
-        _tell("every process has ended" + (f"; limpet up --data {keep} brings them back" if keep else ""))
+        tell("every process has ended" + (f"; limpet up --data {keep} brings them back" if keep else ""))
     click.secho(f"\nAll as it should be, {time.monotonic() - began:.0f} s in all.", bold=True)
 
 
@@ -74,17 +72,19 @@ def _tour(client: Client, variables: dict[str, str]) -> None:
     count = len(items)
     with _flower(variables) as flower:
         _wait("Flower sees the workers", lambda: _workers(flower), _WORKERS)
-        _say(2, f"PUT /case-attachments-batch: {count} attachments of three insurance claims")
+        say(2, f"PUT /case-attachments-batch: {count} attachments of three insurance claims")
         _send(client, items, ["201 created"] * count)
-        _say(3, "The same again: what was created is updated now, nothing is doubled")
+        say(3, "The same again: what was created is updated now, nothing is doubled")
         _send(client, items, ["200 updated"] * count)
-        _say(4, "Three receipts, the second cut off on its way: it is refused, its neighbours are in")
+        say(4, "Three receipts, the second cut off on its way: it is refused, its neighbours are in")
         _send(client, follow_up(), ["201 created", "422 invalid", "201 created"])
-        _say(5, "Reading one back: GET /case-attachments/{key}/content")
+        say(5, "Reading one back: GET /case-attachments/{key}/content")
         _read_back(client, max(samples, key=lambda sample: len(sample.content or b"")))
-        _say(6, "Flower, where the machinery can be watched: each item was a Celery task of its own")
+        say(6, "File actions on an item: a delete and a NEW-ONLY in one UpdateFileAttachments")
+        actions = look_at_files(variables)
+        say(7, "Flower, where the machinery can be watched: each item was a Celery task of its own")
         # What is refused at the door never becomes a task.
-        _look_at_flower(flower, variables, 2 * count + 2)
+        _look_at_flower(flower, variables, 2 * count + 2 + actions)
 
 
 def _send(client: Client, items: Sequence[CaseAttachment], wanted: Sequence[str]) -> None:
@@ -95,13 +95,13 @@ def _send(client: Client, items: Sequence[CaseAttachment], wanted: Sequence[str]
     report = answer.report
     _table(items, report.data)
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report.batch.counts.items())
-    _tell(f"{counts}; Batch-Outcome: {answer.outcome}")
+    tell(f"{counts}; Batch-Outcome: {answer.outcome}")
     check(answer, wanted)
     batch = client.batch(report.batch.id)
     expect("the batch's counts", batch.counts, report.batch.counts)
     assert batch.finished_at is not None, "so it says in its state"
     worked = (batch.finished_at - batch.accepted_at).total_seconds()
-    _tell(f"{answer.status} after {1000 * seconds:.0f} ms, {1000 * worked:.0f} ms of it between accepted and finished")
+    tell(f"{answer.status} after {1000 * seconds:.0f} ms, {1000 * worked:.0f} ms of it between accepted and finished")
 
 
 def check(answer: Answer, wanted: Sequence[str]) -> None:
@@ -122,12 +122,12 @@ def check(answer: Answer, wanted: Sequence[str]) -> None:
 
 
 def _table(items: Sequence[CaseAttachment], statuses: Sequence[ItemStatus]) -> None:
-    _tell(f"{'pos':>3}  {'key':<6}  {'file':<26}  {'bytes':>9}  status  outcome")
+    tell(f"{'pos':>3}  {'key':<6}  {'file':<26}  {'bytes':>9}  status  outcome")
     for item, status in zip(items, statuses, strict=True):
         row = f"{status.position:>3}  {status.id[0].value:<6}  {item.attachment_file:<26}  {_size(item.attachment):>9}"
-        _tell(f"{row}  {status.status:>6}  {status.outcome}")
+        tell(f"{row}  {status.status:>6}  {status.outcome}")
         if status.errors:
-            _tell(f"{'':>3}  {status.body}")
+            tell(f"{'':>3}  {status.body}")
 
 
 def _size(base64: str | None) -> str:
@@ -137,10 +137,10 @@ def _size(base64: str | None) -> str:
 def _read_back(client: Client, sample: Sample) -> None:
     sent = hashlib.sha256(sample.content or b"").hexdigest()
     got = client.content(sample.key)
-    _tell(f"{sample.file}: {got.size:,} bytes, SHA-256 {got.sha256[:16]}...")
+    tell(f"{sample.file}: {got.size:,} bytes, SHA-256 {got.sha256[:16]}...")
     expect("the SHA-256 of what came back", got.sha256, sent)
     expect("the file name of its record", client.record(sample.key).attachment_file, sample.file)
-    _tell("the same bytes as were sent")
+    tell("the same bytes as were sent")
 
 
 class _Worker(BaseModel):
@@ -183,20 +183,9 @@ def _deliveries(flower: httpx.Client) -> int:
 
 
 def _look_at_flower(flower: httpx.Client, variables: dict[str, str], wanted: int) -> None:
-    _tell(f"{variables['LIMPET_FLOWER_URL']} (its login: LIMPET_USER and LIMPET_PASSWORD of client.env)")
+    tell(f"{variables['LIMPET_FLOWER_URL']} (its login: LIMPET_USER and LIMPET_PASSWORD of client.env)")
     _wait("Flower's count of tasks that succeeded", lambda: _deliveries(flower), wanted)
-    _tell(f"{wanted} tasks limpet.deliver succeeded, as many as items were carried out")
-
-
-def expect(what: str, found: object, wanted: object) -> None:
-    """Go on if ``found`` is ``wanted``.
-
-    Raises:
-        UnexpectedError: it is not.
-
-    """
-    if found != wanted:
-        raise UnexpectedError(f"not as it should be: {what}: {found!r} instead of {wanted!r}")
+    tell(f"{wanted} tasks limpet.deliver succeeded, as many as items were carried out")
 
 
 def _wait(what: str, found: Callable[[], int], wanted: int) -> None:
@@ -204,11 +193,3 @@ def _wait(what: str, found: Callable[[], int], wanted: int) -> None:
     while (last := found()) < wanted and time.monotonic() < deadline:
         time.sleep(0.2)
     expect(what, last, wanted)
-
-
-def _say(number: int, text: str) -> None:
-    click.secho(f"{'' if number == 1 else chr(10)}{number}. {text}", bold=True)
-
-
-def _tell(text: str) -> None:
-    click.echo(f"   {text}")

@@ -55,7 +55,7 @@ def test_it_ends_well_and_shows_each_promise(shown: subprocess.CompletedProcess[
     assert "2 created, 1 invalid; Batch-Outcome: partial" in said
     assert len(re.findall(r"207 after \d+ ms", said)) == 3
     assert "the same bytes as were sent" in said
-    assert "26 tasks limpet.deliver succeeded" in said
+    assert "29 tasks limpet.deliver succeeded" in said
     assert "All as it should be" in said.splitlines()[-1]
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from limpet.client import Answer, Report
-from limpet.demo import UnexpectedError, check, expect
+from limpet.demo import check
+from limpet.expecting import UnexpectedError, expect
 from limpet.samples import claims, follow_up, pdf, png
 
 
