@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.ledger.accept import Accepted, append_chunks, new_batch_id
+from worker.ledger.accept import Accepted, Slot, append_chunks, new_batch_id
 from worker.ledger.cut import even_cuts
 
 _CHILD = text("""
@@ -50,4 +50,4 @@ def retry(session: Session, wanted: Retry) -> Accepted | None:
     acceptance = session.scalar(_CHILD, {**place, "caller": wanted.caller, "total": total})
     assert acceptance is not None
     session.execute(_COPY, {**place, "acceptance": acceptance, "force": wanted.force})
-    return Accepted(child, append_chunks(session, child, acceptance, even_cuts(total)))
+    return Accepted(child, append_chunks(session, Slot(child, acceptance), even_cuts(total)))

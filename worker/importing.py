@@ -1,0 +1,140 @@
+"""What an import does in one transaction each: open, append a part, close, pause, resume."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from schemas.imports import ImportRow, OpenImport
+from worker.database import transaction
+from worker.errors import LimpetError
+from worker.import_contents import adopted, check_uploaded
+from worker.import_rows import item_of, read_rows
+from worker.ledger import arrows, import_arrows, imports
+from worker.ledger.accept import Ring
+from worker.ledger.cancel import settle_cancelled
+from worker.ledger.imports import ImportView, NewImport
+
+KIND = "import case_attachments"
+
+
+class ChangedError(LimpetError):
+    """There is an import of that name, and it is another one: the manifest changed, or it was cancelled."""
+
+
+def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportView, bool]:
+    """Return the import of that name and fingerprint, and whether it was there already.
+
+    Raises:
+        ChangedError: the one of that name must be ended or gone on with first.
+
+    """
+    if wanted.restart:
+        _end_latest(database, caller, wanted.name)
+    with transaction(database) as session:
+        there = imports.latest(session, caller, wanted.name)
+        if there is not None and not wanted.restart and _goes_on(there, wanted):
+            return there, True
+        batch_id = imports.open_import(
+            session,
+            NewImport(KIND, caller, wanted.name, wanted.fingerprint, wanted.on_conflict, wanted.rows_per_second),
+        )
+        view = imports.view(session, batch_id)
+    assert view is not None, "it was just opened"
+    return view, False
+
+
+def _goes_on(there: ImportView, wanted: OpenImport) -> bool:
+    """Return whether ``wanted`` is ``there``; if it is another one, and that may be so."""
+    same = there.fingerprint == wanted.fingerprint
+    began = f"import {there.batch_id} of {there.accepted_at:%Y-%m-%d %H:%M}"
+    if same and there.cancelled:
+        raise ChangedError(f"{began} was cancelled; --restart imports the manifest anew")
+    if not same and there.finished_at is None:
+        raise ChangedError(
+            f"the manifest or an option is not what it was when {began} began, and that is not finished: "
+            "go on with the manifest as it was, or --restart to cancel that one and begin anew"
+        )
+    return same
+
+
+def _end_latest(database: str, caller: str, name: str) -> None:
+    with transaction(database) as session:
+        there = imports.latest(session, caller, name)
+    if there is not None and there.finished_at is None:
+        cancel(database, there.batch_id)
+
+
+def cancel(database: str, batch_id: UUID) -> bool:
+    """Cancel a batch: what has not started will not. False: that was asked before, or it had ended."""
+    with transaction(database) as session:
+        asked = arrows.request_cancel(session, batch_id)
+    settled = True
+    while settled:
+        with transaction(database) as session:
+            settled = bool(settle_cancelled(session, batch_id))
+    finish(database, batch_id)
+    return asked is not None
+
+
+def finish(database: str, batch_id: UUID) -> None:
+    """Finish the batch if nothing of it is open."""
+    with transaction(database) as session:
+        arrows.finish(session, batch_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A part that is durable: the next row, who is to be rung, and whether the import is paused."""
+
+    next_row: int
+    rings: list[Ring]
+    paused: bool
+
+
+def append_lines(database: str, batch_id: UUID, first: int, lines: Sequence[bytes]) -> Taken:
+    """Append rows as they were sent; see `append_rows`."""
+    return append_rows(database, batch_id, first, read_rows(lines))
+
+
+def append_rows(database: str, batch_id: UUID, first: int, rows: Sequence[ImportRow]) -> Taken:
+    """Append ``rows`` from row ``first`` on; those that are there already are passed by.
+
+    Raises:
+        NotAppendableError: the import is closed, or rows are missing before these.
+        ContentMissingError: a content is not in the store.
+
+    """
+    with transaction(database) as session:
+        seen = imports.view(session, batch_id)
+    on_conflict = seen.on_conflict if seen else "replace"
+    items = [item_of(row, database, on_conflict) for row in rows[_known(seen, first) :]]
+    first = max(first, seen.next_row if seen else 0)
+    check_uploaded(items)
+    with transaction(database) as session:
+        to = imports.lock(session, batch_id, first)
+        fresh = adopted(session, items[to.next_row - first :])
+        rings = imports.append(session, to, fresh)
+    return Taken(to.next_row + len(fresh), rings, to.paused_at is not None)
+
+
+def _known(seen: ImportView | None, first: int) -> int:
+    return max(0, seen.next_row - first) if seen else 0
+
+
+def close(database: str, batch_id: UUID) -> None:
+    """Let no row follow; the batch finishes once nothing of it is open."""
+    with transaction(database) as session:
+        import_arrows.close_import(session, batch_id)
+    finish(database, batch_id)
+
+
+def pause(database: str, batch_id: UUID) -> None:
+    """Let no chunk be claimed from now on."""
+    with transaction(database) as session:
+        import_arrows.pause(session, batch_id)
+
+
+def resume(database: str, batch_id: UUID) -> None:
+    """Go on after a pause."""
+    with transaction(database) as session:
+        import_arrows.resume(session, batch_id)
