@@ -12,6 +12,7 @@ import click
 _COMMANDS = {
     "up": "limpet.stack.command:up",
     "demo": "limpet.demo:demo",
+    "import": "limpet.importing.command:import_command",
     "migrate": "limpet.operate:migrate",
     "token": "limpet.operate:token",
     "keys": "limpet.operate:keys",

@@ -9,6 +9,7 @@ import csv
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal, NoReturn, cast
@@ -69,11 +70,13 @@ def read_header(stream: BinaryIO, mapping: Mapping[str, str]) -> Header:
     if first is None:
         raise ManifestError("the manifest is empty")
     text = first.data.removeprefix(_BOM).lstrip()
-    if text.startswith((b"{", b"[")):
+    if text.startswith(b"["):
+        raise ManifestError("the manifest is a JSON array; send NDJSON, one object on each line")
+    if text.startswith(b"{"):
         return Header("ndjson", (), (), mapping, first.start, first.number - 1)
     lines.push_back([first])
     row = next(_csv_rows(lines, Header("csv", (), (), mapping, 0, 0)), None)
-    if row is None or not row.cells:
+    if row is None or row.flaw or not row.cells:
         raise ManifestError(f"line {first.number}: the header is no CSV, or not UTF-8")
     written = [cell.strip() for cell in row.cells]
     columns = [mapping.get(name, name) for name in written]
@@ -90,7 +93,7 @@ def rows(stream: BinaryIO, header: Header, offset: int | None = None, line: int 
     stream.seek(start)
     lines = _Lines(stream, start, header.line if line is None else line)
     if header.format == "csv":
-        return (row for row in _csv_rows(lines, header) if row.flaw or row.cells)
+        return (row for row in _csv_rows(lines, header) if row.flaw or row.cells)  # a blank line has no cells
     return _json_rows(lines, header)
 
 
@@ -114,17 +117,22 @@ class _Lines:
     def next(self) -> _Line | None:
         if self._again:
             return self._again.pop()
-        data = self._stream.readline(_LONGEST_LINE)
+        start = self._offset
+        piece = data = self._read()
         if not data:
             return None
-        start = self._offset
-        self._offset += len(data)
-        piece = data
         while len(piece) == _LONGEST_LINE and not piece.endswith(b"\n"):  # never held whole
-            piece = self._stream.readline(_LONGEST_LINE)
-            self._offset += len(piece)
+            piece = self._read()
         self._number += 1
         return _Line(data, self._number, start, self._offset)
+
+    def _read(self) -> bytes:
+        try:
+            data = self._stream.readline(_LONGEST_LINE)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as wrong:
+            raise ManifestError(f"the gzip file is damaged behind line {self._number}: {wrong}") from wrong
+        self._offset += len(data)
+        return data
 
     def push_back(self, lines: Sequence[_Line]) -> None:
         self._again.extend(reversed(lines))
@@ -167,7 +175,7 @@ def _csv_rows(lines: _Lines, header: Header) -> Iterator[Row]:
         yield _csv_row(header.columns, cells, feed.record[0].number, feed.record[-1].end, raw)
 
 
-def _csv_row(columns: Sequence[str], cells: list[str], line: int, end: int, raw: bytes) -> Row:  # noqa: PLR0913  flat, for a million
+def _csv_row(columns: Sequence[str], cells: list[str], line: int, end: int, raw: bytes) -> Row:
     flaw = None
     if not raw.isascii():
         flaw = _not_utf8(raw)

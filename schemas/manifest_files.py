@@ -1,0 +1,57 @@
+"""Which file a row of a manifest means: one below a folder, after all links are followed."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+
+class FileFlawError(Exception):
+    """The row's file can't be taken; the text says why."""
+
+
+def path_of(fields: Mapping[str, Any]) -> str | None:
+    """Return the path that a row names, if it names one."""
+    for name in ("attachment_Path", "filename"):
+        value = fields.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def below(folder: Path, path: str) -> Path:
+    """Return the file that ``path`` names below ``folder`` (which is resolved already).
+
+    Raises:
+        FileFlawError: there is none, or it lies elsewhere.
+
+    """
+    if "\0" in path:
+        raise FileFlawError("holds U+0000")
+    try:
+        found = _resolved(folder, path)
+    except (OSError, RuntimeError) as wrong:  # a loop of links is a RuntimeError in Python 3.11
+        raise FileFlawError(f"can't be followed: {wrong}") from wrong
+    if found is None:
+        raise FileFlawError("there is no such file below the folder of the files")
+    if not found.is_relative_to(folder):
+        raise FileFlawError("leads out of the folder of the files")
+    if not found.is_file():
+        raise FileFlawError("is no file")
+    return found
+
+
+def _resolved(folder: Path, path: str) -> Path | None:
+    """Return what ``path`` leads to, read with slashes for backslashes if there is nothing of its own spelling."""
+    for spelling in dict.fromkeys((path, path.replace("\\", "/"))):
+        try:
+            return (folder / spelling).resolve(strict=True)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return None
+
+
+def with_file_name(fields: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """Return the fields with ``attachment_File``, by default the last part of ``path``."""
+    if fields.get("attachment_File"):
+        return fields
+    return {**fields, "attachment_File": PurePosixPath(path.replace("\\", "/")).name}
