@@ -95,7 +95,15 @@ def item_status(item: ItemView) -> ItemStatus:
     key = item.record_key if item.record_key is not None else item.key
     ident = [IdPair(key="caseAttachment_Key", value=key or 0)]
     if item.outcome is None:
-        return ItemStatus(id=ident, status=202, body=_PENDING, position=item.position, outcome="pending", retry="never")
+        return ItemStatus(
+            id=ident,
+            status=202,
+            body=_PENDING,
+            position=item.position,
+            outcome="pending",
+            retry="never",
+            line=item.line,
+        )
     return ItemStatus.model_validate(
         {
             "id": ident,
@@ -105,6 +113,7 @@ def item_status(item: ItemView) -> ItemStatus:
             "outcome": item.outcome,
             "retry": item.retry,
             "errors": item.errors,
+            "line": item.line,
         }
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
-from api_stub import answers, batches, case_attachments, health, imports, uploads
+from api_stub import answers, batches, case_attachments, health, import_checks, imports, uploads
 from api_stub.batching import Rooms
 from api_stub.problems import BAD_PARAMETER, BY_STATUS, UNAVAILABLE, UNEXPECTED, ProblemError, Sort
 from api_stub.publishing import publishing
@@ -36,7 +36,13 @@ def create_app() -> FastAPI:
         redoc_url=None,
     )
     for prefix in _PREFIXES:
-        for router in (case_attachments.router, batches.router, imports.router, uploads.router):
+        for router in (
+            case_attachments.router,
+            batches.router,
+            import_checks.router,
+            imports.router,
+            uploads.router,
+        ):
             app.include_router(router, prefix=prefix, include_in_schema=not prefix)
     app.include_router(health.router)
     app.add_exception_handler(ProblemError, _problem)

@@ -20,7 +20,7 @@ class OpenImport(_Model):
 
     The same ``name`` finds an import again: with the same ``fingerprint`` it goes on, with another one it is refused
     while the import is not finished, unless ``restart``. With ``manifest`` (an object below ``imports/``) the servers
-    read the rows themselves, and ``files`` says where their contents are.
+    read the rows themselves; ``files`` or ``folder`` says where their contents are.
     """
 
     name: str = Field(min_length=1, max_length=1000)
@@ -30,8 +30,9 @@ class OpenImport(_Model):
     rows_per_second: int | None = Field(default=None, alias="rowsPerSecond", ge=1, le=1_000_000)
     restart: bool = False
     manifest: str | None = Field(default=None, max_length=500)
-    files: str | None = Field(default=None, max_length=500)
-    columns: dict[str, str] = Field(default={}, description="names in the manifest, by what they are to be read as")
+    files: str | None = Field(default=None, max_length=500, description="a prefix of the bucket, below imports/")
+    folder: str | None = Field(default=None, max_length=500, description="a folder that the operator allowed, or below")
+    columns: dict[str, str] = Field(default={}, description="what names in the manifest are to be read as")
 
 
 class Import(_Model):
@@ -137,12 +138,18 @@ class StoredRecord(_Model):
 
 
 class StoredQuery(_Model):
-    """Which records are asked for: those of ``keys`` with their fields, or all keys after one."""
+    """Which records are asked for, by key."""
 
-    keys: list[int] = Field(default=[], max_length=5000)
+    keys: list[int] = Field(max_length=5000)
 
 
 class StoredAnswer(_Model):
     """The records that exist, by key."""
 
     records: list[StoredRecord]
+
+
+class KeysAnswer(_Model):
+    """Keys of records, in order."""
+
+    keys: list[int]

@@ -1,8 +1,17 @@
-"""Which file a row of a manifest means: one below a folder, after all links are followed."""
+"""Which file a row of a manifest means, one below a folder after all links are followed, and what is in it."""
 
+import hashlib
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from schemas.imports import ContentName
+
+LARGEST = 5 * 2**30  # bytes of one PUT to S3
+CHANGED = "changed while it was read; import it again when it is at rest"
+TOO_LARGE = f"is larger than {LARGEST} bytes, the most that one upload takes"
 
 
 class FileFlawError(Exception):
@@ -55,3 +64,26 @@ def with_file_name(fields: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     if fields.get("attachment_File"):
         return fields
     return {**fields, "attachment_File": PurePosixPath(path.replace("\\", "/")).name}
+
+
+def digest(file: Path) -> ContentName:
+    """Return what is in ``file``.
+
+    Raises:
+        FileFlawError: it can't be read, is too large for one PUT, or changed meanwhile.
+
+    """
+    try:
+        with file.open("rb") as stream:
+            before = os.fstat(stream.fileno())
+            if not stat.S_ISREG(before.st_mode):
+                raise FileFlawError("is no file")
+            if before.st_size > LARGEST:
+                raise FileFlawError(TOO_LARGE)
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            size, after = stream.tell(), os.fstat(stream.fileno())
+    except OSError as fault:
+        raise FileFlawError(f"can't be read: {fault.strerror}") from fault
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != before.st_size:
+        raise FileFlawError(CHANGED)
+    return ContentName(sha256=sha256, size=size)

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from celery import Celery
 from kombu import Queue
 
-from worker.ledger.accept import Ring
+from worker.ledger.accept import BULK, QUEUE, Ring
 from worker.settings import settings
 from worker.transport import mend
 
 DELIVER = "limpet.deliver"
-QUEUES = ("limpet", "limpet.bulk")
+QUEUES = (QUEUE, BULK)
 
 mend()
 app = Celery("limpet", broker=settings().broker_url.get_secret_value())

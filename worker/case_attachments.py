@@ -22,7 +22,7 @@ from worker.database import count
 from worker.errors import OvertakenError
 from worker.ledger.bites import OpenItem
 from worker.ledger.deletions import deletions_since
-from worker.records import COLUMNS, FIELDS, Record, load
+from worker.records import COLUMNS, FIELDS, Record, kept_by, load
 from worker.verdicts import CREATED, DELETED, SUPERSEDED, UPDATED, Verdict
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ _payload = TypeAdapter(CaseAttachmentPayload)
 
 def _upsert(record: Record | None, item: OpenItem, key: int) -> tuple[Record, Verdict]:
     sent = _payload.validate_python(item.payload)
-    if record is not None and (why := _kept(record, sent)):
+    if record is not None and (why := kept_by(record.update_date, sent)):
         return record, Verdict("skipped", 200, f"Skipped: {why}", record_key=key)
     caller = item.caller[:20]
     if sent.content == "set" and item.blob_id is None:
@@ -79,15 +79,6 @@ def _upsert(record: Record | None, item: OpenItem, key: int) -> tuple[Record, Ve
     if sent.content == "keep":
         after = replace(after, blob_id=record.blob_id)
     return after, UPDATED.on(key)
-
-
-def _kept(record: Record, sent: CaseAttachmentPayload) -> str | None:
-    """Return why an import leaves ``record`` as it is, None if it does not."""
-    if sent.on_conflict == "skip":
-        return "the record is there already"
-    if sent.on_conflict == "newer" and (sent.update_date is None or sent.update_date <= record.update_date):
-        return "the record's update_Date is not older"
-    return None
 
 
 def _given(value: T | None, otherwise: T) -> T:

@@ -39,7 +39,7 @@ class Import(Base):
 
 
 class Loader(Base):
-    """Where the workers themselves read an import: the manifest's object, the place of its files, how far they are.
+    """Where the workers themselves read an import: the manifest's object (and which version of it), how far they are.
 
     ``due_at`` is when the relay must ring for the next step; none once the manifest was read to its end.
     """
@@ -48,7 +48,7 @@ class Loader(Base):
 
     batch_id: Mapped[UUID] = mapped_column(ForeignKey("import.batch_id", ondelete="CASCADE"), primary_key=True)
     manifest: Mapped[str] = mapped_column(Text)
-    files: Mapped[str | None] = mapped_column(Text)
+    etag: Mapped[str] = mapped_column(Text)
     options: Mapped[dict[str, Any]] = mapped_column(JSONB)
     byte_offset: Mapped[int] = mapped_column(server_default="0")
     line: Mapped[int] = mapped_column(server_default="0")

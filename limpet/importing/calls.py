@@ -15,8 +15,12 @@ from schemas.imports import (
     ContentPlace,
     ContentQuery,
     Import,
+    KeysAnswer,
     OpenImport,
     RowsTaken,
+    StoredAnswer,
+    StoredQuery,
+    StoredRecord,
 )
 
 T = TypeVar("T")
@@ -64,6 +68,25 @@ class Calls:
             path = f"/imports/check?onConflict={on_conflict}"
             with self.client.opened("POST", path, lines, _NDJSON) as response:
                 return Checked.model_validate_json(response.read())
+
+        return self.patiently(ask)
+
+    def stored(self, keys: Sequence[int]) -> list[StoredRecord]:
+        """Return the records that exist among ``keys``."""
+        body = StoredQuery(keys=list(keys)).model_dump_json().encode()
+
+        def ask() -> list[StoredRecord]:
+            with self.client.opened("POST", "/imports/stored", body) as response:
+                return StoredAnswer.model_validate_json(response.read()).records
+
+        return self.patiently(ask)
+
+    def stored_keys(self, after: int) -> list[int]:
+        """Return the next keys of all records, in order; none at the end."""
+
+        def ask() -> list[int]:
+            with self.client.opened("GET", f"/imports/stored?after={after}") as response:
+                return KeysAnswer.model_validate_json(response.read()).keys
 
         return self.patiently(ask)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,19 +10,18 @@ from typing import Any
 
 import click
 
-from limpet.client import Client, ClientError
+from limpet.client import RefusedError
+from limpet.importing.asked import SOME_FAILED, RefusedManifestError, client_of, manifest_at, mapping_of
 from limpet.importing.calls import Calls
 from limpet.importing.contents import Contents, folder_of
+from limpet.importing.dry_run import DryRun
 from limpet.importing.progress import Progress, Teller
 from limpet.importing.results import failures, write_report
 from limpet.importing.sending import Sender
-from limpet.importing.source import Source, opened
+from limpet.importing.source import Source
 from limpet.importing.watching import watch_to_end
 from schemas.answers import Batch
 from schemas.imports import Import, ImportKind, OnConflict, OpenImport
-from schemas.manifest import ManifestError
-
-SOME_FAILED, REFUSED = 3, 4
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Options:
     report: Path | None
     name: str | None
     restart: bool
+    dry_run: bool
     patience: float
 
     @property
@@ -54,20 +53,6 @@ class Options:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-class RefusedManifestError(ClientError):
-    """The manifest can't be imported as it is."""
-
-    exit_code = REFUSED
-
-
-def mapping_of(pairs: Sequence[str]) -> dict[str, str]:
-    """Return the pairs ``old=new``."""
-    split = [pair.partition("=") for pair in pairs]
-    if bad := [pair for pair, (old, _, new) in zip(pairs, split, strict=True) if not (old and new)]:
-        raise click.BadParameter(f"{bad[0]!r} is not old=new", param_hint="--map")
-    return {old: new for old, _, new in split}
-
-
 @click.command("import")
 @click.argument("manifest", type=click.Path(allow_dash=True, dir_okay=False))
 @click.option("--files", type=click.Path(path_type=Path), help="The folder of the files that attachment_Path names.")
@@ -77,6 +62,7 @@ def mapping_of(pairs: Sequence[str]) -> dict[str, str]:
 @click.option("--on-conflict", type=click.Choice(["replace", "skip", "newer"]), default="replace", show_default=True)
 @click.option("--rows-per-second", type=click.IntRange(1), help="Carry out no more than this.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the failed rows here.")
+@click.option("--dry-run", is_flag=True, help="Say what would become of the rows, and change nothing.")
 @click.option("--name", help="Find the import again by this name.  [default: the manifest's path]")
 @click.option("--restart", is_flag=True, help="Begin anew, whatever there is of that name.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
@@ -87,24 +73,28 @@ def import_command(database: str | None, pairs: Sequence[str], *, as_json: bool,
     Ends with 0 if all is in, 3 if some rows failed, 4 if it was refused. Cut off, it goes on when it is run again.
     """
     options = Options(mapping=mapping_of(pairs), **values)
-    variables = {**os.environ, **({"LIMPET_DATABASE": database} if database else {})}
     if options.kind == "files":
         raise RefusedManifestError("--kind files is not supported by this version")
-    try:
-        with Client.from_environment(variables) as client, opened(options.manifest, options.mapping) as source:
-            batch = _run(Calls(client, options.patience), options, source, Teller(as_json=as_json))
-    except (ManifestError, OSError) as wrong:
-        raise RefusedManifestError(f"{options.manifest}: {wrong}") from wrong
+    teller = Teller(as_json=as_json)
+    with manifest_at(options.manifest, options.mapping) as source, client_of(database) as client:
+        calls = Calls(client, options.patience)
+        if options.dry_run:
+            sys.exit(_dry_run(calls, options, source, teller))
+        batch = _run(calls, options, source, teller)
     bad = any(batch.counts.get(outcome, 0) for outcome in ("invalid", "failed", "cancelled"))
     sys.exit(SOME_FAILED if bad or batch.state == "cancelled" else 0)
 
 
+def _dry_run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
+    folder = folder_of(options.files) if options.files else None
+    counts = DryRun(calls, source, folder, options.on_conflict).run(options.report)
+    teller.event("dry-run", {"counts": counts})
+    if not teller.as_json:
+        click.echo("dry run, nothing was changed: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
+    return SOME_FAILED if counts["refused"] else 0
+
+
 def _run(calls: Calls, options: Options, source: Source, teller: Teller) -> Batch:
-    if source.lacking:
-        raise ManifestError(
-            f"the header has no column {' and no '.join(source.lacking)}: it has {', '.join(source.header.written)} "
-            "(--map old=new reads one under another name)"
-        )
     there = calls.open(
         OpenImport(
             name=options.known_as,
@@ -146,6 +136,10 @@ def _send(calls: Calls, options: Options, source: Source, shown: Shown) -> None:
 
     try:
         Sender(calls, shown.there, contents).send(source.rows(), tell)
+    except RefusedError as refusal:
+        # Cancelled by somebody else: how its rows ended is still to be told.
+        if refusal.reason != "NotAppendableError" or calls.get(shown.there.id).state == "open":
+            raise
     finally:
         if contents is not None:
             contents.close()

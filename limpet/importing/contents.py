@@ -1,8 +1,5 @@
 """Contents on their way to the object store, many at once: hashed while read, past the API, each byte once."""
 
-import hashlib
-import os
-import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,12 +12,10 @@ import httpx
 from limpet.client import ClientError, NoAnswerError
 from limpet.importing.calls import Calls
 from schemas.imports import ContentName, ContentPlace, Import, RowContent
-from schemas.manifest_files import FileFlawError, below
+from schemas.manifest_files import CHANGED, FileFlawError, below, digest
 
 AT_ONCE = 24
 _PIECE = 2**18
-_LARGEST = 5 * 2**30  # of one PUT to S3
-_CHANGED = "changed while it was read; import it again when it is at rest"
 _AGAIN = 0.5  # seconds
 
 
@@ -104,7 +99,7 @@ class Contents:
         headers = {**place.headers, "Content-Length": str(file.name.size)}
         answer = self._http.put(place.url, content=_pieces(file), headers=headers)
         if answer.status_code == httpx.codes.BAD_REQUEST and b"Digest" in answer.content:
-            raise FileFlawError(_CHANGED)
+            raise FileFlawError(CHANGED)
         if answer.is_error:
             raise NoAnswerError(f"HTTP {answer.status_code} {answer.text[:200]}")
         with self._lock:
@@ -120,32 +115,9 @@ def _pieces(file: Found) -> Iterator[bytes]:
                 left -= len(piece)
                 yield piece
     except OSError as fault:
-        raise FileFlawError(_CHANGED) from fault
+        raise FileFlawError(CHANGED) from fault
     if left:
-        raise FileFlawError(_CHANGED)
-
-
-def digest(file: Path) -> ContentName:
-    """Return what is in ``file``.
-
-    Raises:
-        FileFlawError: it can't be read, is too large for one PUT, or changed meanwhile.
-
-    """
-    try:
-        with file.open("rb") as stream:
-            before = os.fstat(stream.fileno())
-            if not stat.S_ISREG(before.st_mode):
-                raise FileFlawError("is no file")
-            if before.st_size > _LARGEST:
-                raise FileFlawError(f"is larger than {_LARGEST} bytes, the most that one upload takes")
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            size, after = stream.tell(), os.fstat(stream.fileno())
-    except OSError as fault:
-        raise FileFlawError(f"can't be read: {fault.strerror}") from fault
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != before.st_size:
-        raise FileFlawError(_CHANGED)
-    return ContentName(sha256=sha256, size=size)
+        raise FileFlawError(CHANGED)
 
 
 def folder_of(path: Path) -> Path:

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -21,8 +22,11 @@ class Ending:
     """What is said of one row."""
 
     position: int
-    status: int
+    status: int | str
     error: str
+
+
+Writer = Callable[[Row, Ending], None]
 
 
 def failures(client: Client, batch_id: UUID) -> Iterator[Ending]:
@@ -34,12 +38,21 @@ def failures(client: Client, batch_id: UUID) -> Iterator[Ending]:
             yield Ending(item.position, item.status, item.body)
 
 
+@contextmanager
+def report_file(out: Path | None, header: Header) -> Iterator[Writer]:
+    """Yield what writes one row with its reason to ``out``, in the form of the manifest; without ``out``, nowhere."""
+    if out is None:
+        yield lambda _row, _ending: None
+        return
+    # What is no UTF-8 in the manifest is written back byte for byte.
+    with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        yield _writer(file, header)
+
+
 def write_report(out: Path, source: Source, endings: Iterator[Ending]) -> int:
     """Write the rows that ``endings`` name, in the form of the manifest; return how many."""
     count = 0
-    # What is no UTF-8 in the manifest is written back byte for byte.
-    with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        write = writer(file, source.header)
+    with report_file(out, source.header) as write:
         rows = enumerate(source.rows())
         for ending in endings:
             row = next(row for position, row in rows if position == ending.position)
@@ -48,7 +61,7 @@ def write_report(out: Path, source: Source, endings: Iterator[Ending]) -> int:
     return count
 
 
-def writer(file: TextIO, header: Header) -> Callable[[Row, Ending], None]:
+def _writer(file: TextIO, header: Header) -> Writer:
     """Return what writes one row with its reason, in the manifest's format."""
     if header.format == "ndjson":
         return lambda row, ending: _write_json(file, row, ending)
@@ -60,7 +73,7 @@ def writer(file: TextIO, header: Header) -> Callable[[Row, Ending], None]:
     def write(row: Row, ending: Ending) -> None:
         cells = row.cells or [row.raw.decode(errors="surrogateescape").rstrip("\r\n")]
         known = [cells[n] if n < len(cells) else "" for n in kept]
-        out.writerow([*known, ending.status, ending.error, row.line, *_surplus(cells, header.written)])
+        out.writerow([*known, ending.status, ending.error, row.line or "", *_surplus(cells, header.written)])
 
     return write
 

@@ -78,9 +78,13 @@ def _with_content(row: Row, path: str | None, brought: Mapping[str, object]) -> 
         return line_of(row, row.fields)
     content = brought[path]
     if isinstance(content, FileFlawError):
-        flaw = {"field": "attachment_Path", "message": str(content)}
-        return _line({"line": row.line, "item": row.fields, "flaw": flaw})
+        return flawed(row, str(content))
     return line_of(row, with_file_name(row.fields, path), content)
+
+
+def flawed(row: Row, why: str) -> bytes:
+    """Return the line that says what is wrong with the file of ``row``."""
+    return _line({"line": row.line, "item": row.fields, "flaw": {"field": "attachment_Path", "message": why}})
 
 
 def line_of(row: Row, fields: object, content: object = None) -> bytes:

@@ -35,7 +35,7 @@ def upgrade() -> None:
         "loader",
         sa.Column("batch_id", sa.Uuid(), nullable=False),
         sa.Column("manifest", sa.Text(), nullable=False),
-        sa.Column("files", sa.Text(), nullable=True),
+        sa.Column("etag", sa.Text(), nullable=False),
         sa.Column("options", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("byte_offset", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("line", sa.BigInteger(), server_default="0", nullable=False),
