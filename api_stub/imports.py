@@ -12,13 +12,14 @@ from pydantic import BaseModel
 from api_stub.batching import Rooms
 from api_stub.documented import CREDENTIALS, refusals
 from api_stub.identity import Identity, identify
-from api_stub.import_bodies import read_model, row_lines
+from api_stub.import_bodies import MANIFEST_TYPES, as_model, read_model, row_lines, store_body
 from api_stub.preferences import media_type
 from api_stub.problems import CONFLICT, NOT_FOUND, ProblemError
 from schemas.imports import ContentAnswer, ContentQuery, Import, OpenImport, RowsTaken
 from worker import importing
 from worker.database import transaction
 from worker.import_contents import ContentMissingError, places
+from worker.import_sources import BadSourceError
 from worker.ledger import imports
 from worker.ledger.imports import ImportView, NotAppendableError
 from worker.log import event
@@ -33,11 +34,22 @@ _LONGEST_HOLD = 20.0  # seconds
 @router.post("", status_code=201, response_model=Import)
 async def post_import(request: Request, identity: Known) -> Response:
     """Open an import, or find the one of that name and fingerprint again (200, ``resumed``)."""
-    wanted = await read_model(request, OpenImport)
+    wanted = await _wanted(request, identity)
     view, resumed = await _run(importing.open_import, identity.database, identity.name, wanted)
     if not resumed:
         event("import.opened", database=identity.database, batch=view.batch_id, caller=identity.name)
     return _answer(request, _shown(view, resumed=resumed), 200 if resumed else 201)
+
+
+async def _wanted(request: Request, identity: Identity) -> OpenImport:
+    """Return what the body says; a body that is the manifest is stored first, and the parameters say the rest."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind not in MANIFEST_TYPES:
+        return await read_model(request, OpenImport)
+    name = await _run(importing.keep_body, identity.database)
+    wanted = as_model({"name": name, **request.query_params, "manifest": name}, OpenImport)
+    sha256 = await store_body(request, f"{identity.database}/{name}")
+    return wanted.model_copy(update={"fingerprint": wanted.fingerprint or sha256})
 
 
 @router.get("/{batch_id}", response_model=Import)
@@ -105,7 +117,7 @@ async def _run(work: Callable[..., T], *arguments: object) -> T:
     """Run ``work`` in a thread; its refusals become problems."""
     try:
         return await anyio.to_thread.run_sync(work, *arguments)
-    except (NotAppendableError, ContentMissingError, importing.ChangedError) as refusal:
+    except (NotAppendableError, ContentMissingError, importing.ChangedError, BadSourceError) as refusal:
         raise ProblemError(CONFLICT, f"{refusal}".capitalize(), {"Limpet-Reason": type(refusal).__name__}) from refusal
 
 

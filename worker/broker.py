@@ -5,6 +5,7 @@ nothing, so no result backend, retries, ETA, chords or groups are used.
 """
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from celery import Celery
 from kombu import Queue
@@ -14,6 +15,7 @@ from worker.settings import settings
 from worker.transport import mend
 
 DELIVER = "limpet.deliver"
+LOAD = "limpet.load"
 QUEUES = (QUEUE, BULK)
 
 mend()
@@ -76,3 +78,14 @@ def ring(database: str, rings: Sequence[Ring]) -> None:
                 queue=r.queue,
                 retry=False,
             )
+
+
+def ring_loaders(database: str, batches: Sequence[UUID]) -> None:
+    """Send one message for each import whose next step is due.
+
+    Raises:
+        kombu.exceptions.KombuError, OSError: the broker is away; the relay rings later.
+
+    """
+    for batch_id in batches:
+        app.send_task(LOAD, (database, str(batch_id)), queue=BULK, retry=False)

@@ -56,6 +56,13 @@ def _seal(key: str, name: _Name) -> str:
     return hmac.new(settings().s3_secret_key.get_secret_value().encode(), what.encode(), hashlib.sha256).hexdigest()
 
 
+def named(stored: Stored) -> RowContent:
+    """Return what a row says to bring ``stored`` (no key: it is among the blobs)."""
+    name = (stored.sha256, stored.size)
+    place = f"{stored.object_key}.{_seal(stored.object_key, name)}" if stored.object_key else None
+    return RowContent(sha256=stored.sha256.hex(), size=stored.size, place=place)
+
+
 def stored_at(database: str, content: RowContent) -> Stored | None:
     """Return where a row's content is (no key: among the blobs), None if its place was never given."""
     name = (bytes.fromhex(content.sha256), content.size)

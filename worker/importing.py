@@ -1,20 +1,27 @@
 """What an import does in one transaction each: open, append a part, close, pause, resume."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from schemas.imports import ImportRow, OpenImport
 from worker.database import transaction
 from worker.errors import LimpetError
 from worker.import_contents import adopted, check_uploaded
 from worker.import_rows import item_of, read_rows
+from worker.import_sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
 from worker.ledger import arrows, import_arrows, imports
 from worker.ledger.accept import Ring
 from worker.ledger.cancel import settle_cancelled
 from worker.ledger.imports import ImportView, NewImport
 
 KIND = "import case_attachments"
+BODY_KEPT = timedelta(days=7)
 
 
 class ChangedError(LimpetError):
@@ -26,8 +33,14 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
 
     Raises:
         ChangedError: the one of that name must be ended or gone on with first.
+        BadSourceError: the servers can't read what they are to read.
 
     """
+    if wanted.kind != "case-attachments":
+        raise BadSourceError(f"kind {wanted.kind!r} is not supported by this version")
+    manifest = _manifest(database, wanted)
+    if manifest is not None:
+        wanted = wanted.model_copy(update={"fingerprint": wanted.fingerprint or _fingerprint(manifest, wanted)})
     if wanted.restart:
         _end_latest(database, caller, wanted.name)
     with transaction(database) as session:
@@ -38,9 +51,45 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
             session,
             NewImport(KIND, caller, wanted.name, wanted.fingerprint, wanted.on_conflict, wanted.rows_per_second),
         )
+        if manifest is not None:
+            session.execute(_LOAD, _loader(batch_id, manifest, wanted))
         view = imports.view(session, batch_id)
     assert view is not None, "it was just opened"
     return view, False
+
+
+_LOAD = text("""
+    INSERT INTO loader (batch_id, manifest, etag, options, due_at)
+    VALUES (:batch_id, :manifest, :etag, :options, now())
+""").bindparams(bindparam("options", type_=JSONB))
+
+
+def _loader(batch_id: UUID, manifest: Manifest, wanted: OpenImport) -> dict[str, object]:
+    options = wanted.model_dump(mode="json", by_alias=True)
+    return {"batch_id": batch_id, "manifest": manifest.key, "etag": manifest.etag, "options": options}
+
+
+def _manifest(database: str, wanted: OpenImport) -> Manifest | None:
+    """Return the manifest that the servers are to read, if they are; it and the place of the files are there then."""
+    if wanted.manifest is None:
+        return None
+    tree_of(database, wanted)
+    return manifest_at(object_key(database, wanted.manifest))
+
+
+def _fingerprint(manifest: Manifest, wanted: OpenImport) -> str:
+    facts = [manifest.key, manifest.etag, wanted.model_dump_json(exclude={"restart", "rows_per_second"})]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def keep_body(database: str) -> str:
+    """Return the name of a new object for a manifest that comes in a body, noted for removal much later."""
+    name = f"imports/bodies/{uuid4().hex}"
+    with transaction(database) as session:
+        session.execute(
+            text("INSERT INTO garbage VALUES (:key, now() + :kept)"), {"key": f"{database}/{name}", "kept": BODY_KEPT}
+        )
+    return name
 
 
 def _goes_on(there: ImportView, wanted: OpenImport) -> bool:
