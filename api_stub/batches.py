@@ -21,6 +21,7 @@ from worker.ledger.report import BatchView, ItemView
 from worker.ledger.retry import Retry, retry
 from worker.ledger.why import ItemStory, story
 from worker.log import event
+from worker.verdicts import OUTCOMES
 
 router = APIRouter(prefix="/batches", tags=["batches"], dependencies=CREDENTIALS, responses=refusals(409))
 Known = Annotated[Identity, Depends(identify)]
@@ -174,8 +175,8 @@ def _view(database: str, batch_id: UUID) -> BatchView:
 def _outcomes(wanted: str) -> list[str]:
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     for name in names:
-        if name not in (*report.OUTCOMES, "pending"):
-            raise ProblemError(BAD_PARAMETER, f"outcome: {name!r} is none of {', '.join(report.OUTCOMES)}, pending")
+        if name not in (*OUTCOMES, "pending"):
+            raise ProblemError(BAD_PARAMETER, f"outcome: {name!r} is none of {', '.join(OUTCOMES)}, pending")
     return names
 
 

@@ -62,7 +62,8 @@ async def put_batch(request: Request, identity: Known) -> Response:
     new = await anyio.to_thread.run_sync(intake.items, body.content, body.lifted)
     wanted = preferences(request.headers.getlist("prefer"))
     view, ends = await submit(request, identity, new, body.sha256, wanted)
-    status = 202 if wanted.respond_async and view.finished_at is None else 207
+    # Not awaited is not awaited, even if it was done at once: clients get the one answer they asked for.
+    status = 202 if wanted.respond_async and (view.finished_at is None or not wanted.wait) else 207
     return answers.statuses(request, view, ends, status, wanted)
 
 

@@ -22,13 +22,15 @@ LONG = 24 * 2**10
 LONG_CONTENT = 2**10
 MAX_SKELETON = 32 * 2**20
 
-# Possessive (``++``), so that nothing is ever tried twice.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# Single characters are repeated possessively (``++``), so that nothing is ever tried twice. Groups are not: until
+# Python 3.11.5 a possessive group with an alternative in it matches wrongly (gh-106052). They are repeated a bounded
+# number of times instead, which bounds what the matcher remembers, and matched again where they left off.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*"', re.DOTALL)
 # Text without long strings, as far as one pattern can tell: strings without a backslash, and with some if they are very
 # short. The others are looked at one by one, but they are long enough for that.
 _NAME = rb'"(?:attachment|data)"[ \t\r\n]*+:[ \t\r\n]*+'
 _CONTENT = rb'(%b)"(?:[^"\\]|\\.){%d}' % (_NAME, LONG_CONTENT)
-_SKIP = re.compile(rb'(?:[^"]++|(?!%b)"(?:[^"\\]{0,%d}+|(?:[^"\\]|\\.){0,256}+)")*+' % (_CONTENT, LONG), re.DOTALL)
+_SKIP = re.compile(rb'(?:[^"]++|(?!%b)"(?:[^"\\]{0,%d}+|(?:[^"\\]|\\.){0,256})"){0,1000}' % (_CONTENT, LONG), re.DOTALL)
 _LONG_CONTENT = re.compile(_CONTENT, re.DOTALL)
 # A content's name whose value has not come yet, or only its beginning; looked for at the end of what was skipped.
 _OPEN_NAME = re.compile(rb'"(?:attachment|data)"[ \t\r\n]*+:?[ \t\r\n]*+\Z')
@@ -37,7 +39,7 @@ _LONGEST_NAME = 64
 _HEX, _LOW = rb"[0-9a-fA-F]", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HIGH_PAIR = rb"u[dD][89abAB]%b{2}(?:%b|(?=[^\\]|\\[^u]|\\u(?![dD][c-fC-F])%b{4}))" % (_HEX, _LOW, _HEX)
 _ESCAPE = rb"\\(?:[^u]|u(?![dD][89abAB])%b{4}|%b)" % (_HEX, _HIGH_PAIR)
-_TEXT = re.compile(rb'[^"\\]*+(?:%b[^"\\]*+)*+' % _ESCAPE, re.DOTALL)
+_TEXT = re.compile(rb'[^"\\]*+(?:%b[^"\\]*+){0,1000}' % _ESCAPE, re.DOTALL)
 _LONGEST_ESCAPE = 12
 
 
@@ -177,7 +179,10 @@ def _text_end(data: bytes, place: int) -> int:
 
 
 def _matched(pattern: re.Pattern[bytes], data: bytes, place: int) -> int:
-    """Return where the match ends of a pattern that matches everywhere."""
-    match = pattern.match(data, place)
-    assert match is not None
-    return match.end()
+    """Return where a pattern that matches everywhere has matched as often as it can."""
+    while True:
+        match = pattern.match(data, place)
+        assert match is not None
+        if match.end() == place:
+            return place
+        place = match.end()

@@ -3,9 +3,10 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import click
 import httpx
@@ -39,8 +40,7 @@ def demo(keep: Path | None) -> None:
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise click.UsageError(f"{keep} is not empty; --keep takes a new folder.")
     began = time.monotonic()
-    with ExitStack() as stack:
-        data = keep or Path(stack.enter_context(TemporaryDirectory(prefix="limpet-demo-")))
+    with _folder(keep) as data:
         _say(1, f"Starting PostgreSQL, Valkey, SeaweedFS, API, {_WORKERS} workers, relay, beat, Flower (10 to 30 s)")
         with running_stack(data, workers=_WORKERS) as variables, Client.from_environment(variables) as client:
             _tell(f"ready after {time.monotonic() - began:.1f} s: {variables['LIMPET_URL']}")
@@ -50,6 +50,22 @@ def demo(keep: Path | None) -> None:
         expect("that a process still runs", (data / "pids.json").exists(), wanted=False)
         _tell("every process has ended" + (f"; limpet up --data {keep} brings them back" if keep else ""))
     click.secho(f"\nAll as it should be, {time.monotonic() - began:.0f} s in all.", bold=True)
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """Yield the folder for the data. A temporary one is removed, unless its logs are needed to see what went wrong."""
+    data = keep or Path(mkdtemp(prefix="limpet-demo-"))
+    removed = keep is None
+    try:
+        yield data
+    except click.ClickException:
+        removed = False
+        click.echo(f"\nThe logs are in {data / 'logs'}", err=True)
+        raise
+    finally:
+        if removed:
+            rmtree(data)
 
 
 def _tour(client: Client, variables: dict[str, str]) -> None:
@@ -163,7 +179,7 @@ def _deliveries(flower: httpx.Client) -> int:
     """Return how many tasks ended well and found work; one that came twice found none the second time."""
     query = {"taskname": "limpet.deliver", "state": "SUCCESS"}
     answer = flower.get("api/tasks", params=query).raise_for_status()
-    return sum(task.result == "'done'" for task in _tasks.validate_json(answer.content).values())
+    return sum(task.result != "'nothing to do'" for task in _tasks.validate_json(answer.content).values())
 
 
 def _look_at_flower(flower: httpx.Client, variables: dict[str, str], wanted: int) -> None:

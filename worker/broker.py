@@ -4,6 +4,7 @@ A lost message only delays (the relay rings again) and a doubled one does
 nothing, so no result backend, retries, ETA, chords or groups are used.
 """
 
+import secrets
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -35,7 +36,6 @@ app.conf.update(
     worker_max_tasks_per_child=5000,
     worker_max_memory_per_child=600_000,
     worker_send_task_events=True,
-    task_send_sent_event=True,
     worker_soft_shutdown_timeout=10,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
@@ -70,14 +70,17 @@ def ring(database: str, rings: Sequence[Ring]) -> None:
         return
     with app.producer_or_acquire() as producer, producer.batch():
         for r in rings:
-            app.send_task(
+            # One layer below apply_async, which is several times as fast, and says everything only once.
+            message = app.amqp.as_task_v2(
+                f"chunk-{r.chunk_id}-{secrets.token_hex(2)}",
                 DELIVER,
                 (database, r.chunk_id),
-                {"batch": str(r.batch_id), "positions": f"{r.first}-{r.last}"},
-                producer=producer,
-                queue=r.queue,
-                retry=False,
+                # What a person sees in Flower says more than what the task needs.
+                argsrepr=f"{database}: batch {r.batch_id}, items {r.first} to {r.last}",
+                kwargsrepr="",
+                origin="limpet",
             )
+            app.amqp.send_task_message(producer, DELIVER, message, queue=r.queue, retry=False)
 
 
 def ring_loaders(database: str, batches: Sequence[UUID]) -> None:

@@ -6,6 +6,7 @@ not committed is done again by whoever claims next.
 """
 
 import random
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +29,7 @@ from worker.verdicts import POISON
 
 _BITE_ITEMS = 1000
 _LONGEST_PAUSE = timedelta(minutes=1)
+_PATIENCE = (0.1, 0.3, 1, 2, 4)  # seconds between tries to hand back
 
 
 class _LostLeaseError(Exception):
@@ -36,12 +38,14 @@ class _LostLeaseError(Exception):
 
 def deliver(database: str, chunk_id: int, worker: str) -> str:
     """Carry out one chunk and return in a few words what became of it; never raises for what passes by itself."""
-    with transaction(database) as session:
-        held = arrows.claim(session, chunk_id, worker, settings().lease)
-    if held is None:
-        return "nothing to do"
+    held = None
     try:
-        _carry_out(database, held)
+        with transaction(database) as session:
+            held = arrows.claim(session, chunk_id, worker, settings().lease)
+        if held is None:
+            return "nothing to do"
+        counts = _carry_out(database, held)
+        _finish(database, held.batch_id)
     except _LostLeaseError:
         return "taken over"
     except (LimpetError, DBAPIError) as fault:
@@ -53,44 +57,58 @@ def deliver(database: str, chunk_id: int, worker: str) -> str:
         if not isinstance(end, Exception):
             _hand_back(database, held, end)
         raise
-    if finish_batch(database, held.batch_id):
-        event("batch.finished", database=database, batch=held.batch_id)
-    return "done"
+    return ", ".join(f"{n} {outcome}" for outcome, n in counts.items())
 
 
-def finish_batch(database: str, batch_id: UUID) -> bool:
-    """Finish the batch if nothing of it is open; True for the one caller that did."""
+def _finish(database: str, batch_id: UUID) -> None:
     with transaction(database) as session:
-        return arrows.finish(session, batch_id)
+        last = arrows.finish(session, batch_id)
+    if last:
+        event("batch.finished", database=database, batch=batch_id)
 
 
-def _hand_back(database: str, held: Claim, fault: BaseException) -> str:
+def _hand_back(database: str, held: Claim | None, fault: BaseException) -> str:
     """Leave the chunk open for later: each attempt waits longer, with jitter so that many don't come at once."""
+    if held is None:
+        trouble("chunk.not_claimed", fault, database=database)
+        return "left to the relay"
     pause = min(_LONGEST_PAUSE, timedelta(seconds=0.5 * 2 ** min(held.attempt, 10))) * random.uniform(0.5, 1)  # noqa: S311  no secret
     trouble("chunk.released", fault, database=database, chunk=held.chunk_id, attempt=held.attempt, pause=pause)
-    with transaction(database) as session:
-        arrows.release(session, held, pause, f"{type(fault).__name__}: {fault}")
-    return "handed back"
+    for patience in _PATIENCE:
+        try:
+            with transaction(database) as session:
+                arrows.release(session, held, pause, f"{type(fault).__name__}: {fault}")
+            return "handed back"
+        except DBAPIError as still:
+            if not passing(still):
+                raise
+            # Handing back late blames nobody; a lease that runs out looks like a death.
+            time.sleep(patience)
+    return "left to its lease"
 
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """What one transaction left to do: contents to store first, or an item to run alone next, or nothing."""
+    """What one transaction left to do: contents to store first, or an item to run alone next, or nothing.
 
-    closed: bool = False
+    ``closed`` is set once the chunk is done: how many of its items ended how.
+    """
+
+    closed: dict[str, int] | None = None
     waiting: Sequence[Place] = ()
     suspect: Place | None = None
 
 
-def _carry_out(database: str, held: Claim) -> None:
+def _carry_out(database: str, held: Claim) -> dict[str, int]:
     last = _Round()
-    while not last.closed:
+    while last.closed is None:
         try:
             with transaction(database) as session:
                 last = _round(session, held, last.suspect)
         except OvertakenError:
             continue  # the next round reads again
         _store_contents(database, held, last)
+    return last.closed
 
 
 def _round(session: Session, held: Claim, suspect: Place | None) -> _Round:
@@ -106,10 +124,10 @@ def _round(session: Session, held: Claim, suspect: Place | None) -> _Round:
     verdicts = _verdicts(session, items)
     if verdicts:
         arrows.settle(session, verdicts)
-    closed = arrows.close(session, [held.chunk_id]) == 1
+    closed = arrows.close(session, [held.chunk_id])
     if not (closed or verdicts):
         raise RuntimeError(f"chunk {held.chunk_id} has nothing to do and is not done")
-    return _Round(closed=closed)
+    return _Round(closed=closed[0] if closed else None)
 
 
 def _keep(session: Session, held: Claim, suspect: Place | None) -> None:

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -13,6 +13,17 @@ def _host_and_port(endpoint: str) -> str:
     return endpoint.removeprefix("http://").removeprefix("https://").rstrip("/")
 
 
+def _seconds(value: object) -> object:
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str) else value
+    except (ValueError, OverflowError):
+        return value
+
+
+# Part of object keys and of messages, which stay below a kilobyte.
+DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
+# Seconds as a plain number, or ISO 8601 (PT25S).
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 Endpoint = Annotated[str, AfterValidator(_host_and_port)]
 
 
@@ -30,7 +41,7 @@ class Settings(BaseSettings):
         secrets_dir="/run/secrets" if Path("/run/secrets").is_dir() else None,
     )
 
-    databases: dict[str, SecretStr] = Field(default={}, description="JSON map of database name to SQLAlchemy URL")
+    databases: dict[DatabaseName, SecretStr] = Field(default={}, description="JSON map of name to SQLAlchemy URL")
     broker_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="any Celery broker")
 
     s3_endpoint: Annotated[str, AfterValidator(_host_and_port)] = Field(
@@ -55,8 +66,8 @@ class Settings(BaseSettings):
     inline_content: int = Field(default=2**20, description="content up to this rides in the ledger")
     public_url: str = Field(default="", description="base URL that clients reach us by, for absolute links")
 
-    wait: timedelta = Field(default=timedelta(seconds=25), description="how long a request waits for the end")
-    longest_wait: timedelta = Field(default=timedelta(seconds=60), description="bound of Prefer: wait=N")
+    wait: Duration = Field(default=timedelta(seconds=25), description="how long a request waits for the end")
+    longest_wait: Duration = Field(default=timedelta(seconds=60), description="bound of Prefer: wait=N")
 
     list_contents: int = Field(default=50 * 2**20, description="most decoded content in a list")
     include_file_limit: int = Field(default=50 * 2**20, description="most decoded content in an answer of family B")
@@ -70,11 +81,11 @@ class Settings(BaseSettings):
     )
     worker_processes: int = Field(default=4, description="worker processes in all; the cut adapts to them")
     task_seconds: int = Field(default=600, description="a task that takes longer is killed, which counts as a death")
-    ring_after: timedelta = Field(default=timedelta(seconds=5), description="the relay rings again after this")
-    lease: timedelta = Field(default=timedelta(seconds=10), description="how long a claim holds without a sign of life")
-    upload_lifetime: timedelta = Field(default=timedelta(hours=1), description="how long a presigned upload is open")
+    ring_after: Duration = Field(default=timedelta(seconds=5), description="the relay rings again after this")
+    lease: Duration = Field(default=timedelta(seconds=10), description="how long a claim holds without a sign of life")
+    upload_lifetime: Duration = Field(default=timedelta(hours=1), description="how long a presigned upload is open")
     max_upload: int = Field(default=5 * 2**30, description="bytes of one presigned upload; S3 copies no more at once")
-    collect_after: timedelta = Field(default=timedelta(hours=1), description="age at which unnamed content is removed")
+    collect_after: Duration = Field(default=timedelta(hours=1), description="age at which unnamed content is removed")
 
 
 @cache

@@ -30,8 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from worker.verdicts import OUTCOMES
+
 Instant = TIMESTAMP(timezone=True)
-OUTCOMES = ("created", "updated", "deleted", "skipped", "invalid", "failed", "cancelled")
 _outcomes = ", ".join(f"'{o}'" for o in OUTCOMES)
 
 

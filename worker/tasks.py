@@ -30,7 +30,7 @@ app.conf.beat_schedule = {
 
 
 @app.task(name=DELIVER, bind=True)
-def deliver_chunk(self: Task[..., str], /, database: str, chunk_id: int, **_for_readers_of_flower: str) -> str:
+def deliver_chunk(self: Task[..., str], /, database: str, chunk_id: int) -> str:
     """Carry out one chunk."""
     return deliver(database, chunk_id, f"{self.request.hostname} pid {os.getpid()}")
 

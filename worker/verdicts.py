@@ -1,9 +1,10 @@
 """How an item ended, and what its sender should do about it."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 Outcome = Literal["created", "updated", "deleted", "skipped", "invalid", "failed", "cancelled"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 Retry = Literal["never", "as-is", "after-fix"]
 
 

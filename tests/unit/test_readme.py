@@ -40,7 +40,10 @@ def test_the_table_names_exactly_the_settings_each_once_with_its_default() -> No
     assert len(ROWS) == len(fields)
 
 
-@pytest.mark.parametrize(("written", "meant"), [("PT25S", timedelta(seconds=25)), ("PT1H", timedelta(hours=1))])
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("25", timedelta(seconds=25)), ("PT25S", timedelta(seconds=25)), ("PT1H", timedelta(hours=1))],
+)
 def test_durations_are_read_as_the_readme_writes_them(
     monkeypatch: pytest.MonkeyPatch, written: str, meant: timedelta
 ) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from worker.database import count
 from worker.ledger.accept import Ring
-from worker.verdicts import Verdict
+from worker.verdicts import OUTCOMES, Verdict
 
 MOST_DEATHS = 3
 
@@ -167,28 +167,22 @@ def settle(session: Session, verdicts: Sequence[tuple[Place, Verdict]]) -> None:
 
 
 # Counts come from the items themselves, so they hold whoever settled them.
-_CLOSE = text("""
+_CLOSE = text(f"""
     UPDATE chunk SET state = 'done', due_at = NULL, suspect_batch_id = NULL, suspect_position = NULL,
-        created = n.created, updated = n.updated, deleted = n.deleted, skipped = n.skipped,
-        invalid = n.invalid, failed = n.failed, cancelled = n.cancelled
-    FROM (SELECT c.id,
-            count(*) FILTER (WHERE i.outcome = 'created') AS created,
-            count(*) FILTER (WHERE i.outcome = 'updated') AS updated,
-            count(*) FILTER (WHERE i.outcome = 'deleted') AS deleted,
-            count(*) FILTER (WHERE i.outcome = 'skipped') AS skipped,
-            count(*) FILTER (WHERE i.outcome = 'invalid') AS invalid,
-            count(*) FILTER (WHERE i.outcome = 'failed') AS failed,
-            count(*) FILTER (WHERE i.outcome = 'cancelled') AS cancelled
+        {", ".join(f"{o} = n.{o}" for o in OUTCOMES)}
+    FROM (SELECT c.id, {", ".join(f"count(*) FILTER (WHERE i.outcome = '{o}') AS {o}" for o in OUTCOMES)}
           FROM chunk AS c JOIN item AS i ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last
           WHERE c.id = ANY(:chunk_ids)
           GROUP BY c.id HAVING count(*) FILTER (WHERE i.outcome IS NULL) = 0) AS n
     WHERE chunk.id = n.id AND chunk.state <> 'done'
-""")
+    RETURNING {", ".join(f"chunk.{o}" for o in OUTCOMES)}
+""")  # noqa: S608  constants
 
 
-def close(session: Session, chunk_ids: Sequence[int]) -> int:
-    """Taken or open → done, for chunks with no open item left; return how many."""
-    return count(session, _CLOSE, {"chunk_ids": list(chunk_ids)})
+def close(session: Session, chunk_ids: Sequence[int]) -> list[dict[str, int]]:
+    """Taken or open → done, for chunks with no open item left; return for each how many items ended how."""
+    rows = session.execute(_CLOSE, {"chunk_ids": list(chunk_ids)})
+    return [{outcome: n for outcome, n in row._asdict().items() if n} for row in rows]
 
 
 _FINISH = text("""

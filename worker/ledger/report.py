@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-OUTCOMES = ("created", "updated", "deleted", "skipped", "invalid", "failed", "cancelled")
+from worker.verdicts import OUTCOMES
+
 STATES = ("accepted", "running", "finished", "cancelled")
 
 
@@ -57,7 +58,7 @@ def view(session: Session, batch_id: UUID) -> BatchView | None:
 
 
 def _view(facts: dict[str, Any]) -> BatchView:
-    counts = {o: n for o in OUTCOMES if (n := facts.pop(o))}
+    counts: dict[str, int] = {o: n for o in OUTCOMES if (n := facts.pop(o))}
     if pending := facts["total"] - sum(counts.values()):
         counts["pending"] = pending
     return BatchView(**facts, counts=counts)
