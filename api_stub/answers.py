@@ -20,6 +20,7 @@ from schemas.answers import (
     ItemStatus,
     Problem,
 )
+from schemas.kinds import FILE_KINDS
 from worker.ledger.accept import new_batch_id
 from worker.ledger.report import BatchView, ItemView
 from worker.ledger.why import ItemStory
@@ -73,8 +74,10 @@ def statuses(request: Request, view: BatchView, items: list[ItemView], status: i
 def batch_headers(view: BatchView, wanted: Preferences) -> dict[str, str]:
     """Return the headers that speak of a batch: how it went, and where to ask while it is not done."""
     headers = {"Batch-Outcome": batch_outcome(view)}
+    if view.finished_at is None or wanted.respond_async:
+        headers["Location"] = href(view.id)
     if view.finished_at is None:
-        headers |= {"Location": href(view.id), "Retry-After": "1"}
+        headers["Retry-After"] = "1"
     if wanted.applied:
         headers["Preference-Applied"] = wanted.applied
     return headers
@@ -92,8 +95,7 @@ def batch_outcome(view: BatchView) -> str:
 
 def item_status(item: ItemView) -> ItemStatus:
     """Return one entry of the 207 answer; an open item is pending."""
-    key = item.record_key if item.record_key is not None else item.key
-    ident = [IdPair(key="caseAttachment_Key", value=key or 0)]
+    ident = [_ident(item)]
     if item.outcome is None:
         return ItemStatus(
             id=ident,
@@ -116,6 +118,15 @@ def item_status(item: ItemView) -> ItemStatus:
             "line": item.line,
         }
     )
+
+
+def _ident(item: ItemView) -> IdPair:
+    """Return which record or file the item is about, as far as that is known."""
+    if item.kind in FILE_KINDS:
+        # The ordering key of a collection, which is negative, is nobody's id.
+        return IdPair(key="id", value=max(item.record_key or 0, 0))
+    key = item.record_key if item.record_key is not None else item.key
+    return IdPair(key="caseAttachment_Key", value=key or 0)
 
 
 def item_detail(found: ItemStory) -> ItemDetail:

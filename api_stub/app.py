@@ -10,7 +10,19 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
-from api_stub import answers, batches, case_attachments, health, import_checks, imports, uploads
+from api_stub import (
+    answers,
+    batches,
+    case_attachments,
+    file_addresses,
+    file_answers,
+    file_attachments,
+    health,
+    import_checks,
+    imports,
+    metrics,
+    uploads,
+)
 from api_stub.batching import Rooms
 from api_stub.problems import BAD_PARAMETER, BY_STATUS, UNAVAILABLE, UNEXPECTED, ProblemError, Sort
 from api_stub.publishing import publishing
@@ -44,7 +56,9 @@ def create_app() -> FastAPI:
             uploads.router,
         ):
             app.include_router(router, prefix=prefix, include_in_schema=not prefix)
+    app.include_router(file_attachments.router)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
     app.add_exception_handler(HTTPException, _http)
@@ -64,28 +78,34 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             yield
 
 
+def _refused(
+    request: Request, sort: Sort, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
+) -> Response:
+    """Return the answer to a request that is refused whole, in the form of the family that it belongs to."""
+    spell = file_answers.problem if file_addresses.is_ours(request.url.path) else answers.problem
+    return spell(request, sort, detail, headers, activity)
+
+
 async def _problem(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, ProblemError)
-    return answers.problem(request, fault.sort, fault.detail, fault.headers)
+    return _refused(request, fault.sort, fault.detail, fault.headers)
 
 
 async def _bad_parameter(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, RequestValidationError)
     detail = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in fault.errors())
-    return answers.problem(request, BAD_PARAMETER, detail)
+    return _refused(request, BAD_PARAMETER, detail)
 
 
 async def _http(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
     sort = BY_STATUS.get(fault.status_code, Sort(fault.status_code, "http", str(fault.detail)))
-    return answers.problem(
-        request, sort, f"{fault.detail}: {request.method} {request.url.path}", dict(fault.headers or {})
-    )
+    return _refused(request, sort, f"{fault.detail}: {request.method} {request.url.path}", dict(fault.headers or {}))
 
 
 async def _unavailable(request: Request, fault: Exception) -> Response:
     trouble("request.unavailable", fault, path=request.url.path)
-    return answers.problem(request, UNAVAILABLE, "A server behind us does not answer; nothing was changed", _LATER)
+    return _refused(request, UNAVAILABLE, "A server behind us does not answer; nothing was changed", _LATER)
 
 
 async def _database(request: Request, fault: Exception) -> Response:
@@ -96,6 +116,6 @@ async def _database(request: Request, fault: Exception) -> Response:
 async def _unexpected(request: Request, fault: Exception) -> Response:
     activity = str(new_batch_id())
     bug("request.failed", fault, activity=activity, path=request.url.path)
-    return answers.problem(
+    return _refused(
         request, UNEXPECTED, "The log has the reason under the activityID of this answer", activity=activity
     )

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from api_stub import answers, streams
 from api_stub.batching import Rooms
 from api_stub.documented import CREDENTIALS, refusals
-from api_stub.identity import Identity, identify
+from api_stub.identity import Identity, identify_either
 from api_stub.preferences import Preferences, media_type, preferences
 from api_stub.problems import BAD_PARAMETER, CONFLICT, NOT_FOUND, ProblemError
 from schemas.answers import Batch, BatchList, BatchState, Envelope, ItemDetail, Outcome
@@ -24,7 +24,7 @@ from worker.log import event
 from worker.verdicts import OUTCOMES
 
 router = APIRouter(prefix="/batches", tags=["batches"], dependencies=CREDENTIALS, responses=refusals(409))
-Known = Annotated[Identity, Depends(identify)]
+Known = Annotated[Identity, Depends(identify_either)]
 Position = Annotated[int, Path(ge=0, le=2**31 - 1)]
 
 
@@ -32,8 +32,8 @@ Position = Annotated[int, Path(ge=0, le=2**31 - 1)]
 async def get_batches(
     request: Request,
     identity: Known,
-    state: BatchState | None = None,
-    outcome: Outcome | None = None,
+    state: BatchState | Literal[""] = "",
+    outcome: Outcome | Literal[""] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: UUID | None = None,
 ) -> Response:
@@ -41,7 +41,7 @@ async def get_batches(
 
     def read() -> list[BatchView]:
         with transaction(identity.database) as session:
-            return report.batches(session, state=state, outcome=outcome, after=after, limit=limit)
+            return report.batches(session, state=state or None, outcome=outcome or None, after=after, limit=limit)
 
     found = await anyio.to_thread.run_sync(read)
     following = found[-1].id if len(found) == limit else None

@@ -108,10 +108,10 @@ _SPACE = 0x11_33_9E  # any fixed number; the locks of one bigint are others
 
 
 def _await_turn(session: Session, items: Sequence[NewItem]) -> None:
-    """Let batches for the files of one item be accepted one by one, so that none commits after a later number.
+    """Let batches for the files of one item be accepted one at a time: their numbers are in the order of their commits.
 
-    One that did would be carried out in its proper place by nobody: what came after it may be done by then. A record
-    of family A notices that by its key; a file has none.
+    Else one with an early number might commit when a later one has been carried out already. A record of family A
+    shows that by its key, which is there; files have nothing that could collide.
     """
     for key in sorted({item.key for item in items if item.key is not None and item.kind in FILE_KINDS}):
         session.execute(_TURN, {"space": _SPACE, "key": key})

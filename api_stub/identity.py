@@ -5,6 +5,8 @@ from functools import lru_cache
 
 from fastapi import Request
 
+from api_stub.file_addresses import link_database
+from api_stub.passwords import Passwords
 from api_stub.problems import NO_DATABASE, NO_SUCH_DATABASE, UNAUTHENTICATED, ProblemError
 from worker.credentials import (
     BadCredentialError,
@@ -17,6 +19,8 @@ from worker.credentials import (
 from worker.settings import settings
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="limpet", ApiKey realm="limpet"'}
+_BASIC = 'Basic realm="limpet", charset="UTF-8"'
+_passwords = Passwords()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,37 @@ async def identify(request: Request) -> Identity:
         ProblemError: 401, 400 or 403.
 
     """
-    caller = _caller(request.headers.get("x-api-key"), request.headers.get("authorization"))
-    database = request.headers.get("vbasoftware-database", "").strip()
+    return _identity(request, _caller(request.headers.get("x-api-key"), request.headers.get("authorization")))
+
+
+async def identify_either(request: Request) -> Identity:
+    """Check the credentials of either family; those of family B have a default database.
+
+    Raises:
+        ProblemError: 401, 400, 403 or 429.
+
+    """
+    return _identity(request, await _caller_of_either(request))
+
+
+async def identify_files(request: Request) -> Identity:
+    """Check the credentials of a request of family B, whose links name the database themselves.
+
+    Raises:
+        ProblemError: as `identify_either`; its challenge makes a browser ask for a password.
+
+    """
+    try:
+        caller = await _caller_of_either(request)
+    except ProblemError as wrong:
+        if wrong.sort is UNAUTHENTICATED:
+            raise ProblemError(wrong.sort, wrong.detail, {"WWW-Authenticate": _BASIC}) from wrong
+        raise
+    return _identity(request, caller, link_database(request))
+
+
+def _identity(request: Request, caller: Caller, database: str | None = None) -> Identity:
+    database = request.headers.get("vbasoftware-database", "").strip() or database or caller.default
     if not database:
         raise ProblemError(NO_DATABASE, "Send the header vbasoftware-database with the name of the target database")
     # One that does not exist and one that is not the caller's are told apart by nobody.
@@ -44,8 +77,23 @@ async def identify(request: Request) -> Identity:
     return Identity(caller.name, database)
 
 
+async def _caller_of_either(request: Request) -> Caller:
+    """Return who the credentials name: those of family B if there are any, else those of family A."""
+    token, authorization = request.headers.get("alfssoauthntoken"), request.headers.get("authorization", "")
+    scheme, _, word = authorization.partition(" ")
+    try:
+        if token is not None:
+            return check_token(settings().jwt_secret.get_secret_value(), token.strip())
+        if scheme.lower() == "basic":
+            return await _passwords.check(_credentials(), _stamp(), word)
+    except BadCredentialError as wrong:
+        challenge = {"WWW-Authenticate": f"{_BASIC}, {_CHALLENGE['WWW-Authenticate']}"}
+        raise ProblemError(UNAUTHENTICATED, f"{wrong}".capitalize(), challenge) from wrong
+    return _caller(request.headers.get("x-api-key"), request.headers.get("authorization"))
+
+
 def _caller(api_key: str | None, authorization: str | None) -> Caller:
-    """Return who the credentials name: the token's subject, else the API key's name; both must allow a database."""
+    """Return who family A's credentials name: the token's subject, else the key's name; both must allow a database."""
     required = settings().require
     try:
         by_key = check_api_key(_credentials(), api_key) if api_key is not None else None
@@ -65,7 +113,7 @@ def _caller(api_key: str | None, authorization: str | None) -> Caller:
     caller = by_token or by_key
     if caller is None:
         raise ProblemError(UNAUTHENTICATED, "Send x-api-key or Authorization: Bearer <JWT>", _CHALLENGE)
-    return caller
+    return Caller(caller.name, caller.databases)  # no default: this family must name its database
 
 
 def _bearer(authorization: str) -> str:
@@ -77,11 +125,15 @@ def _bearer(authorization: str) -> str:
 
 def _credentials() -> CredentialsFile:
     """Return the credentials file, read again when it changed, so that a new or removed key counts at once."""
+    return _read(_stamp())
+
+
+def _stamp() -> int:
+    """Return which version of the credentials file is there."""
     try:
-        stamp = settings().credentials.stat().st_mtime_ns
+        return settings().credentials.stat().st_mtime_ns
     except FileNotFoundError:
-        stamp = 0
-    return _read(stamp)
+        return 0
 
 
 @lru_cache(maxsize=1)

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from api_stub.documented import CREDENTIALS, refusals
-from api_stub.identity import Identity, identify
+from api_stub.identity import Identity, identify_either
 from api_stub.import_bodies import read_model, row_lines
 from api_stub.preferences import media_type
 from schemas.imports import Checked, KeysAnswer, OnConflict, StoredAnswer, StoredQuery
 from worker import import_checks
 
 router = APIRouter(prefix="/imports", tags=["imports"], dependencies=CREDENTIALS, responses=refusals(408, 413))
-Known = Annotated[Identity, Depends(identify)]
+Known = Annotated[Identity, Depends(identify_either)]
 
 
 @router.post("/check", response_model=Checked)

@@ -17,10 +17,9 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.to_thread import run_sync
 
-from api_stub.problems import ProblemError, Sort
+from api_stub.problems import TOO_MANY_ATTEMPTS, ProblemError
 from worker.credentials import BadCredentialError, Caller, CredentialsFile, caller_of, check_password, plain
 
-_TOO_MANY = Sort(429, "too-many-attempts", "Too many wrong passwords at once")
 _REMEMBERED = 60.0  # seconds
 _MOST_REMEMBERED = 1000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds
@@ -62,7 +61,9 @@ class Passwords:
             return caller_of(user)
         attempts = self._names.setdefault(user.name if user else None, _Name())
         if attempts.pausing >= _MOST_PAUSING:
-            raise ProblemError(_TOO_MANY, "Wait before the next attempt", {"Retry-After": str(int(_LONGEST_PAUSE))})
+            raise ProblemError(
+                TOO_MANY_ATTEMPTS, "Wait before the next attempt", {"Retry-After": str(int(_LONGEST_PAUSE))}
+            )
         async with attempts.turn:
             good = self._remembers(word) or await run_sync(check_password, user, password, limiter=self._limiter())
         if not good or user is None:
@@ -111,4 +112,4 @@ def _name_and_password(header: str) -> tuple[str, str]:
     name, colon, password = clear.partition(":")
     if not colon:
         raise BadCredentialError("the Authorization header has no colon between name and password")
-    return plain(name), plain(password)
+    return plain(name), password

@@ -1,15 +1,12 @@
 """Read records of family A and write them as JSON, contents streamed: no content is ever held whole."""
 
-import base64
-import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
 
 from api_stub import answers
+from api_stub.embedding import with_contents
 from api_stub.preferences import media_type
 from schemas.answers import BatchBrief
 from schemas.case_attachment import CaseAttachmentRecord
@@ -71,34 +68,7 @@ def answer(
     data = shown(*found) if isinstance(found, tuple) else [shown(*one) for one in found]
     text = answers.envelope(data, batch).model_dump_json(by_alias=True)
     kind = media_type(request.headers.get("accept"))
-    if not contents:
-        return Response(text, status, headers, kind)
-    return StreamingResponse(_with_contents(text, contents), status, headers, kind)
-
-
-def _with_contents(text: str, contents: dict[str, BlobView]) -> Iterator[bytes]:
-    """Yield ``text`` with each mark replaced by the content it stands for; the first content is opened at once."""
-    parts = re.split(f"({'|'.join(contents)})", text)
-    first = contents[parts[1]].read()
-
-    def pieces() -> Iterator[bytes]:
-        for number, part in enumerate(parts):
-            if number % 2:
-                yield from _base64(first if number == 1 else contents[part].read())
-            else:
-                yield part.encode()
-
-    return pieces()
-
-
-def _base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the base64 of ``pieces``, whatever their lengths: what is left over of three bytes waits for the next."""
-    rest = b""
-    for piece in chain(pieces, (None,)):
-        data = rest if piece is None else rest + piece
-        cut = len(data) if piece is None else len(data) - len(data) % 3
-        rest = data[cut:]
-        yield base64.b64encode(data[:cut])
+    return with_contents(text, contents, status, headers, kind)
 
 
 def _json(record: Record, attachment: str | None) -> CaseAttachmentRecord:

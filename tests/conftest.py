@@ -8,8 +8,10 @@ import httpx
 import psycopg
 import pytest
 from calls import connected
+from file_calls import files_client
 
 from limpet.stack.running import running_stack
+from worker.settings import settings
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +45,17 @@ def acme(stack: dict[str, str]) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
+def files(stack: dict[str, str]) -> Iterator[httpx.Client]:
+    """A client of database demo that signs in as the stack's user."""
+    with files_client(stack) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
 def server_environment(stack: dict[str, str]) -> None:
     """Let this process be a server's side: its settings are the stack's."""
     os.environ.update({name: value for name, value in stack.items() if name.startswith("LIMPET_")})
+    settings.cache_clear()  # whoever imported a module that reads them was too early
 
 
 @pytest.fixture

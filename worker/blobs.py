@@ -116,14 +116,20 @@ def write(database: str, contents: Sequence[Content], pulse: Callable[[], None])
 def assign(session: Session, contents: Sequence[tuple[Place, Content]], stored: Sequence[Stored]) -> None:
     """Let open items name their blobs instead of carrying bytes: adopt what was stored, find the rest.
 
-    An item whose blob is gone again (the collector was faster) keeps its bytes, so it is stored once more.
+    ``contents`` come oldest item first. An item whose blob is gone again (the collector was faster) keeps its bytes,
+    so it is stored once more.
     """
     fresh = {(s.sha256, s.size): s for s in stored}
+    named: dict[tuple[bytes, int], int | None] = {}
     # One order for all, because adopting locks.
-    for place, content in sorted(contents, key=lambda pair: pair[1].sha256):
-        size = len(content.data)
-        ours = fresh.get((content.sha256, size))
-        blob_id = adopt(session, ours) if ours else _find(session, content.sha256, size)
+    for content in sorted((content for _, content in contents), key=lambda c: c.sha256):
+        which = (content.sha256, len(content.data))
+        if which not in named:
+            ours = fresh.get(which)
+            named[which] = adopt(session, ours) if ours else _find(session, *which)
+    # Then the items, in the order in which they came: that in which every bite locks them.
+    for place, content in contents:
+        blob_id = named[content.sha256, len(content.data)]
         if blob_id is not None:
             session.execute(_ASSIGN, {"blob_id": blob_id, **place._asdict()})
 

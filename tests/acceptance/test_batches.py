@@ -166,3 +166,12 @@ def test_health_tells_nothing_secret_and_needs_no_credentials(stack: dict[str, s
     assert ready.json() == {"status": "ready", "parts": {"databases": "ok", "store": "ok"}}
     assert httpx.get(f"{stack['LIMPET_URL']}/openapi.json").status_code == 200
     assert httpx.get(f"{stack['LIMPET_URL']}/docs").status_code == 200
+
+
+def test_metrics_need_a_credential_and_tell_of_one_database(stack: dict[str, str], client: httpx.Client) -> None:
+    assert httpx.get(f"{stack['LIMPET_URL']}/metrics").status_code == 401
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    found = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
+    assert float(found['limpet_chunks_overdue{database="demo"}']) == 0
+    assert set(found) >= {'limpet_batches_unfinished{database="demo"}', 'limpet_oldest_chunk_seconds{database="demo"}'}

@@ -1,0 +1,50 @@
+"""Stream contents into a JSON text as base64: none is ever held whole."""
+
+import base64
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+
+from fastapi import Response
+from fastapi.responses import StreamingResponse
+
+from worker.contents import BlobView
+
+
+def with_contents(
+    text: str, contents: Mapping[str, BlobView], status: int, headers: dict[str, str] | None, media_type: str
+) -> Response:
+    """Return the answer ``text``, in which each content stands in the place of its mark.
+
+    Raises:
+        StoreUnavailableError: the first content can't be read. Later failures cut the answer off.
+
+    """
+    if not contents:
+        return Response(text, status, headers, media_type)
+    return StreamingResponse(_filled_in(text, contents), status, headers, media_type)
+
+
+def _filled_in(text: str, contents: Mapping[str, BlobView]) -> Iterator[bytes]:
+    """Yield ``text`` with each mark replaced by the content it stands for; the first content is opened at once."""
+    parts = re.split(f"({'|'.join(contents)})", text)
+    first = contents[parts[1]].read()
+
+    def pieces() -> Iterator[bytes]:
+        for number, part in enumerate(parts):
+            if number % 2:
+                yield from _base64(first if number == 1 else contents[part].read())
+            else:
+                yield part.encode()
+
+    return pieces()
+
+
+def _base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the base64 of ``pieces``, whatever their lengths: what is left over of three bytes waits for the next."""
+    rest = b""
+    for piece in chain(pieces, (None,)):
+        data = rest if piece is None else rest + piece
+        cut = len(data) if piece is None else len(data) - len(data) % 3
+        rest = data[cut:]
+        yield base64.b64encode(data[:cut])

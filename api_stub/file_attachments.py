@@ -1,0 +1,176 @@
+"""Family B: the file attachments of an item, and the links that open them."""
+
+import hashlib
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi.security import APIKeyHeader
+from fastapi.security.http import HTTPBase
+from pydantic import BaseModel, ValidationError
+
+from api_stub import answers, file_answers, file_intake
+from api_stub.batching import submit
+from api_stub.bodies import Body, read_json
+from api_stub.contents import content_response
+from api_stub.documented import CREDENTIALS
+from api_stub.entries import field_error
+from api_stub.file_addresses import JSON, PAGES, Call, call_of, link_of
+from api_stub.file_answers import Asked, Done
+from api_stub.identity import Identity, identify_files
+from api_stub.preferences import preferences
+from api_stub.problems import METHOD, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
+from schemas.file_attachments import FileAnswer, FileProblem, FileQuery, FileUpdate
+from worker.database import transaction
+from worker.errors import BlobMissingError, StoreUnavailableError
+from worker.files import FoundFile, Pair, find
+from worker.log import trouble
+from worker.settings import settings
+
+M = TypeVar("M", bound=BaseModel)
+
+_SAYS = {
+    400: "a malformed header, or no database known",
+    401: "authentication failed",
+    403: "no such database for these credentials",
+    404: "no such function",
+    408: "the body came too slowly",
+    413: "too many actions or bytes",
+    422: "the Idempotency-Key was used for another request",
+    429: "too many wrong passwords at once",
+    500: "our fault; the log has it under the id in msg",
+    503: "a server behind us does not answer; try again after Retry-After",
+}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": FileProblem, "description": text} for status, text in _SAYS.items()
+}
+_LATER: dict[int | str, dict[str, Any]] = {202: {"model": FileAnswer, "description": "accepted, not done yet"}}
+# These only describe: `identify_files` checks, and answers in this family's own form.
+_CREDENTIALS = [
+    Security(HTTPBase(scheme="basic", scheme_name="HTTPBasic", auto_error=False)),
+    Security(APIKeyHeader(name="ALFSSOAuthNToken", scheme_name="ALFSSOAuthNToken", auto_error=False)),
+    *CREDENTIALS,
+]
+
+router = APIRouter(tags=["file attachments"])
+Known = Annotated[Identity, Depends(identify_files)]
+
+
+def _takes(model: type[BaseModel], *, required: bool) -> dict[str, object]:
+    schema = model.model_json_schema()
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
+
+
+@router.post(
+    "/jsonapi/UpdateFileAttachments/{table}/{item}",
+    response_model=FileAnswer | FileProblem,
+    responses=_REFUSALS | _LATER,
+    dependencies=_CREDENTIALS,
+    openapi_extra=_takes(FileUpdate, required=True),
+)
+async def post_update(request: Request, identity: Known, table: str, item: str) -> Response:  # noqa: ARG001  as below
+    """Add, update and delete files of one item: one action each, in the order of the list."""
+    return await _called(request, identity)
+
+
+_GET: dict[str, Any] = {
+    "path": "/jsonapi/GetFileAttachments/{table}/{item}",
+    "response_model": FileAnswer | FileProblem,
+    "responses": _REFUSALS,
+    "dependencies": _CREDENTIALS,
+}
+
+
+@router.get(**_GET)
+@router.post(**_GET, openapi_extra=_takes(FileQuery, required=False))
+async def get_files(request: Request, identity: Known, table: str, item: str) -> Response:  # noqa: ARG001  as below
+    """Return the files of one item, with their contents unless those are too large in all."""
+    return await _called(request, identity)
+
+
+# Names in any case and with encoded slashes, which the two patterns above don't match.
+@router.api_route(JSON + "{_call:path}", methods=["GET", "POST"], include_in_schema=False)
+async def call(request: Request, identity: Known) -> Response:
+    """Carry out the function that the path names."""
+    return await _called(request, identity)
+
+
+async def page(request: Request, identity: Known) -> Response:
+    """Carry out the function that the query names, or open the bytes of the file that it names."""
+    link = link_of(request)
+    if link is None:
+        return await _called(request, identity)
+    if request.method == "POST":
+        raise ProblemError(METHOD, "A link opens by GET", {"Allow": "GET, HEAD"})
+    for file, blob in await run_sync(_files, identity.database, link.pair):
+        if file.id == link.id:
+            return await run_sync(content_response, request, blob, file.file_name)
+    raise ProblemError(NOT_FOUND, f"No file {link.id} of that item")
+
+
+for _path in PAGES:
+    router.add_api_route(_path, page, methods=["GET", "HEAD", "POST"], include_in_schema=False)
+
+
+async def _called(request: Request, identity: Identity) -> Response:
+    asked = call_of(request)
+    if asked.function == "getfileattachments":
+        return await _get(request, identity, asked)
+    if asked.function != "updatefileattachments":
+        raise ProblemError(NOT_FOUND, "The functions are UpdateFileAttachments and GetFileAttachments")
+    if request.method != "POST":
+        raise ProblemError(METHOD, "UpdateFileAttachments takes POST", {"Allow": "POST"})
+    return await _update(request, identity, asked)
+
+
+async def _get(request: Request, identity: Identity, asked: Call) -> Response:
+    body = await read_json(request, identity.database, lenient=True)
+    sent = _parsed(FileQuery, body)
+    found = await run_sync(_files, identity.database, asked.pair)
+    wanted = Asked(identity.database, sent.wanted, include=sent.include_file is not False)
+    return await run_sync(file_answers.answer, request, found, wanted)
+
+
+async def _update(request: Request, identity: Identity, asked: Call) -> Response:
+    body = await read_json(request, identity.database, lenient=True)
+    sent = _parsed(FileUpdate, body)
+    if len(sent.actions) > settings().max_items:
+        raise ProblemError(TOO_LARGE, f"A request has at most {settings().max_items} actions; send several")
+    items = await run_sync(file_intake.items, asked.pair, sent, body.lifted)
+    wanted = preferences(request.headers.getlist("prefer"))
+    digest = _digest(asked, body)
+    view, ends = await submit(request, identity, items, digest, wanted, kind="file_attachments")
+    found = await run_sync(_files, identity.database, asked.pair)
+    labels = [file_intake.label(item) for item in items[len(items) - len(sent.actions) :]]
+    accepted = view.finished_at is None or (wanted.respond_async and not wanted.wait)
+    done = Done(view, ends, labels, accepted)
+    shown = Asked(identity.database, sent.wanted, include=sent.include_file is True)
+    headers = answers.batch_headers(view, wanted)
+    try:
+        return await run_sync(file_answers.answer, request, found, shown, done, headers)
+    except (StoreUnavailableError, BlobMissingError) as fault:
+        # What is done is done, so the answer says that, if without the contents.
+        trouble("files.contents_left_out", fault, database=identity.database, batch=view.id)
+        return await run_sync(file_answers.answer, request, found, replace(shown, include=False), done, headers)
+
+
+def _parsed(model: type[M], body: Body) -> M:
+    """Return what the body says as a whole; its actions are looked at one by one, later."""
+    if not isinstance(body.content, dict):
+        raise ProblemError(NOT_A_LIST, "Send a JSON object")
+    try:
+        return model.model_validate(body.content)
+    except ValidationError as wrong:
+        errors = [field_error(dict(error)) for error in wrong.errors(include_url=False)]
+        raise ProblemError(NOT_A_LIST, "; ".join(f"{e['field']} {e['message']}" for e in errors)) from wrong
+
+
+def _digest(asked: Call, body: Body) -> bytes:
+    """Return what tells whether two requests ask the same; in one of the forms the path does not say of what."""
+    return hashlib.sha256(f"{asked.function} {asked.pair.key} ".encode() + body.sha256).digest()
+
+
+def _files(database: str, pair: Pair) -> list[FoundFile]:
+    with transaction(database) as session:
+        return find(session, pair)

@@ -1,0 +1,94 @@
+"""From what was sent to items for the ledger: family B. A bad action gets its verdict here and harms no other."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from api_stub.entries import (
+    Lifted,
+    RefusedError,
+    content_of,
+    field_error,
+    in_short,
+    invalid,
+    not_an_object,
+    spelled_out,
+    upload_id,
+)
+from schemas.file_attachments import FileAction, FileActionPayload, FileUpdate
+from schemas.kinds import FILE_DELETE, FILE_DELETE_ALL, FILE_PUT
+from worker.files import Pair
+from worker.ledger.accept import NewItem
+from worker.stored import Spooled, Stored
+
+_KEPT = ("action", "id", "title", "filename", "accessType", "showAsImage")
+
+
+def items(pair: Pair, sent: FileUpdate, lifted: Lifted) -> list[NewItem]:
+    """Return an item for each action, before them one that deletes all if that is asked for."""
+    whole = FileActionPayload(table=pair.table, item=pair.item, mode="DELETE").model_dump(exclude_none=True)
+    first = [NewItem(FILE_DELETE_ALL, pair.key, whole)] if sent.delete_all else []
+    return [*first, *(_item(pair, entry, lifted) for entry in sent.actions)]
+
+
+def label(item: NewItem) -> str:
+    """Return the name of the action as answers say it: the documented one, or what was sent instead."""
+    return str(item.payload.get("mode") or item.payload.get("action") or "")
+
+
+def _item(pair: Pair, entry: object, lifted: Lifted) -> NewItem:
+    if not isinstance(entry, dict):
+        return _refused(pair, {}, 400, [{"field": "", "message": not_an_object(entry)}])
+    fields = {name: value if name.lower() == _CONTENTS else spelled_out(value, lifted) for name, value in entry.items()}
+    try:
+        sent = FileAction.model_validate(fields)
+        _check_named(sent)
+        content = None if sent.mode == "DELETE" else _content(sent.contents, lifted)
+    except ValidationError as wrong:
+        return _refused(pair, fields, 422, [field_error(dict(error)) for error in wrong.errors(include_url=False)])
+    except RefusedError as wrong:
+        return _refused(pair, fields, wrong.status, [{"field": wrong.field, "message": wrong.message}])
+    payload = FileActionPayload(
+        table=pair.table,
+        item=pair.item,
+        contents=content is not None,
+        **sent.model_dump(exclude={"contents"}),
+    )
+    return NewItem(
+        kind=FILE_DELETE if sent.mode == "DELETE" else FILE_PUT,
+        key=pair.key,
+        payload=payload.model_dump(exclude_none=True),
+        content=content if isinstance(content, bytes | Spooled) else None,
+        stored=content if isinstance(content, Stored) else None,
+        upload_id=content if isinstance(content, UUID) else None,
+    )
+
+
+def _check_named(sent: FileAction) -> None:
+    named = sent.title or sent.file_name or (sent.id and sent.mode != "NEW-ONLY")
+    if not named:
+        way = "to add a file" if sent.mode == "NEW-ONLY" else "unless an id or a title names the file"
+        raise RefusedError("filename", f"is required {way}")
+
+
+_CONTENTS = "contentsbase64"
+
+
+def _content(value: object, lifted: Lifted) -> bytes | Spooled | Stored | UUID | None:
+    """Return the content of ``{"data": base64}`` or ``{"upload": id}``; None if there is none."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise RefusedError(_CONTENTS, 'must be an object such as {"data": "<base64>"}')
+    data, upload = value.get("data"), value.get("upload")
+    if data is not None and upload is not None:
+        raise RefusedError(_CONTENTS, "must have data or upload, not both")
+    if upload is not None:
+        return upload_id(f"{_CONTENTS}.upload", upload)
+    return None if data is None else content_of(f"{_CONTENTS}.data", data, lifted)
+
+
+def _refused(pair: Pair, fields: Mapping[str, object], status: int, errors: Sequence[dict[str, str]]) -> NewItem:
+    kept = {name: in_short(fields[name]) for name in _KEPT if name in fields}
+    return NewItem(FILE_PUT, None, {"table": pair.table, "item": pair.item, **kept}, verdict=invalid(status, errors))

@@ -1,0 +1,25 @@
+"""``/metrics`` for Prometheus: one database's ledger, for whoever may use that database."""
+
+from typing import Annotated
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Response
+
+from api_stub.documented import CREDENTIALS, refusals
+from api_stub.identity import Identity, identify_either
+from worker.database import transaction
+from worker.ledger.gauges import gauges
+
+router = APIRouter(tags=["health"], dependencies=CREDENTIALS, responses=refusals())
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def get_metrics(identity: Annotated[Identity, Depends(identify_either)]) -> Response:
+    """Return gauges: open and overdue chunks, unfinished batches, garbage."""
+
+    def read() -> str:
+        with transaction(identity.database) as session:
+            return gauges(session).lines(identity.database)
+
+    return Response(await anyio.to_thread.run_sync(read), media_type=_TEXT)

@@ -1,0 +1,42 @@
+"""What an operator watches: how much is open, and how long the oldest has waited."""
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """The state of one database's ledger. Times in seconds."""
+
+    batches_unfinished: int
+    chunks_open: int
+    chunks_taken: int
+    chunks_overdue: int
+    oldest_chunk_seconds: float
+    garbage_objects: int
+
+    def lines(self, database: str) -> str:
+        """Return them in Prometheus' text format (version 0.0.4)."""
+        return "".join(
+            f'# TYPE limpet_{name} gauge\nlimpet_{name}{{database="{database}"}} {value}\n'
+            for name, value in asdict(self).items()
+        )
+
+
+# A chunk that is overdue by more than some seconds was rung for, and nobody took it.
+_GAUGES = text("""
+    SELECT (SELECT count(*) FROM batch WHERE finished_at IS NULL) AS batches_unfinished,
+           count(*) FILTER (WHERE c.state = 'open') AS chunks_open,
+           count(*) FILTER (WHERE c.state = 'taken') AS chunks_taken,
+           count(*) FILTER (WHERE c.rings > 2) AS chunks_overdue,
+           coalesce(extract(epoch FROM clock_timestamp() - min(b.accepted_at)), 0)::float AS oldest_chunk_seconds,
+           (SELECT count(*) FROM garbage WHERE due_at <= now()) AS garbage_objects
+    FROM chunk AS c JOIN batch AS b ON b.id = c.batch_id WHERE c.due_at IS NOT NULL
+""")
+
+
+def gauges(session: Session) -> Gauges:
+    """Read them; the cost is that of the open chunks, not of the ledger."""
+    return Gauges(**session.execute(_GAUGES).one()._asdict())
