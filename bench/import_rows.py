@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,14 +64,25 @@ def memory(pid: int, name: str) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
+def cpu(pids: Iterable[int]) -> float:
+    """Seconds of processor time that the processes have used: what other load on the machine hardly changes."""
+    ticks = 0
+    for pid in pids:
+        try:
+            ticks += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
+        except OSError:
+            continue  # it has just ended, and its parent counts it
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass
 class Watch:
-    """Samples of one run: (seconds, rows done), and the largest process of each name."""
+    """Samples of one run: (seconds, rows done, processor seconds), and the largest process of each name."""
 
     client: httpx.Client
     data: Path
     began: float = field(default_factory=time.monotonic)
-    samples: list[tuple[float, int]] = field(default_factory=list)
+    samples: list[tuple[float, int, float]] = field(default_factory=list)
     early: dict[str, int] = field(default_factory=dict)
     peak: dict[str, int] = field(default_factory=dict)
     latencies: list[float] = field(default_factory=list)
@@ -80,18 +91,22 @@ class Watch:
     def sample(self, href: str, command: int, mark: int) -> None:
         batch = self.client.get(href).json()
         done = batch["total"] - batch["counts"].get("pending", 0)
-        self.samples.append((time.monotonic() - self.began, done))
-        for pid, name in processes(self.data, command).items():
+        found = processes(self.data, command)
+        self.samples.append((time.monotonic() - self.began, done, cpu(found)))
+        for pid, name in found.items():
             now = memory(pid, name)
             if done <= mark:
                 self.early[name] = max(self.early.get(name, 0), now)
             self.peak[name] = max(self.peak.get(name, 0), now)
 
-    def rate(self, first: float, last: float) -> float:
-        """Rows a second between two shares of all rows."""
+    def pace(self, first: float, last: float) -> tuple[float, float]:
+        """Rows a second, and milliseconds of processor time for each, between two shares of all rows."""
         total = self.samples[-1][1]
-        part = [(t, n) for t, n in self.samples if first * total <= n <= last * total]
-        return (part[-1][1] - part[0][1]) / (part[-1][0] - part[0][0]) if len(part) > 1 else 0.0
+        part = [sample for sample in self.samples if first * total <= sample[1] <= last * total]
+        if len(part) < 2:
+            return 0.0, 0.0
+        seconds, rows, busy = (after - before for before, after in zip(part[0], part[-1], strict=True))
+        return rows / seconds, 1000 * busy / rows
 
     def small_puts(self) -> None:
         while not self.over.is_set():
@@ -142,8 +157,10 @@ def tell(watch: Watch, batch: dict[str, object], code: int, idle: float) -> None
     seconds = watch.samples[-1][0]
     print(f"{batch['state']}, exit code {code}: {batch['counts']} in {seconds:.0f} s")
     print(f"rate in all {watch.samples[-1][1] / seconds:,.0f} rows/s")
-    start, end = watch.rate(0.02, 0.27), watch.rate(0.73, 0.98)
-    print(f"rate of the first quarter {start:,.0f}, of the last {end:,.0f} rows/s: {100 * (end / start - 1):+.0f} %")
+    for what, start, end in zip(
+        ("rows/s", "ms of all processors for a row"), watch.pace(0.02, 0.27), watch.pace(0.73, 0.98), strict=True
+    ):
+        print(f"{what}: first quarter {start:,.2f}, last quarter {end:,.2f}, {100 * (end / start - 1):+.0f} %")
     busy = statistics.median(watch.latencies)
     print(f"small PUT, meanwhile: median {1000 * busy:.0f} ms of {len(watch.latencies)}, {busy / idle:.1f} times idle")
     print("memory in MB, largest process of each: at the first 100,000 rows (or a tenth), peak, growth")
