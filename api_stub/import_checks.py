@@ -10,8 +10,9 @@ from api_stub.documented import CREDENTIALS, refusals
 from api_stub.identity import Identity, identify_either
 from api_stub.import_bodies import read_model, row_lines
 from api_stub.preferences import media_type
-from schemas.imports import Checked, KeysAnswer, OnConflict, StoredAnswer, StoredQuery
+from schemas.imports import Checked, ImportKind, KeysAnswer, OnConflict, StoredAnswer, StoredQuery
 from worker import import_checks
+from worker.import_rows import Rule
 
 router = APIRouter(prefix="/imports", tags=["imports"], dependencies=CREDENTIALS, responses=refusals(408, 413))
 Known = Annotated[Identity, Depends(identify_either)]
@@ -19,11 +20,15 @@ Known = Annotated[Identity, Depends(identify_either)]
 
 @router.post("/check", response_model=Checked)
 async def post_check(
-    request: Request, identity: Known, on_conflict: Annotated[OnConflict, Query(alias="onConflict")] = "replace"
+    request: Request,
+    identity: Known,
+    on_conflict: Annotated[OnConflict, Query(alias="onConflict")] = "replace",
+    kind: ImportKind = "case-attachments",
 ) -> Response:
     """Dry run: validate and match rows, in the form of ``PUT /imports/{id}/rows``, and change nothing."""
     lines = await row_lines(request)
-    return _answer(await anyio.to_thread.run_sync(import_checks.check, identity.database, lines, on_conflict), request)
+    rule = Rule(identity.database, kind, on_conflict)
+    return _answer(await anyio.to_thread.run_sync(import_checks.check, rule, lines), request)
 
 
 @router.post("/stored", response_model=StoredAnswer)

@@ -149,7 +149,7 @@ def _shown(view: ImportView, *, resumed: bool = False) -> Import:
             "href": f"/imports/{view.batch_id}",
             "batch": f"/batches/{view.batch_id}",
             "name": view.name,
-            "kind": "case-attachments",
+            "kind": importing.kind_of(view),
             "nextRow": view.next_row,
             "state": view.state,
             "paused": view.paused_at is not None,

@@ -125,6 +125,7 @@ class Checked(_Model):
     created: list[int]
     updated: int
     skipped: int
+    valid: int = Field(default=0, description="rows of files that are in order; what they match is not looked up")
     refused: list[RefusedRow]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from schemas.imports import ContentName
+from schemas.imports import ContentName, ImportKind
 
 LARGEST = 5 * 2**30  # bytes of one PUT to S3
 CHANGED = "changed while it was read; import it again when it is at rest"
@@ -19,7 +19,9 @@ class FileFlawError(Exception):
 
 
 def path_of(fields: Mapping[str, Any]) -> str | None:
-    """Return the path that a row names, if it names one."""
+    """Return the path that a row names, if it names one; what is to be deleted has no content."""
+    if str(fields.get("action") or "").strip().upper().startswith("DELETE"):
+        return None
     for name in ("attachment_Path", "filename"):
         value = fields.get(name)
         if isinstance(value, str) and value:
@@ -59,11 +61,12 @@ def _resolved(folder: Path, path: str) -> Path | None:
     return None
 
 
-def with_file_name(fields: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    """Return the fields with ``attachment_File``, by default the last part of ``path``."""
-    if fields.get("attachment_File"):
-        return fields
-    return {**fields, "attachment_File": PurePosixPath(path.replace("\\", "/")).name}
+def with_file_name(fields: Mapping[str, Any], path: str, kind: ImportKind = "case-attachments") -> Mapping[str, Any]:
+    """Return the fields with a file name, by default the last part of ``path``."""
+    name = PurePosixPath(path.replace("\\", "/")).name
+    if kind == "case-attachments":
+        return fields if fields.get("attachment_File") else {**fields, "attachment_File": name}
+    return fields if fields.get("filename") not in (None, "", path) else {**fields, "filename": name}
 
 
 def digest(file: Path) -> ContentName:

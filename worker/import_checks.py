@@ -8,20 +8,23 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from schemas.case_attachment import CaseAttachmentPayload, CaseAttachmentRecord
-from schemas.imports import Checked, OnConflict, RefusedRow, StoredRecord
+from schemas.imports import Checked, RefusedRow, StoredRecord
 from worker.database import transaction
-from worker.import_rows import item_of, read_rows
+from worker.import_rows import Rule, item_of, read_rows
 from worker.ledger.accept import NewItem
 from worker.records import Record, kept_by, load
+from worker.verdicts import Verdict
 
 _payload = TypeAdapter(CaseAttachmentPayload)
 _UNSHOWN = {"attachment", "case_attachment_key"}
 
 
-def check(database: str, lines: Sequence[bytes], on_conflict: OnConflict) -> Checked:
+def check(rule: Rule, lines: Sequence[bytes]) -> Checked:
     """Return what would become of the rows if they were carried out now, one after another."""
-    items = [item_of(row, database, on_conflict) for row in read_rows(lines)]
-    with transaction(database) as session:
+    items = [item_of(row, rule) for row in read_rows(lines)]
+    if rule.kind == "files":
+        return _checked_files(items)
+    with transaction(rule.database) as session:
         there = load(session, [item.key for item in items if item.key is not None and item.verdict is None])
     updated_at = {key: record.update_date for key, record in there.items()}
     answer = Checked(created=[], updated=0, skipped=0, refused=[])
@@ -30,11 +33,20 @@ def check(database: str, lines: Sequence[bytes], on_conflict: OnConflict) -> Che
     return answer
 
 
+def _checked_files(items: Sequence[NewItem]) -> Checked:
+    bad = [_refused(item, item.verdict) for item in items if item.verdict is not None]
+    return Checked(created=[], updated=0, skipped=0, valid=len(items) - len(bad), refused=bad)
+
+
+def _refused(item: NewItem, end: Verdict) -> RefusedRow:
+    line = item.payload["line"]
+    assert isinstance(line, int)
+    return RefusedRow(line=line, status=end.status, error=end.body)
+
+
 def _count(answer: Checked, item: NewItem, updated_at: dict[int, datetime]) -> None:
     if item.verdict is not None:
-        line = item.payload["line"]
-        assert isinstance(line, int)
-        answer.refused.append(RefusedRow(line=line, status=item.verdict.status, error=item.verdict.body))
+        answer.refused.append(_refused(item, item.verdict))
         return
     sent = _payload.validate_python(item.payload)
     before = updated_at.get(item.key) if item.key is not None else None

@@ -9,18 +9,18 @@ from uuid import UUID, uuid4
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schemas.imports import ImportRow, OpenImport
+from schemas.imports import ImportKind, ImportRow, OpenImport
 from worker.database import transaction
 from worker.errors import LimpetError
 from worker.import_contents import adopted, check_uploaded
-from worker.import_rows import item_of, read_rows
+from worker.import_rows import Rule, item_of, read_rows
 from worker.import_sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
 from worker.ledger import arrows, import_arrows, imports
 from worker.ledger.accept import Ring
 from worker.ledger.cancel import settle_cancelled
-from worker.ledger.imports import ImportView, NewImport
+from worker.ledger.imports import ImportView, NewImport, NotAppendableError
 
-KIND = "import case_attachments"
+KINDS: dict[ImportKind, str] = {"case-attachments": "import case_attachments", "files": "import file_attachments"}
 BODY_KEPT = timedelta(days=7)
 
 
@@ -36,8 +36,8 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
         BadSourceError: the servers can't read what they are to read.
 
     """
-    if wanted.kind != "case-attachments":
-        raise BadSourceError(f"kind {wanted.kind!r} is not supported by this version")
+    if wanted.kind == "files" and wanted.on_conflict == "newer":
+        raise BadSourceError("onConflict newer goes by update_Date, which files have not")
     manifest = _manifest(database, wanted)
     if manifest is not None:
         wanted = wanted.model_copy(update={"fingerprint": wanted.fingerprint or _fingerprint(manifest, wanted)})
@@ -49,7 +49,14 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
             return there, True
         batch_id = imports.open_import(
             session,
-            NewImport(KIND, caller, wanted.name, wanted.fingerprint, wanted.on_conflict, wanted.rows_per_second),
+            NewImport(
+                KINDS[wanted.kind],
+                caller,
+                wanted.name,
+                wanted.fingerprint,
+                wanted.on_conflict,
+                wanted.rows_per_second,
+            ),
         )
         if manifest is not None:
             session.execute(_LOAD, _loader(batch_id, manifest, wanted))
@@ -116,7 +123,7 @@ def _end_latest(database: str, caller: str, name: str) -> None:
 def cancel(database: str, batch_id: UUID) -> bool:
     """Cancel a batch: what has not started will not. False: that was asked before, or it had ended."""
     with transaction(database) as session:
-        asked = arrows.request_cancel(session, batch_id)
+        asked = import_arrows.request_cancel(session, batch_id)
     settled = True
     while settled:
         with transaction(database) as session:
@@ -155,9 +162,11 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Sequence[Import
     """
     with transaction(database) as session:
         seen = imports.view(session, batch_id)
-    on_conflict = seen.on_conflict if seen else "replace"
-    items = [item_of(row, database, on_conflict) for row in rows[_known(seen, first) :]]
-    first = max(first, seen.next_row if seen else 0)
+    if seen is None:
+        raise NotAppendableError(f"there is no import {batch_id}")
+    rule = Rule(database, kind_of(seen), seen.on_conflict)
+    items = [item_of(row, rule) for row in rows[max(0, seen.next_row - first) :]]
+    first = max(first, seen.next_row)
     check_uploaded(items)
     with transaction(database) as session:
         to = imports.lock(session, batch_id, first)
@@ -166,8 +175,9 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Sequence[Import
     return Taken(to.next_row + len(fresh), rings, to.paused_at is not None)
 
 
-def _known(seen: ImportView | None, first: int) -> int:
-    return max(0, seen.next_row - first) if seen else 0
+def kind_of(view: ImportView) -> ImportKind:
+    """Return what the rows of an import are."""
+    return "files" if view.kind == KINDS["files"] else "case-attachments"
 
 
 def close(database: str, batch_id: UUID) -> None:

@@ -20,7 +20,7 @@ from schemas.manifest import ManifestError, Row, read_header, rows, uncompressed
 from worker import importing
 from worker.database import transaction
 from worker.import_contents import adopted
-from worker.import_rows import item_of
+from worker.import_rows import Rule, item_of
 from worker.import_sources import BadSourceError, Manifest, manifest_at, tree_of
 from worker.ledger import import_arrows, imports
 from worker.ledger.accept import NewItem, Ring
@@ -90,9 +90,10 @@ def _steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
     if manifest.etag != cursor.etag:
         raise BadSourceError("the manifest changed while it was imported; import it again")
     tree = tree_of(database, cursor.wanted)
+    rule = Rule(database, cursor.wanted.kind, cursor.wanted.on_conflict)
     end = time.monotonic() + _LONGEST
     for part in _parts(manifest, cursor, _ROWS if tree is None else _ROWS_WITH_FILES):
-        items = [item_of(row, database, cursor.wanted.on_conflict) for row in import_rows(database, tree, part.rows)]
+        items = [item_of(row, rule) for row in import_rows(rule, tree, part.rows)]
         over = time.monotonic() > end
         step = _append(database, batch_id, part, items, over=over)
         yield step

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from schemas.imports import ImportRow, RowFlaw
+from schemas.imports import ImportKind, ImportRow, RowFlaw
 from schemas.manifest import Row
 from schemas.manifest_files import FileFlawError, path_of, with_file_name
 from worker.blobs import intend
 from worker.database import transaction
 from worker.import_contents import find, named
+from worker.import_rows import Rule
 from worker.import_sources import Tree
 from worker.stored import Stored
 
@@ -16,14 +17,14 @@ _READERS = 4
 Content = Stored | FileFlawError | None
 
 
-def import_rows(database: str, tree: Tree | None, sent: Sequence[Row]) -> list[ImportRow]:
+def import_rows(rule: Rule, tree: Tree | None, sent: Sequence[Row]) -> list[ImportRow]:
     """Return rows as they are appended, their contents stored; a file that can't be had is its row's flaw."""
     if tree is None:
         return [_import_row(row) for row in sent]
     with ThreadPoolExecutor(_READERS) as pool:
         looked = list(pool.map(lambda row: _looked(tree, row), sent))
-        stored = _brought(database, tree, pool, list(zip(sent, looked, strict=True)))
-    return [_import_row(row, content) for row, content in zip(sent, stored, strict=True)]
+        stored = _brought(rule.database, tree, pool, list(zip(sent, looked, strict=True)))
+    return [_import_row(row, content, rule.kind) for row, content in zip(sent, stored, strict=True)]
 
 
 def _looked(tree: Tree, row: Row) -> Content:
@@ -59,7 +60,7 @@ def _brought(
     return [ends.get((c.sha256, c.size), c) if isinstance(c, Stored) else c for _, c in pairs]
 
 
-def _import_row(row: Row, content: Content = None) -> ImportRow:
+def _import_row(row: Row, content: Content = None, kind: ImportKind = "case-attachments") -> ImportRow:
     if row.flaw is not None:
         return ImportRow(line=row.line, item=dict(row.fields), flaw=RowFlaw(message=row.flaw, status=400))
     if isinstance(content, FileFlawError):
@@ -67,5 +68,5 @@ def _import_row(row: Row, content: Content = None) -> ImportRow:
         return ImportRow(line=row.line, item=dict(row.fields), flaw=flaw)
     if content is None:
         return ImportRow(line=row.line, item=dict(row.fields))
-    item = dict(with_file_name(row.fields, path_of(row.fields) or ""))
+    item = dict(with_file_name(row.fields, path_of(row.fields) or "", kind))
     return ImportRow(line=row.line, item=item, content=named(content))

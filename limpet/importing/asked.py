@@ -8,6 +8,7 @@ import click
 
 from limpet.client import Client, ClientError
 from limpet.importing.source import Source, opened
+from schemas.imports import ImportKind
 from schemas.manifest import ManifestError
 
 SOME_FAILED, REFUSED = 3, 4
@@ -33,7 +34,7 @@ def client_of(database: str | None = None) -> Client:
 
 
 @contextmanager
-def manifest_at(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
+def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "case-attachments") -> Iterator[Source]:
     """Yield the manifest, whose header has what every row needs.
 
     Raises:
@@ -42,15 +43,15 @@ def manifest_at(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
     """
     try:
         with opened(manifest, mapping) as source:
-            _check(source)
+            _check(source, kind)
             yield source
     except (ManifestError, OSError) as wrong:
         raise RefusedManifestError(f"{manifest}: {wrong}") from wrong
 
 
-def _check(source: Source) -> None:
-    if source.lacking:
+def _check(source: Source, kind: ImportKind) -> None:
+    if lacking := source.lacking(kind):
         raise ManifestError(
-            f"the header has no column {' and no '.join(source.lacking)}: it has {', '.join(source.header.written)} "
+            f"the header has no column {' and no '.join(lacking)}: it has {', '.join(source.header.written)} "
             "(--map old=new reads one under another name)"
         )

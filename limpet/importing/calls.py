@@ -61,11 +61,11 @@ class Calls:
 
         return self.patiently(send)
 
-    def check(self, lines: bytes, on_conflict: str) -> Checked:
+    def check(self, lines: bytes, on_conflict: str, kind: str) -> Checked:
         """Ask what would become of rows."""
 
         def ask() -> Checked:
-            path = f"/imports/check?onConflict={on_conflict}"
+            path = f"/imports/check?onConflict={on_conflict}&kind={kind}"
             with self.client.opened("POST", path, lines, _NDJSON) as response:
                 return Checked.model_validate_json(response.read())
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from limpet.client import RefusedError
-from limpet.importing.asked import SOME_FAILED, RefusedManifestError, client_of, manifest_at, mapping_of
+from limpet.importing.asked import SOME_FAILED, client_of, manifest_at, mapping_of
 from limpet.importing.calls import Calls
 from limpet.importing.contents import Contents, folder_of
 from limpet.importing.dry_run import DryRun
@@ -73,10 +73,8 @@ def import_command(database: str | None, pairs: Sequence[str], *, as_json: bool,
     Ends with 0 if all is in, 3 if some rows failed, 4 if it was refused. Cut off, it goes on when it is run again.
     """
     options = Options(mapping=mapping_of(pairs), **values)
-    if options.kind == "files":
-        raise RefusedManifestError("--kind files is not supported by this version")
     teller = Teller(as_json=as_json)
-    with manifest_at(options.manifest, options.mapping) as source, client_of(database) as client:
+    with manifest_at(options.manifest, options.mapping, options.kind) as source, client_of(database) as client:
         calls = Calls(client, options.patience)
         if options.dry_run:
             sys.exit(_dry_run(calls, options, source, teller))
@@ -87,7 +85,7 @@ def import_command(database: str | None, pairs: Sequence[str], *, as_json: bool,
 
 def _dry_run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
     folder = folder_of(options.files) if options.files else None
-    counts = DryRun(calls, source, folder, options.on_conflict).run(options.report)
+    counts = DryRun(calls, source, folder, options.on_conflict, options.kind).run(options.report)
     teller.event("dry-run", {"counts": counts})
     if not teller.as_json:
         click.echo("dry run, nothing was changed: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))

@@ -9,7 +9,7 @@ from limpet.importing.calls import Calls
 from limpet.importing.results import Ending, Writer, report_file
 from limpet.importing.sending import Part, flawed, line_of, parts
 from limpet.importing.source import Source
-from schemas.imports import OnConflict
+from schemas.imports import ImportKind, OnConflict
 from schemas.manifest import Row
 from schemas.manifest_files import LARGEST, TOO_LARGE, FileFlawError, below, path_of
 
@@ -22,10 +22,13 @@ class Found:
     skipped: int = 0
     refused: int = 0
     generated: int = 0
+    valid: int = 0
     keys: "array[int]" = field(default_factory=lambda: array("i"))
 
     def counts(self) -> dict[str, int]:
         """Return how many rows would be created, updated, skipped and refused."""
+        if self.valid:
+            return {"valid": self.valid, "refused": self.refused}
         # A key that is new to several parts is created by the first of its rows.
         new = len(set(self.keys))
         again = len(self.keys) - new
@@ -45,6 +48,7 @@ class DryRun:
     source: Source
     folder: Path | None
     on_conflict: OnConflict
+    kind: ImportKind
 
     def run(self, out: Path | None) -> dict[str, int]:
         """Return the counts; the refused rows are written to ``out``."""
@@ -55,9 +59,10 @@ class DryRun:
         return found.counts()
 
     def _check(self, part: Part, found: Found, write: Writer) -> None:
-        answer = self.calls.check(b"".join(self._line(row) for row in part.rows), self.on_conflict)
+        answer = self.calls.check(b"".join(self._line(row) for row in part.rows), self.on_conflict, self.kind)
         found.updated += answer.updated
         found.skipped += answer.skipped
+        found.valid += answer.valid
         found.refused += len(answer.refused)
         found.keys.extend(key for key in answer.created if key)
         found.generated += answer.created.count(0)

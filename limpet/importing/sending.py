@@ -70,16 +70,15 @@ class Sender:
             return b"".join(line_of(row, row.fields) for row in part.rows)
         paths = {row.line: path for row in part.rows if row.flaw is None and (path := path_of(row.fields))}
         brought = self.contents.bring(list(paths.values()))
-        return b"".join(_with_content(row, paths.get(row.line), brought) for row in part.rows)
+        return b"".join(self._with_content(row, paths.get(row.line), brought) for row in part.rows)
 
-
-def _with_content(row: Row, path: str | None, brought: Mapping[str, object]) -> bytes:
-    if path is None:
-        return line_of(row, row.fields)
-    content = brought[path]
-    if isinstance(content, FileFlawError):
-        return flawed(row, str(content))
-    return line_of(row, with_file_name(row.fields, path), content)
+    def _with_content(self, row: Row, path: str | None, brought: Mapping[str, object]) -> bytes:
+        if path is None:
+            return line_of(row, row.fields)
+        content = brought[path]
+        if isinstance(content, FileFlawError):
+            return flawed(row, str(content))
+        return line_of(row, with_file_name(row.fields, path, self.opened.kind), content)
 
 
 def flawed(row: Row, why: str) -> bytes:

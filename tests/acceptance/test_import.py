@@ -203,3 +203,26 @@ def test_verify_lists_missing_different_and_extra(limpet: Command, acme: httpx.C
     assert str(equal) not in found
     wanted = {other: "different", content: "different", missing: "missing", extra: "extra"}
     assert {key: found.get(str(key)) for key in wanted} == wanted
+
+
+def test_files_of_the_json_api_go_in_too(limpet: Command, demo_db: psycopg.Connection, tmp_path: Path) -> None:
+    (mark,) = fresh_keys()
+    files = tmp_path / "files"
+    (files / "sub").mkdir(parents=True)
+    (files / "sub" / "a.txt").write_text("a")
+    (files / "b.txt").write_text("b")
+    header = ["table", "item", "action", "title", "filename"]
+    cells: list[list[object]] = [
+        ["claims", mark, "", "first", "sub/a.txt"],
+        ["claims", mark, "NEW-ONLY", "", "b.txt"],
+        ["claims", mark, "DELETE", "first", ""],
+        ["claims", "", "", "", "b.txt"],
+        ["claims", mark, "NONSENSE", "", "b.txt"],
+    ]
+    manifest = write_csv(tmp_path / "m.csv", header, cells)
+    dry = limpet.end("import", manifest, "--kind", "files", "--files", files, "--dry-run", code=3)
+    assert dry["counts"] == {"valid": 3, "refused": 2}
+    told = limpet.end("import", manifest, "--kind", "files", "--files", files, code=3)
+    assert told["counts"] == {"created": 2, "deleted": 1, "invalid": 2}
+    found = demo_db.execute("SELECT title, file_name FROM file_attachment WHERE item_name = %s", [str(mark)]).fetchall()
+    assert found == [("b.txt", "b.txt")]

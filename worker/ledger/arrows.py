@@ -4,12 +4,13 @@
               ▲  ◄─release──  │  ◄─┐                    batch  open ──finish──► finished or cancelled
               └──(due)── claim again ┘ extend
 
-Nothing that is done ever goes back. ``docs/states.md`` draws the same. The arrows of imports are in ``import_arrows``.
+Nothing that is done ever goes back. ``docs/states.md`` draws the same.
+Cancelling and the arrows of imports are in ``import_arrows``.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -240,25 +241,3 @@ def ring_again(session: Session, first: timedelta, limit: int) -> list[Ring]:
     """
     rows = session.execute(_RING, {"first": first, "limit": limit})
     return [Ring(r.id, r.batch_id, r.first, r.last, r.queue) for r in rows]
-
-
-# The batch is locked before its import, by all who lock both.
-_REQUEST_CANCEL = text("""
-    WITH asked AS (
-        UPDATE batch SET cancel_requested_at = clock_timestamp()
-        WHERE id = :batch_id AND finished_at IS NULL AND cancel_requested_at IS NULL
-        RETURNING id, cancel_requested_at
-    ), closed AS (
-        UPDATE import SET closed_at = coalesce(closed_at, clock_timestamp()), paused_at = NULL
-        FROM asked WHERE import.batch_id = asked.id
-    ), ended AS (
-        UPDATE loader SET due_at = NULL FROM asked WHERE loader.batch_id = asked.id
-    )
-    SELECT cancel_requested_at FROM asked
-""")
-
-
-def request_cancel(session: Session, batch_id: UUID) -> datetime | None:
-    """Note that ``batch_id`` is to be cancelled; this closes its import. None: it had ended, or was asked to before."""
-    when: datetime | None = session.scalars(_REQUEST_CANCEL, {"batch_id": batch_id}).one_or_none()
-    return when

@@ -4,7 +4,7 @@ import   open ──close──► closed        open or closed ──pause─�
 loader   due ──step──► due ... ──close──► done
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import text
@@ -96,3 +96,25 @@ def step(session: Session, batch_id: UUID, byte_offset: int, line: int, lease: t
     """Due → due after ``lease``, the cursor moved, in the transaction that appends. False: it was ended meanwhile."""
     values = {"batch_id": batch_id, "byte_offset": byte_offset, "line": line, "lease": lease}
     return count(session, _STEP, values) == 1
+
+
+# The batch is locked before its import, by all who lock both.
+_REQUEST_CANCEL = text("""
+    WITH asked AS (
+        UPDATE batch SET cancel_requested_at = clock_timestamp()
+        WHERE id = :batch_id AND finished_at IS NULL AND cancel_requested_at IS NULL
+        RETURNING id, cancel_requested_at
+    ), closed AS (
+        UPDATE import SET closed_at = coalesce(closed_at, clock_timestamp()), paused_at = NULL
+        FROM asked WHERE import.batch_id = asked.id
+    ), ended AS (
+        UPDATE loader SET due_at = NULL FROM asked WHERE loader.batch_id = asked.id
+    )
+    SELECT cancel_requested_at FROM asked
+""")
+
+
+def request_cancel(session: Session, batch_id: UUID) -> datetime | None:
+    """Note that ``batch_id`` is to be cancelled; this closes its import. None: it had ended, or was asked to before."""
+    when: datetime | None = session.scalars(_REQUEST_CANCEL, {"batch_id": batch_id}).one_or_none()
+    return when

@@ -12,6 +12,7 @@ from schemas.imports import OnConflict
 from worker.errors import LimpetError
 from worker.ledger.accept import BULK, NewItem, Ring, Slot, append_chunks, copy_items, new_batch_id
 from worker.ledger.cut import cut
+from worker.ledger.turns import await_turn
 from worker.settings import settings
 
 
@@ -144,6 +145,7 @@ def append(session: Session, to: ImportView, items: Sequence[NewItem]) -> list[R
     """Append ``items`` to the import that `lock` returned, after its last row."""
     if not items:
         return []
+    await_turn(session, items)
     count = {"batch_id": to.batch_id, "count": len(items)}
     acceptance = session.scalar(_GROW, count)
     assert acceptance is not None
