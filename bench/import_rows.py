@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,7 +110,9 @@ class Watch:
 
     def small_puts(self) -> None:
         while not self.over.is_set():
-            self.latencies.append(small_put(self.client, len(self.latencies)))
+            # A connection that the API has just closed as idle says nothing of imports.
+            with suppress(httpx.RemoteProtocolError, httpx.ReadError):
+                self.latencies.append(small_put(self.client, len(self.latencies)))
             time.sleep(0.2)
 
 
