@@ -97,7 +97,15 @@ def item_status(item: ItemView) -> ItemStatus:
     """Return one entry of the 207 answer; an open item is pending."""
     ident = [_ident(item)]
     if item.outcome is None:
-        return ItemStatus(id=ident, status=202, body=_PENDING, position=item.position, outcome="pending", retry="never")
+        return ItemStatus(
+            id=ident,
+            status=202,
+            body=_PENDING,
+            position=item.position,
+            outcome="pending",
+            retry="never",
+            line=item.line,
+        )
     return ItemStatus.model_validate(
         {
             "id": ident,
@@ -107,6 +115,7 @@ def item_status(item: ItemView) -> ItemStatus:
             "outcome": item.outcome,
             "retry": item.retry,
             "errors": item.errors,
+            "line": item.line,
         }
     )
 

@@ -18,6 +18,8 @@ from api_stub import (
     file_answers,
     file_attachments,
     health,
+    import_checks,
+    imports,
     metrics,
     uploads,
 )
@@ -50,7 +52,13 @@ def create_app() -> FastAPI:
         redoc_url=None,
     )
     for prefix in _PREFIXES:
-        for router in (case_attachments.router, batches.router, uploads.router):
+        for router in (
+            case_attachments.router,
+            batches.router,
+            import_checks.router,
+            imports.router,
+            uploads.router,
+        ):
             app.include_router(router, prefix=prefix, include_in_schema=not prefix)
     app.include_router(file_attachments.router)
     app.include_router(health.router)

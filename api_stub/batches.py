@@ -15,8 +15,8 @@ from api_stub.preferences import Preferences, media_type, preferences
 from api_stub.problems import BAD_PARAMETER, CONFLICT, NOT_FOUND, ProblemError
 from schemas.answers import Batch, BatchList, BatchState, Envelope, ItemDetail, Outcome
 from worker.database import transaction
-from worker.ledger import arrows, report
-from worker.ledger.cancel import settle_cancelled
+from worker.importing import cancel
+from worker.ledger import report
 from worker.ledger.report import BatchView, ItemView
 from worker.ledger.retry import Retry, retry
 from worker.ledger.why import ItemStory, story
@@ -182,16 +182,8 @@ def _outcomes(wanted: str) -> list[str]:
 
 def _cancel(identity: Identity, batch_id: UUID) -> BatchView:
     _view(identity.database, batch_id)
-    with transaction(identity.database) as session:
-        asked = arrows.request_cancel(session, batch_id)
-    if asked:
+    if cancel(identity.database, batch_id):
         event("batch.cancel_requested", database=identity.database, batch=batch_id, caller=identity.name)
-    settled = True
-    while settled:
-        with transaction(identity.database) as session:
-            settled = bool(settle_cancelled(session, batch_id))
-    with transaction(identity.database) as session:
-        arrows.finish(session, batch_id)
     return _view(identity.database, batch_id)
 
 

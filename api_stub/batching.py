@@ -8,7 +8,6 @@ from uuid import UUID
 
 import anyio.to_thread
 from fastapi import Request
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
@@ -19,7 +18,6 @@ from api_stub.preferences import Preferences
 from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError
 from api_stub.publishing import Publisher
 from api_stub.waiting import Waiting
-from schemas.kinds import FILE_KINDS
 from worker import uploads
 from worker.blobs import adopt
 from worker.database import transaction
@@ -27,6 +25,7 @@ from worker.errors import IdempotencyConflictError, StoreUnavailableError
 from worker.ledger import report
 from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
 from worker.ledger.report import BatchView, ItemView
+from worker.ledger.turns import await_turn
 from worker.log import event, trouble
 from worker.stored import Stored
 
@@ -103,7 +102,7 @@ def _accept(database: str, new: NewBatch) -> Accepted:
     items = [_taken(database, new.caller, item) for item in new.items]
     with transaction(database) as session:
         fair = _adopted(session, items)
-        _await_turn(session, fair)
+        await_turn(session, fair)
         accepted = accept(session, replace(new, items=fair))
     if not accepted.replayed:
         event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
@@ -136,20 +135,6 @@ def _adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
             raise StoreUnavailableError(f"{stored.object_key} was collected before its batch was accepted")
         blob_ids[stored] = blob_id
     return [replace(item, blob_id=blob_ids[item.stored]) if item.stored else item for item in fair]
-
-
-_TURN = text("SELECT pg_advisory_xact_lock(:space, hashint8(:key))")
-_SPACE = 0x11_33_9E  # any fixed number; the locks of one bigint are others
-
-
-def _await_turn(session: Session, items: Sequence[NewItem]) -> None:
-    """Let batches for the files of one item be accepted one at a time: their numbers are in the order of their commits.
-
-    Else one with an early number might commit when a later one has been carried out already. A record of family A
-    shows that by its key, which is there; files have nothing that could collide.
-    """
-    for key in sorted({item.key for item in items if item.key is not None and item.kind in FILE_KINDS}):
-        session.execute(_TURN, {"space": _SPACE, "key": key})
 
 
 def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:

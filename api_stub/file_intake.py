@@ -66,10 +66,8 @@ def _item(pair: Pair, entry: object, lifted: Lifted) -> NewItem:
 
 
 def _check_named(sent: FileAction) -> None:
-    named = sent.title or sent.file_name or (sent.id and sent.mode != "NEW-ONLY")
-    if not named:
-        way = "to add a file" if sent.mode == "NEW-ONLY" else "unless an id or a title names the file"
-        raise RefusedError("filename", f"is required {way}")
+    if why := sent.unnamed():
+        raise RefusedError("filename", why)
 
 
 _CONTENTS = "contentsbase64"

@@ -19,7 +19,7 @@ CSV = "text/csv"
 END = "end"
 _PAGE = 5000
 _PACE = timedelta(seconds=0.5)
-_COLUMNS = ("position", "key", "value", "status", "outcome", "retry", "body")
+_COLUMNS = ("position", "key", "value", "status", "outcome", "retry", "body", "line")
 
 
 def wanted(accept: str) -> str | None:
@@ -54,7 +54,16 @@ def _csv(page: Sequence[ItemView]) -> str:
         status = answers.item_status(item)
         ident = status.id[0]
         writer.writerow(
-            (status.position, ident.key, ident.value, status.status, status.outcome, status.retry, status.body)
+            (
+                status.position,
+                ident.key,
+                ident.value,
+                status.status,
+                status.outcome,
+                status.retry,
+                status.body,
+                status.line,
+            )
         )
     return out.getvalue()
 

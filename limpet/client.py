@@ -19,11 +19,26 @@ _HINT = "'limpet up' writes all of them to client.env: set -a; source .limpet/cl
 _PATIENCE = httpx.Timeout(90, connect=5)
 # A proxy of the environment can't reach this machine's own loopback.
 _DIRECT = {"all://127.0.0.1": None, "all://localhost": None}
+_SERVERS_FAULT = 500
 _items = TypeAdapter(list[CaseAttachment])
 
 
 class ClientError(click.ClickException):
     """A variable is missing, or the server is away or refuses; the text says what to do about it."""
+
+
+class NoAnswerError(ClientError):
+    """The server is away, or busy: the same request may go well a little later."""
+
+
+class RefusedError(ClientError):
+    """The server refuses the request; ``reason`` is its own word for why."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, status: int, reason: str = "") -> None:
+        super().__init__(message)
+        self.status, self.reason = status, reason
 
 
 class Report(Envelope):
@@ -96,19 +111,19 @@ class Client:
     def put_batch(self, items: Sequence[CaseAttachment]) -> Answer:
         """Create or update ``items`` as one batch; a field that was not set is not sent."""
         body = _items.dump_json(list(items), by_alias=True, exclude_unset=True)
-        with self._opened("PUT", "/case-attachments-batch", body) as response:
+        with self.opened("PUT", "/case-attachments-batch", body) as response:
             report = Report.model_validate_json(response.read())
             return Answer(response.status_code, response.headers.get("Batch-Outcome", ""), report)
 
     def record(self, key: int) -> CaseAttachmentRecord:
         """Return one record with its content in base64."""
-        with self._opened("GET", f"/case-attachments/{key}") as response:
+        with self.opened("GET", f"/case-attachments/{key}") as response:
             return CaseAttachmentRecord.model_validate(Envelope.model_validate_json(response.read()).data)
 
     def content(self, key: int) -> Digest:
         """Read the content of one record, piece by piece, and return its size and hash."""
         digest, size = hashlib.sha256(), 0
-        with self._opened("GET", f"/case-attachments/{key}/content") as response:
+        with self.opened("GET", f"/case-attachments/{key}/content") as response:
             for piece in response.iter_bytes():
                 digest.update(piece)
                 size += len(piece)
@@ -116,17 +131,28 @@ class Client:
 
     def batch(self, batch_id: UUID) -> Batch:
         """Return how a batch stands."""
-        with self._opened("GET", f"/batches/{batch_id}") as response:
+        with self.opened("GET", f"/batches/{batch_id}") as response:
             return Batch.model_validate_json(response.read())
 
     @contextmanager
-    def _opened(self, method: str, path: str, body: bytes | None = None) -> Iterator[httpx.Response]:
-        """Yield an answer that went well, its body still to be read."""
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+    def opened(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[httpx.Response]:
+        """Yield an answer that went well, its body still to be read.
+
+        Raises:
+            NoAnswerError: there is none, or the server is busy.
+            RefusedError: it says no.
+
+        """
+        sent = ({"Content-Type": "application/json"} if body is not None else {}) | dict(headers or {})
         where = f"{method} {str(self._http.base_url).rstrip('/')}{path}"
-        with _translated(where), self._http.stream(method, path, content=body, headers=headers) as response:
+        with _translated(where), self._http.stream(method, path, content=body, headers=sent) as response:
             if response.is_error:
-                raise ClientError(_reason(where, response.status_code, response.read()))
+                text = _reason(where, response.status_code, response.read())
+                if response.status_code >= _SERVERS_FAULT:
+                    raise NoAnswerError(text)
+                raise RefusedError(text, response.status_code, response.headers.get("Limpet-Reason", ""))
             yield response
 
 
@@ -135,7 +161,7 @@ def _translated(where: str) -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL) as fault:
-        raise ClientError(f"{where}: no answer ({fault or type(fault).__name__}). Is the server up?") from fault
+        raise NoAnswerError(f"{where}: no answer ({fault or type(fault).__name__}). Is the server up?") from fault
     except ValidationError as fault:
         raise ClientError(f"{where}: this is no answer of Limpet's. Is LIMPET_URL right?") from fault
 

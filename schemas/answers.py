@@ -30,7 +30,7 @@ class FieldError(_Answer):
 
 
 class ItemStatus(_Answer):
-    """How one item ended, or that it has not yet (202, ``pending``)."""
+    """How one item ended, or that it has not yet (202, ``pending``); ``line`` is that of its row in an import."""
 
     id: list[IdPair]
     status: int
@@ -39,6 +39,7 @@ class ItemStatus(_Answer):
     outcome: Outcome
     retry: Retry
     errors: list[FieldError] | None = Field(default=None, exclude_if=lambda errors: errors is None)
+    line: int | None = Field(default=None, exclude_if=lambda line: line is None)
 
 
 class BatchBrief(_Answer):

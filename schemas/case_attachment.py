@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError
 
+from schemas.imports import OnConflict
+
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T t](\d\d:\d\d:\d\d)(?:[.,](\d+))? ?(Z|z|UTC|[+-]\d\d:?\d\d)?", re.ASCII)
 
 
@@ -75,6 +77,7 @@ class CaseAttachmentPayload(_Fields):
 
     content: Literal["set", "clear", "keep"] = "keep"
     if_match: list[str] | None = None
+    on_conflict: OnConflict = "replace"
 
 
 class CaseAttachmentRecord(BaseModel):

@@ -117,6 +117,12 @@ class FileAction(_Sent):
     )
     show_as_image: Boolean = Field(default=None, alias="showAsImage")
 
+    def unnamed(self) -> str | None:
+        """Return why ``filename`` is lacking, None if it is given or needless."""
+        if self.title or self.file_name or (self.id and self.mode != "NEW-ONLY"):
+            return None
+        return f"is required {'to add a file' if self.mode == 'NEW-ONLY' else 'unless an id or a title names the file'}"
+
 
 class FileQuery(_Sent):
     """The body of GetFileAttachments; everything may be left out."""

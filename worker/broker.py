@@ -5,7 +5,9 @@ nothing, so no result backend, retries, ETA, chords or groups are used.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from uuid import UUID
 
 from celery import Celery
 from kombu import Queue
@@ -13,13 +15,13 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from worker.errors import BrokerUnavailableError
-from worker.ledger.accept import Ring
+from worker.ledger.accept import BULK, QUEUE, Ring
 from worker.settings import settings
 from worker.transport import mend
 
 DELIVER = "limpet.deliver"
-BULK = "limpet.bulk"
-QUEUES = ("limpet", BULK)
+LOAD = "limpet.load"
+QUEUES = (QUEUE, BULK)
 
 mend()
 app = Celery("limpet", broker=settings().broker_url.get_secret_value())
@@ -61,6 +63,14 @@ app.conf.update(
 )
 
 
+@contextmanager
+def _reaching_the_broker() -> Iterator[None]:
+    try:
+        yield
+    except (KombuError, RedisError, OSError) as fault:  # with retry off, kombu lets redis-py's own through
+        raise BrokerUnavailableError(f"{type(fault).__name__}: {fault}") from fault
+
+
 def ring(database: str, rings: Sequence[Ring]) -> None:
     """Send one message for each chunk, in one round trip.
 
@@ -70,14 +80,7 @@ def ring(database: str, rings: Sequence[Ring]) -> None:
     """
     if not rings:
         return
-    try:
-        _send(database, rings)
-    except (KombuError, RedisError, OSError) as fault:  # with retry off, kombu lets redis-py's own through
-        raise BrokerUnavailableError(f"{type(fault).__name__}: {fault}") from fault
-
-
-def _send(database: str, rings: Sequence[Ring]) -> None:
-    with app.producer_or_acquire() as producer, producer.batch():
+    with _reaching_the_broker(), app.producer_or_acquire() as producer, producer.batch():
         for r in rings:
             # One layer below apply_async, which is several times as fast, and says everything only once.
             message = app.amqp.as_task_v2(
@@ -90,3 +93,15 @@ def _send(database: str, rings: Sequence[Ring]) -> None:
                 origin="limpet",
             )
             app.amqp.send_task_message(producer, DELIVER, message, queue=r.queue, retry=False)
+
+
+def ring_loaders(database: str, batches: Sequence[UUID]) -> None:
+    """Send one message for each import whose next step is due.
+
+    Raises:
+        BrokerUnavailableError: the relay rings later.
+
+    """
+    with _reaching_the_broker():
+        for batch_id in batches:
+            app.send_task(LOAD, (database, str(batch_id)), queue=BULK, retry=False)

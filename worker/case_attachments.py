@@ -22,7 +22,7 @@ from worker.database import count
 from worker.errors import OvertakenError
 from worker.ledger.bites import OpenItem, superseded
 from worker.ledger.deletions import deletions_since
-from worker.records import COLUMNS, FIELDS, Record, load
+from worker.records import COLUMNS, FIELDS, Record, kept_by, load
 from worker.verdicts import CREATED, DELETED, SUPERSEDED, UPDATED, Verdict
 
 T = TypeVar("T")
@@ -54,6 +54,8 @@ _payload = TypeAdapter(CaseAttachmentPayload)
 
 def _upsert(record: Record | None, item: OpenItem, key: int) -> tuple[Record, Verdict]:
     sent = _payload.validate_python(item.payload)
+    if record is not None and (why := kept_by(record.update_date, sent)):
+        return record, Verdict("skipped", 200, f"Skipped: {why}", record_key=key)
     caller = item.caller[:20]
     if sent.content == "set" and item.blob_id is None:
         raise RuntimeError("content is to be set, and none is stored")

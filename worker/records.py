@@ -7,6 +7,8 @@ from datetime import datetime
 from sqlalchemy import column, func, select, table, text
 from sqlalchemy.orm import Session
 
+from schemas.case_attachment import CaseAttachmentPayload
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -30,6 +32,15 @@ class Record:
     def etag(self) -> str:
         """The validator of this version (RFC 9110 §8.8.3): each change has a place of its own in the order."""
         return f'"{self.acceptance:x}-{self.position:x}"'
+
+
+def kept_by(update_date: datetime, sent: CaseAttachmentPayload) -> str | None:
+    """Return why an import leaves a record of that ``update_Date`` as it is, None if it does not."""
+    if sent.on_conflict == "skip":
+        return "the record is there already"
+    if sent.on_conflict == "newer" and (sent.update_date is None or sent.update_date <= update_date):
+        return "the record's update_Date is not older"
+    return None
 
 
 FIELDS = tuple(Record.__dataclass_fields__)

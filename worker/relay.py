@@ -10,10 +10,10 @@ import threading
 
 from sqlalchemy.exc import DBAPIError
 
-from worker.broker import ring
+from worker.broker import ring, ring_loaders
 from worker.database import transaction
 from worker.errors import BrokerUnavailableError
-from worker.ledger import arrows
+from worker.ledger import arrows, import_arrows
 from worker.log import event, trouble
 from worker.settings import settings
 
@@ -25,11 +25,13 @@ def sweep(database: str) -> int:
     """Ring for what is due in ``database`` and finish what nobody finished; return how many rings."""
     with transaction(database) as session:
         due = arrows.ring_again(session, settings().ring_after, _AT_ONCE)
+        loaders = import_arrows.ring_loaders(session, settings().ring_after, _AT_ONCE)
         ended = arrows.finish_orphans(session, settings().ring_after)
     for batch in ended:
         event("batch.finished", database=database, batch=batch, by="relay")
     # Committed first: a ring that fails is due again by itself.
     ring(database, due)
+    ring_loaders(database, loaders)
     if due:
         event("relay.rang", database=database, chunks=len(due))
     return len(due)

@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     chunk_items: int = Field(default=500, ge=1, description="most items of one chunk; 1 keeps one item per task always")
     chunk_bytes: int = Field(default=8 * 2**20, description="most inline content of one chunk")
     small_batch: int = Field(default=25, description="batches up to this size are cut into chunks of one")
+    import_chunks_ahead: int = Field(default=40, description="chunks of an import that may wait before it is held back")
+    import_folders: dict[str, Path] = Field(
+        default={}, description="JSON map of names to folders that imports may read"
+    )
     worker_processes: int = Field(default=4, ge=1, description="worker processes in all; the cut adapts to them")
     task_seconds: int = Field(default=600, description="a task that takes longer is killed, which counts as a death")
     ring_after: Duration = Field(default=timedelta(seconds=5), description="the relay rings again after this")

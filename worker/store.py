@@ -100,6 +100,19 @@ def size_of(key: str) -> int:
         return _client().stat_object(settings().s3_bucket, key).size or 0
 
 
+def version_of(key: str) -> tuple[int, str]:
+    """Return how many bytes the object under ``key`` has, and a tag that is another one when it was written again.
+
+    Raises:
+        BlobMissingError: there is none.
+        StoreUnavailableError: it may pass.
+
+    """
+    with _ours(key):
+        found = _client().stat_object(settings().s3_bucket, key)
+    return found.size or 0, f"{found.etag} {found.last_modified}"
+
+
 def copy(source: str, target: str) -> None:
     """Copy an object within the store, without its bytes coming here."""
     bucket = settings().s3_bucket

@@ -1,13 +1,21 @@
 """The Celery tasks, thin since all that matters happens in the ledger; ``celery -A worker.tasks worker`` runs them."""
 
 import os
+from contextlib import suppress
 from datetime import timedelta
+from uuid import UUID
 
 from celery import Task
+from sqlalchemy.exc import DBAPIError
 
 from worker import blobs, uploads
-from worker.broker import BULK, DELIVER, app
+from worker.broker import DELIVER, LOAD, app, ring
+from worker.database import passing
 from worker.deliver import deliver
+from worker.errors import BrokerUnavailableError, LimpetError
+from worker.ledger.accept import BULK
+from worker.loading import load
+from worker.log import trouble
 from worker.settings import settings
 
 app.conf.beat_schedule = {
@@ -25,6 +33,21 @@ app.conf.beat_schedule = {
 def deliver_chunk(self: Task[..., str], /, database: str, chunk_id: int) -> str:
     """Carry out one chunk."""
     return deliver(database, chunk_id, f"{self.request.hostname} pid {os.getpid()}")
+
+
+@app.task(name=LOAD)
+def load_import(database: str, batch_id: str) -> str:
+    """Append rows of an import that the servers read themselves, for some seconds."""
+    try:
+        for step in load(database, UUID(batch_id)):
+            with suppress(BrokerUnavailableError):  # the relay rings for what is lost here
+                ring(database, step.rings)
+    except (LimpetError, DBAPIError) as fault:
+        if isinstance(fault, DBAPIError) and not passing(fault):
+            raise
+        trouble("import.load_later", fault, database=database, batch=batch_id)
+        return "later"
+    return "done"
 
 
 @app.task(name="limpet.collect")

@@ -9,6 +9,7 @@ from limpet.stack import probes
 from limpet.stack.part import Command, Part
 from limpet.stack.plan import PROCESSES_PER_WORKER, Plan
 from limpet.stack.ports import HOST
+from worker.ledger.accept import BULK, QUEUE
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class Services:
 
     def parts(self) -> list[Part]:
         """Return the parts that serve once the databases are up to date."""
-        workers = [self._worker(f"worker{number}") for number in range(1, self.plan.workers + 1)]
+        # Half of them leave the bulk queue to the others, so that a small request never waits behind an import.
+        count = self.plan.workers
+        workers = [self._worker(f"worker{n}", bulk=n > count // 2) for n in range(1, count + 1)]
         return [self._api(), *workers, self._relay(), self._beat(), self._flower()]
 
     def _api(self) -> Part:
@@ -36,12 +39,13 @@ class Services:
         probe = probes.page(f"{self.plan.api_url}/health/ready")
         return Part(command, self.plan.api_url, probe, (self.plan.api_port,))
 
-    def _worker(self, name: str) -> Part:
+    def _worker(self, name: str, *, bulk: bool) -> Part:
         # On a broker of others a second stack of this host may have a worker of the same number.
         node = f"{name}-{self.plan.api_port}" if self.plan.external else name
         command = self._celery(
             name,
             *("worker", "-n", f"{node}@%h", f"--concurrency={PROCESSES_PER_WORKER}"),
+            *("-Q", ",".join((QUEUE, BULK) if bulk else (QUEUE,))),
             *("--without-mingle", "--without-gossip", "-E", "-l", "info"),
         )
         # Without `up` there is nothing to wait for: a cold shutdown, and the chunks go back.

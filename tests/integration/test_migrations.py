@@ -5,14 +5,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from worker.database import engine
+from worker.import_tables import Import
 from worker.migrate import is_current, migrate
-from worker.tables import Base
 
 
 @pytest.mark.usefixtures("server_environment")
 def test_a_migrated_database_differs_in_nothing_from_the_models() -> None:
     with engine("demo").connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), Import.metadata) == []
 
 
 @pytest.mark.usefixtures("server_environment")

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
@@ -14,12 +15,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from worker.errors import IdempotencyConflictError
-from worker.ledger.cut import Cut, cut
+from worker.ledger.cut import Cut, chunk_size, cut
 from worker.settings import settings
 from worker.stored import Spooled, Stored
 from worker.verdicts import Verdict
 
 QUEUE = "limpet"
+BULK = "limpet.bulk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,21 @@ class NewBatch:
     items: Sequence[NewItem]
     idempotency_key: str | None = None
     request_sha256: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where items are appended: to which batch, under which order number, from which position on, rung on which queue.
+
+    ``rate``: so many items a second, in chunks that become due one after another from ``start`` on.
+    """
+
+    batch_id: UUID
+    acceptance: int
+    first: int = 0
+    queue: str = QUEUE
+    rate: int | None = None
+    start: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +117,9 @@ def accept(session: Session, new: NewBatch) -> Accepted:
     if place is None:
         return _replay(session, new)
     acceptance, open_chunks = place
-    rings = append_chunks(session, batch_id, acceptance, cut(new.items, open_chunks))
-    _copy_items(session, batch_id, acceptance, new.items)
+    slot = Slot(batch_id, acceptance)
+    rings = append_chunks(session, slot, cut(new.items, chunk_size(len(new.items), open_chunks)))
+    copy_items(session, slot, new.items)
     return Accepted(batch_id, rings)
 
 
@@ -146,32 +164,42 @@ def _replay(session: Session, new: NewBatch) -> Accepted:
 
 _INSERT_CHUNKS = text("""
     INSERT INTO chunk (batch_id, first, last, acceptance, queue, state, due_at, invalid)
-    SELECT :batch_id, first, last, :acceptance, :queue,
+    SELECT :batch_id, :start_position + first, :start_position + last, :acceptance, :queue,
            CASE WHEN invalid = last - first + 1 THEN 'done' ELSE 'open' END,
-           CASE WHEN invalid = last - first + 1 THEN NULL ELSE now() + :ring_after END,
+           CASE WHEN invalid = last - first + 1 THEN NULL
+                WHEN CAST(:rate AS int) IS NULL THEN now() + :ring_after
+                ELSE CAST(:start AS timestamptz) + interval '1 second' * first / CAST(:rate AS int) END,
            CASE WHEN invalid = last - first + 1 THEN invalid ELSE 0 END
     FROM unnest(CAST(:first AS int[]), CAST(:last AS int[]), CAST(:invalid AS int[])) AS cut (first, last, invalid)
     RETURNING id, first, last, state
 """)
 
 
-def append_chunks(session: Session, batch_id: UUID, acceptance: int, cuts: Sequence[Cut]) -> list[Ring]:
-    """Insert chunks as cut; those whose items are all refused are done. Return a ring for each other."""
+def append_chunks(session: Session, slot: Slot, cuts: Sequence[Cut]) -> list[Ring]:
+    """Insert chunks as cut; those whose items are all refused are done. Return a ring for each other.
+
+    Where there is a rate, nobody rings now: the relay does when a chunk is due.
+    """
     if not cuts:
         return []
     rows = session.execute(
         _INSERT_CHUNKS,
         {
-            "batch_id": batch_id,
-            "acceptance": acceptance,
-            "queue": QUEUE,
+            "batch_id": slot.batch_id,
+            "acceptance": slot.acceptance,
+            "start_position": slot.first,
+            "queue": slot.queue,
+            "rate": slot.rate,
+            "start": slot.start,
             "ring_after": settings().ring_after,
             "first": [c.first for c in cuts],
             "last": [c.last for c in cuts],
             "invalid": [c.invalid for c in cuts],
         },
-    )
-    return [Ring(r.id, batch_id, r.first, r.last, QUEUE) for r in rows if r.state == "open"]
+    ).all()
+    if slot.rate is not None:
+        return []
+    return [Ring(r.id, slot.batch_id, r.first, r.last, slot.queue) for r in rows if r.state == "open"]
 
 
 _COPY_ITEMS = """
@@ -185,15 +213,16 @@ _COPY_TYPES = (
 )  # fmt: skip
 
 
-def _copy_items(session: Session, batch_id: UUID, acceptance: int, items: Sequence[NewItem]) -> None:
+def copy_items(session: Session, slot: Slot, items: Sequence[NewItem]) -> None:
+    """Append ``items`` from the slot's position on."""
     # COPY is several times faster than the best INSERT here; bench/README.md has the figures.
     connection = session.connection().connection.driver_connection
     assert isinstance(connection, Connection)
     try:
         with connection.cursor() as cursor, cursor.copy(_COPY_ITEMS) as copy:
             copy.set_types(_COPY_TYPES)
-            for position, row in enumerate(_rows(items)):
-                copy.write_row((batch_id, position, acceptance, *row))
+            for position, row in enumerate(_rows(items), slot.first):
+                copy.write_row((slot.batch_id, position, slot.acceptance, *row))
     except psycopg.Error as fault:  # past SQLAlchemy, so translated here
         raise DBAPIError("COPY item", None, fault) from fault
 

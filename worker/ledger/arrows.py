@@ -5,11 +5,12 @@
               └──(due)── claim again ┘ extend
 
 Nothing that is done ever goes back. ``docs/states.md`` draws the same.
+Cancelling and the arrows of imports are in ``import_arrows``.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -54,7 +55,8 @@ _CLAIM = text("""
         SELECT c.*, c.state = 'taken' AND c.server_started_at = pg_postmaster_start_time() AS died
         FROM chunk AS c
         WHERE c.id = :chunk_id AND (c.state = 'open' OR (c.state = 'taken' AND c.due_at <= clock_timestamp()))
-        FOR UPDATE SKIP LOCKED
+          AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = c.batch_id AND import.paused_at IS NOT NULL)
+        FOR UPDATE OF c SKIP LOCKED
     ), blamed AS (
         UPDATE item SET deaths = item.deaths + 1 FROM mine
         WHERE mine.died AND item.batch_id = mine.suspect_batch_id AND item.position = mine.suspect_position
@@ -77,7 +79,7 @@ _CLAIM = text("""
 
 
 def claim(session: Session, chunk_id: int, worker: str, lease: timedelta) -> Claim | None:
-    """Open or overdue → taken. None: it is done, or in other hands (a duplicate message)."""
+    """Open or overdue → taken. None: it is done, paused, or in other hands (a duplicate message)."""
     row = session.execute(_CLAIM, {"chunk_id": chunk_id, "worker": worker, "lease": lease}).one_or_none()
     if row is None:
         return None
@@ -191,12 +193,13 @@ def close(session: Session, chunk_ids: Sequence[int]) -> list[dict[str, int]]:
 _FINISH = text("""
     UPDATE batch SET finished_at = clock_timestamp()
     WHERE id = :batch_id AND finished_at IS NULL
+      AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = batch.id AND import.closed_at IS NULL)
       AND NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = batch.id AND chunk.state <> 'done')
 """)
 
 
 def finish(session: Session, batch_id: UUID) -> bool:
-    """Open → finished, once no chunk is open. Of two that try at once, one wins.
+    """Open → finished, once no chunk is open and no import can bring more. Of two that try at once, one wins.
 
     In a transaction of its own, after the last chunk's: two last chunks that
     commit together would not see each other from within.
@@ -207,6 +210,7 @@ def finish(session: Session, batch_id: UUID) -> bool:
 _FINISH_ORPHANS = text("""
     UPDATE batch SET finished_at = clock_timestamp()
     WHERE id IN (SELECT id FROM batch AS b WHERE finished_at IS NULL AND accepted_at < clock_timestamp() - :age
+                   AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = b.id AND import.closed_at IS NULL)
                    AND NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = b.id AND chunk.state <> 'done')
                  LIMIT 100 FOR UPDATE SKIP LOCKED)
     RETURNING id
@@ -227,6 +231,8 @@ _RING = text("""
                  WHERE due_at <= clock_timestamp()
                    AND (state = 'open' OR due_at + least(:first * (power(2, least(rings, 10)) - 1),
                                                          interval '10 minutes') <= clock_timestamp())
+                   AND NOT EXISTS (SELECT FROM import
+                                   WHERE import.batch_id = chunk.batch_id AND import.paused_at IS NOT NULL)
                  ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)
     RETURNING id, batch_id, first, last, queue
 """)
@@ -239,16 +245,3 @@ def ring_again(session: Session, first: timedelta, limit: int) -> list[Ring]:
     """
     rows = session.execute(_RING, {"first": first, "limit": limit})
     return [Ring(r.id, r.batch_id, r.first, r.last, r.queue) for r in rows]
-
-
-_REQUEST_CANCEL = text("""
-    UPDATE batch SET cancel_requested_at = clock_timestamp()
-    WHERE id = :batch_id AND finished_at IS NULL AND cancel_requested_at IS NULL
-    RETURNING cancel_requested_at
-""")
-
-
-def request_cancel(session: Session, batch_id: UUID) -> datetime | None:
-    """Note that ``batch_id`` is to be cancelled; None: it had ended, or that was asked before."""
-    when: datetime | None = session.scalars(_REQUEST_CANCEL, {"batch_id": batch_id}).one_or_none()
-    return when

@@ -42,9 +42,9 @@ def chunk_size(total: int, open_chunks: int) -> int:
     return max(1, min(limits.chunk_items, max(share, limits.small_batch)))
 
 
-def cut(items: Sequence[Cuttable], open_chunks: int) -> list[Cut]:
-    """Cut ``items`` into chunks by count and by bytes of inline content."""
-    most, most_bytes = chunk_size(len(items), open_chunks), settings().chunk_bytes
+def cut(items: Sequence[Cuttable], most: int) -> list[Cut]:
+    """Cut ``items`` into chunks of ``most`` or fewer, and by bytes of inline content."""
+    most_bytes = settings().chunk_bytes
     cuts: list[Cut] = []
     first = size = invalid = 0
     for position, item in enumerate(items):

@@ -104,10 +104,12 @@ class ItemView:
     body: str | None
     retry: str | None
     errors: Sequence[dict[str, str]] | None
+    line: int | None = None
 
 
 _ITEMS = text("""
-    SELECT position, kind, key, record_key, outcome, status, body, retry, errors FROM item
+    SELECT position, kind, key, record_key, outcome, status, body, retry, errors, CAST(payload ->> 'line' AS bigint)
+    FROM item
     WHERE batch_id = :batch_id AND position > :after
       AND (CAST(:outcomes AS text[]) IS NULL OR coalesce(outcome, 'pending') = ANY(:outcomes))
     ORDER BY position LIMIT :limit

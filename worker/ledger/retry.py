@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.database import count
-from worker.ledger.accept import Accepted, append_chunks, new_batch_id
+from worker.ledger.accept import Accepted, Slot, append_chunks, new_batch_id
 from worker.ledger.cut import even_cuts
 
 # What a child of the same batch repeats already, and has not failed at, is not repeated again.
@@ -54,4 +54,4 @@ def retry(session: Session, wanted: Retry) -> Accepted | None:
     if not total:
         return None
     session.execute(_CHILD, {**place, "caller": wanted.caller, "total": total})
-    return Accepted(child, append_chunks(session, child, acceptance, even_cuts(total)))
+    return Accepted(child, append_chunks(session, Slot(child, acceptance), even_cuts(total)))

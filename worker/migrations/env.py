@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from worker.tables import Base
+from worker.import_tables import Import
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=Import.metadata)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,105 @@
+"""The bodies of imports: small JSON objects, and parts of rows, one for each line."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from api_stub.bodies import parse
+from api_stub.problems import BAD_PARAMETER, TOO_LARGE, TOO_SLOW, ProblemError
+from worker.flaws import field_error
+from worker.uploading import Upload
+
+M = TypeVar("M", bound=BaseModel)
+MANIFEST_TYPES = ("text/csv", "application/x-ndjson", "application/gzip")
+_LARGEST = 16 * 2**20
+_MOST_ROWS = 10_000
+_PATIENCE = 30  # seconds without a byte
+
+
+async def read_model(request: Request, model: type[M]) -> M:
+    """Read the body as ``model``.
+
+    Raises:
+        ProblemError: 400, 408 or 413.
+
+    """
+    return as_model(parse(await _read(request)), model)
+
+
+def as_model(value: object, model: type[M]) -> M:
+    """Return ``value`` as ``model``.
+
+    Raises:
+        ProblemError: 400.
+
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as wrong:
+        errors = [field_error(dict(error)) for error in wrong.errors(include_url=False)]
+        raise ProblemError(BAD_PARAMETER, "; ".join(f"{e['field']} {e['message']}" for e in errors)) from wrong
+
+
+async def row_lines(request: Request) -> list[bytes]:
+    """Read the body as rows: NDJSON, or a JSON array, of which each element becomes a line.
+
+    Raises:
+        ProblemError: 400, 408 or 413.
+
+    """
+    data = await _read(request)
+    if data.lstrip()[:1] == b"[":
+        lines = [json.dumps(row).encode() for row in parse(data)]
+    else:
+        lines = [line for line in data.split(b"\n") if line.strip()]
+    if len(lines) > _MOST_ROWS:
+        raise ProblemError(TOO_LARGE, f"A part has at most {_MOST_ROWS} rows; send several")
+    return lines
+
+
+async def store_body(request: Request, key: str) -> str:
+    """Store the body, of any size, under ``key`` while it arrives; return its SHA-256.
+
+    Raises:
+        ProblemError: 408.
+        StoreUnavailableError: it may pass.
+
+    """
+    upload, sha256 = Upload(key), hashlib.sha256()
+    try:
+        async for piece in _pieces(request):
+            sha256.update(piece)
+            await run_sync(upload.write, piece)
+        await run_sync(upload.finish)
+        return sha256.hexdigest()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await run_sync(upload.abort)
+
+
+async def _read(request: Request) -> bytes:
+    body = bytearray()
+    async for piece in _pieces(request):
+        body += piece
+        if len(body) > _LARGEST:
+            raise ProblemError(TOO_LARGE, f"The body is larger than {_LARGEST} bytes; send smaller parts")
+    return bytes(body)
+
+
+async def _pieces(request: Request) -> AsyncIterator[bytes]:
+    stream = request.stream()
+    try:
+        while True:
+            with anyio.fail_after(_PATIENCE):
+                piece = await anext(stream, None)
+            if piece is None:
+                return
+            yield piece
+    except TimeoutError as slow:
+        raise ProblemError(TOO_SLOW, f"Not one byte came in {_PATIENCE} seconds") from slow

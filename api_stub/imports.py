@@ -1,0 +1,167 @@
+"""Imports: a batch that grows while it is carried out, with as many rows as there are."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel
+
+from api_stub.batching import Rooms
+from api_stub.documented import CREDENTIALS, refusals
+from api_stub.identity import Identity, identify_either
+from api_stub.import_bodies import MANIFEST_TYPES, as_model, read_model, row_lines, store_body
+from api_stub.preferences import media_type
+from api_stub.problems import CONFLICT, NOT_FOUND, ProblemError
+from schemas.imports import ContentAnswer, ContentQuery, Import, OpenImport, RowsTaken
+from worker import importing
+from worker.database import transaction
+from worker.import_contents import ContentMissingError, places
+from worker.import_sources import BadSourceError
+from worker.ledger import imports
+from worker.ledger.imports import ImportView, NotAppendableError
+from worker.log import event
+from worker.settings import settings
+
+router = APIRouter(prefix="/imports", tags=["imports"], dependencies=CREDENTIALS, responses=refusals(409, 413))
+Known = Annotated[Identity, Depends(identify_either)]
+T = TypeVar("T")
+_LONGEST_HOLD = 20.0  # seconds
+
+
+@router.post("", status_code=201, response_model=Import)
+async def post_import(request: Request, identity: Known) -> Response:
+    """Open an import, or find the one of that name and fingerprint again (200, ``resumed``)."""
+    wanted = await _wanted(request, identity)
+    view, resumed = await _run(importing.open_import, identity.database, identity.name, wanted)
+    if not resumed:
+        event("import.opened", database=identity.database, batch=view.batch_id, caller=identity.name)
+    return _answer(request, _shown(view, resumed=resumed), 200 if resumed else 201)
+
+
+async def _wanted(request: Request, identity: Identity) -> OpenImport:
+    """Return what the body says; a body that is the manifest is stored first, and the parameters say the rest."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind not in MANIFEST_TYPES:
+        return await read_model(request, OpenImport)
+    name = await _run(importing.keep_body, identity.database)
+    wanted = as_model({"name": name, **request.query_params, "manifest": name}, OpenImport)
+    sha256 = await store_body(request, f"{identity.database}/{name}")
+    return wanted.model_copy(update={"fingerprint": wanted.fingerprint or sha256})
+
+
+@router.get("/{batch_id}", response_model=Import)
+async def get_import(request: Request, identity: Known, batch_id: UUID) -> Response:
+    """Return how far the import is; how its rows ended, its batch tells."""
+    return _answer(request, _shown(await _run(_view, identity.database, batch_id)))
+
+
+@router.post("/{batch_id}/contents", response_model=ContentAnswer)
+async def post_contents(request: Request, identity: Known, batch_id: UUID) -> Response:
+    """Return for each content that it is stored, or a URL that takes these very bytes and no others."""
+    wanted = await read_model(request, ContentQuery)
+    await _run(_view, identity.database, batch_id)
+    answer = ContentAnswer(contents=await _run(places, identity.database, wanted.contents))
+    # The urls are credentials of their own.
+    return _answer(request, answer, headers={"Cache-Control": "no-store"})
+
+
+@router.put("/{batch_id}/rows", response_model=RowsTaken)
+async def put_rows(
+    request: Request,
+    identity: Known,
+    batch_id: UUID,
+    first: Annotated[int, Query(alias="from", ge=0, le=2**31 - 1)],
+) -> Response:
+    """Append rows (NDJSON, or a JSON array) from row ``from`` on; those that are there already are passed by.
+
+    The answer is held while more chunks wait than the workers have at hand, so that the sender takes their pace.
+    """
+    lines = await row_lines(request)
+    taken = await _run(importing.append_lines, identity.database, batch_id, first, lines)
+    rooms: Rooms = request.app.state.rooms
+    rooms.publisher.ring(identity.database, taken.rings)
+    await _held_back(identity.database, batch_id)
+    return _answer(request, RowsTaken(next_row=taken.next_row, paused=taken.paused))
+
+
+@router.post("/{batch_id}/close", response_model=Import)
+async def post_close(request: Request, identity: Known, batch_id: UUID) -> Response:
+    """Say that no row follows; the batch finishes once all are carried out. Again: nothing."""
+    return await _changed(request, identity, batch_id, importing.close)
+
+
+@router.post("/{batch_id}/pause", response_model=Import)
+async def post_pause(request: Request, identity: Known, batch_id: UUID) -> Response:
+    """Start no chunk from now on; what is at work finishes."""
+    return await _changed(request, identity, batch_id, importing.pause)
+
+
+@router.post("/{batch_id}/resume", response_model=Import)
+async def post_resume(request: Request, identity: Known, batch_id: UUID) -> Response:
+    """Go on after a pause."""
+    return await _changed(request, identity, batch_id, importing.resume)
+
+
+async def _changed(
+    request: Request, identity: Identity, batch_id: UUID, change: Callable[[str, UUID], None]
+) -> Response:
+    await _run(_view, identity.database, batch_id)
+    await _run(change, identity.database, batch_id)
+    return _answer(request, _shown(await _run(_view, identity.database, batch_id)))
+
+
+async def _run(work: Callable[..., T], *arguments: object) -> T:
+    """Run ``work`` in a thread; its refusals become problems."""
+    try:
+        return await anyio.to_thread.run_sync(work, *arguments)
+    except (NotAppendableError, ContentMissingError, importing.ChangedError, BadSourceError) as refusal:
+        raise ProblemError(CONFLICT, f"{refusal}".capitalize(), {"Limpet-Reason": type(refusal).__name__}) from refusal
+
+
+async def _held_back(database: str, batch_id: UUID) -> None:
+    deadline = asyncio.get_running_loop().time() + _LONGEST_HOLD
+    most = settings().import_chunks_ahead
+
+    def too_many() -> bool:
+        with transaction(database) as session:
+            return imports.chunks_ahead(session, batch_id, most + 1) > most
+
+    # Nobody tells of a chunk that is done; the ledger is asked.
+    while await anyio.to_thread.run_sync(too_many) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  as said
+        await asyncio.sleep(0.1)
+
+
+def _view(database: str, batch_id: UUID) -> ImportView:
+    with transaction(database) as session:
+        found = imports.view(session, batch_id)
+    if found is None:
+        raise ProblemError(NOT_FOUND, f"No import {batch_id}")
+    return found
+
+
+def _shown(view: ImportView, *, resumed: bool = False) -> Import:
+    return Import.model_validate(
+        {
+            "id": view.batch_id,
+            "href": f"/imports/{view.batch_id}",
+            "batch": f"/batches/{view.batch_id}",
+            "name": view.name,
+            "kind": importing.kind_of(view),
+            "nextRow": view.next_row,
+            "state": view.state,
+            "paused": view.paused_at is not None,
+            "resumed": resumed,
+            "onConflict": view.on_conflict,
+            "rowsPerSecond": view.rows_per_second,
+            "manifest": view.manifest,
+            "openedAt": view.accepted_at,
+            "error": view.error,
+        }
+    )
+
+
+def _answer(request: Request, answer: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(answer.model_dump_json(by_alias=True), status, headers, media_type(request.headers.get("accept")))

@@ -1,0 +1,1 @@
+"""``limpet import`` and ``limpet verify``: manifests and files in, over HTTP, resumable."""

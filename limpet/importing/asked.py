@@ -1,0 +1,57 @@
+"""What the commands of imports share: their exit codes, the manifest, and the client of the environment."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import click
+
+from limpet.client import Client, ClientError
+from limpet.importing.source import Source, opened
+from schemas.imports import ImportKind
+from schemas.manifest import ManifestError
+
+SOME_FAILED, REFUSED = 3, 4
+
+
+class RefusedManifestError(ClientError):
+    """The manifest can't be imported as it is."""
+
+    exit_code = REFUSED
+
+
+def mapping_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Return the pairs ``old=new``."""
+    split = [pair.partition("=") for pair in pairs]
+    if bad := [pair for pair, (old, _, new) in zip(pairs, split, strict=True) if not (old and new)]:
+        raise click.BadParameter(f"{bad[0]!r} is not old=new", param_hint="--map")
+    return {old: new for old, _, new in split}
+
+
+def client_of(database: str | None = None) -> Client:
+    """Return the client that the environment describes, of ``database`` if one is given."""
+    return Client.from_environment({**os.environ, **({"LIMPET_DATABASE": database} if database else {})})
+
+
+@contextmanager
+def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "case-attachments") -> Iterator[Source]:
+    """Yield the manifest, whose header has what every row needs.
+
+    Raises:
+        RefusedManifestError: it can't be imported as it is.
+
+    """
+    try:
+        with opened(manifest, mapping) as source:
+            _check(source, kind)
+            yield source
+    except (ManifestError, OSError) as wrong:
+        raise RefusedManifestError(f"{manifest}: {wrong}") from wrong
+
+
+def _check(source: Source, kind: ImportKind) -> None:
+    if lacking := source.lacking(kind):
+        raise ManifestError(
+            f"the header has no column {' and no '.join(lacking)}: it has {', '.join(source.header.written)} "
+            "(--map old=new reads one under another name)"
+        )

@@ -1,0 +1,87 @@
+"""``limpet import --dry-run``: what would become of the rows, with nothing changed."""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from limpet.importing.calls import Calls
+from limpet.importing.results import Ending, Writer, report_file
+from limpet.importing.sending import Part, flawed, line_of, parts
+from limpet.importing.source import Source
+from schemas.imports import ImportKind, OnConflict
+from schemas.manifest import Row
+from schemas.manifest_files import LARGEST, TOO_LARGE, FileFlawError, below, path_of
+
+
+@dataclass
+class Found:
+    """The counts. ``keys`` are those of records that would be new, four bytes each."""
+
+    updated: int = 0
+    skipped: int = 0
+    refused: int = 0
+    generated: int = 0
+    valid: int = 0
+    keys: "array[int]" = field(default_factory=lambda: array("i"))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows would be created, updated, skipped and refused."""
+        if self.valid:
+            return {"valid": self.valid, "refused": self.refused}
+        # A key that is new to several parts is created by the first of its rows.
+        new = len(set(self.keys))
+        again = len(self.keys) - new
+        return {
+            "created": new + self.generated,
+            "updated": self.updated + again,
+            "skipped": self.skipped,
+            "refused": self.refused,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """A dry run over ``source``; ``folder`` is that of the files, resolved."""
+
+    calls: Calls
+    source: Source
+    folder: Path | None
+    on_conflict: OnConflict
+    kind: ImportKind
+
+    def run(self, out: Path | None) -> dict[str, int]:
+        """Return the counts; the refused rows are written to ``out``."""
+        found = Found()
+        with report_file(out, self.source.header) as write:
+            for part in parts(self.source.rows(), 0, with_files=False):
+                self._check(part, found, write)
+        return found.counts()
+
+    def _check(self, part: Part, found: Found, write: Writer) -> None:
+        answer = self.calls.check(b"".join(self._line(row) for row in part.rows), self.on_conflict, self.kind)
+        found.updated += answer.updated
+        found.skipped += answer.skipped
+        found.valid += answer.valid
+        found.refused += len(answer.refused)
+        found.keys.extend(key for key in answer.created if key)
+        found.generated += answer.created.count(0)
+        _report(part.rows, {r.line: Ending(0, r.status, r.error) for r in answer.refused}, write)
+
+    def _line(self, row: Row) -> bytes:
+        path = path_of(row.fields) if self.folder and row.flaw is None else None
+        if path is None:
+            return line_of(row, row.fields)
+        assert self.folder is not None
+        try:
+            if below(self.folder, path).stat().st_size > LARGEST:
+                return flawed(row, TOO_LARGE)
+        except FileFlawError as flaw:
+            return flawed(row, str(flaw))
+        return line_of(row, row.fields)
+
+
+def _report(rows: Sequence[Row], endings: dict[int, Ending], write: Writer) -> None:
+    for row in rows:
+        if row.line in endings:
+            write(row, endings[row.line])

@@ -1,0 +1,118 @@
+"""How far an import is: one line on a terminal, JSON lines for machines, else nothing."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TextIO
+
+from schemas.answers import Outcome
+
+_BAD: tuple[Outcome, ...] = ("invalid", "failed", "cancelled")
+_PERIOD = 0.5  # seconds
+_UNITS = ("B", "KB", "MB", "GB", "TB")
+
+
+@dataclass
+class Progress:
+    """What is known by now. ``share`` of the manifest was read; ``seconds`` since the start."""
+
+    sent: int = 0
+    done: int = 0
+    failed: int = 0
+    bytes: int = 0
+    share: float = 0.0
+    paused: bool = False
+    began: float = field(default_factory=time.monotonic)
+    first: int | None = None
+
+    def count(self, counts: Mapping[Outcome, int], total: int) -> None:
+        """Take the counts of the batch."""
+        self.done = total - counts.get("pending", 0)
+        self.failed = sum(counts.get(outcome, 0) for outcome in _BAD)
+        if self.first is None:
+            self.first = self.done
+
+    @property
+    def rate(self) -> float:
+        """Rows a second since the start of this command."""
+        elapsed = time.monotonic() - self.began
+        return (self.done - (self.first or 0)) / elapsed if elapsed > 0 else 0.0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds that are left, if the rest of the manifest is like what was read."""
+        if not (self.rate and self.share):
+            return None
+        return max(0.0, (self.sent / self.share - self.done) / self.rate)
+
+
+class Teller:
+    """Shows a progress now and then, where it is wanted."""
+
+    def __init__(self, *, as_json: bool, screen: TextIO = sys.stderr) -> None:
+        self._json = as_json
+        self._screen = screen if screen.isatty() and not as_json else None
+        self._next = 0.0
+
+    def show(self, progress: Progress, *, last: bool = False) -> None:
+        """Show it, unless that was done a moment ago."""
+        now = time.monotonic()
+        if not last and now < self._next:
+            return
+        self._next = now + _PERIOD
+        if self._json:
+            self.event("progress", facts(progress))
+        elif self._screen is not None:
+            self._screen.write("\r\x1b[K" + line(progress) + ("\n" if last else ""))
+            self._screen.flush()
+
+    def event(self, name: str, values: dict[str, object]) -> None:
+        """Print one JSON line, if that is wanted."""
+        if self._json:
+            sys.stdout.write(json.dumps({"event": name, **values}) + "\n")
+            sys.stdout.flush()
+
+    @property
+    def as_json(self) -> bool:
+        """Whether standard output is for machines."""
+        return self._json
+
+
+def facts(progress: Progress) -> dict[str, object]:
+    """Return the progress for machines."""
+    values = {name: value for name, value in asdict(progress).items() if name not in ("began", "first")}
+    eta = progress.eta
+    return {
+        **values,
+        "share": round(progress.share, 4),
+        "rate": round(progress.rate, 1),
+        "eta": None if eta is None else round(eta, 1),
+    }
+
+
+def line(progress: Progress) -> str:
+    """Return the progress for people."""
+    parts = [
+        f"{progress.sent:,} rows sent ({100 * progress.share:.0f} %)",
+        f"{progress.done:,} done",
+        f"{size(progress.bytes)} uploaded",
+        f"{progress.rate:,.0f} rows/s",
+        f"{progress.failed:,} failed",
+    ]
+    if progress.paused:
+        parts.append("paused")
+    elif (eta := progress.eta) is not None:
+        minutes, seconds = divmod(int(eta), 60)
+        parts.append(f"{minutes}:{seconds:02} left")
+    return ", ".join(parts)
+
+
+def size(count: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in _UNITS[:-1]:
+        if count < 1000:  # noqa: PLR2004  SI
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} {_UNITS[-1]}"

@@ -1,0 +1,92 @@
+"""Which file a row of a manifest means, one below a folder after all links are followed, and what is in it."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from schemas.imports import ContentName, ImportKind
+
+LARGEST = 5 * 2**30  # bytes of one PUT to S3
+CHANGED = "changed while it was read; import it again when it is at rest"
+TOO_LARGE = f"is larger than {LARGEST} bytes, the most that one upload takes"
+
+
+class FileFlawError(Exception):
+    """The row's file can't be taken; the text says why."""
+
+
+def path_of(fields: Mapping[str, Any]) -> str | None:
+    """Return the path that a row names, if it names one; what is to be deleted has no content."""
+    if str(fields.get("action") or "").strip().upper().startswith("DELETE"):
+        return None
+    for name in ("attachment_Path", "filename"):
+        value = fields.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def below(folder: Path, path: str) -> Path:
+    """Return the file that ``path`` names below ``folder`` (which is resolved already).
+
+    Raises:
+        FileFlawError: there is none, or it lies elsewhere.
+
+    """
+    if "\0" in path:
+        raise FileFlawError("holds U+0000")
+    try:
+        found = _resolved(folder, path)
+    except (OSError, RuntimeError) as wrong:  # a loop of links is a RuntimeError in Python 3.11
+        raise FileFlawError(f"can't be followed: {wrong}") from wrong
+    if found is None:
+        raise FileFlawError("there is no such file below the folder of the files")
+    if not found.is_relative_to(folder):
+        raise FileFlawError("leads out of the folder of the files")
+    if not found.is_file():
+        raise FileFlawError("is no file")
+    return found
+
+
+def _resolved(folder: Path, path: str) -> Path | None:
+    """Return what ``path`` leads to, read with slashes for backslashes if there is nothing of its own spelling."""
+    for spelling in dict.fromkeys((path, path.replace("\\", "/"))):
+        try:
+            return (folder / spelling).resolve(strict=True)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return None
+
+
+def with_file_name(fields: Mapping[str, Any], path: str, kind: ImportKind = "case-attachments") -> Mapping[str, Any]:
+    """Return the fields with a file name, by default the last part of ``path``."""
+    name = PurePosixPath(path.replace("\\", "/")).name
+    if kind == "case-attachments":
+        return fields if fields.get("attachment_File") else {**fields, "attachment_File": name}
+    return fields if fields.get("filename") not in (None, "", path) else {**fields, "filename": name}
+
+
+def digest(file: Path) -> ContentName:
+    """Return what is in ``file``.
+
+    Raises:
+        FileFlawError: it can't be read, is too large for one PUT, or changed meanwhile.
+
+    """
+    try:
+        with file.open("rb") as stream:
+            before = os.fstat(stream.fileno())
+            if not stat.S_ISREG(before.st_mode):
+                raise FileFlawError("is no file")
+            if before.st_size > LARGEST:
+                raise FileFlawError(TOO_LARGE)
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            size, after = stream.tell(), os.fstat(stream.fileno())
+    except OSError as fault:
+        raise FileFlawError(f"can't be read: {fault.strerror}") from fault
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != before.st_size:
+        raise FileFlawError(CHANGED)
+    return ContentName(sha256=sha256, size=size)

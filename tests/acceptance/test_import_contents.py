@@ -1,0 +1,55 @@
+"""Contents of imports: a place takes its own bytes only, and a row names only what is stored."""
+
+import hashlib
+from typing import Any
+
+import httpx
+from calls import fresh_keys, item
+from manifests import ended, named
+
+
+def place(client: httpx.Client, href: str, data: bytes) -> dict[str, Any]:
+    wanted = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    answer = client.post(f"{href}/contents", json={"contents": [wanted]})
+    assert answer.headers["cache-control"] == "no-store"
+    found: dict[str, Any] = answer.json()["contents"][0]
+    return found
+
+
+def row(key: int, content: dict[str, Any]) -> dict[str, Any]:
+    named_by = {name: content[name] for name in ("sha256", "size", "place")}
+    return {"line": 2, "item": item(key), "content": named_by}
+
+
+def upload(to: dict[str, Any], data: bytes, headers: dict[str, str] | None = None) -> int:
+    return httpx.put(to["url"], content=data, headers=headers or to["headers"], trust_env=False).status_code
+
+
+def test_a_place_takes_its_own_bytes_only(client: httpx.Client) -> None:
+    (key,) = fresh_keys()
+    data = f"content of {key}".encode()
+    opened = named(client, f"places {key}")
+    to = place(client, opened["href"], data)
+    rows = f"{opened['href']}/rows?from=0"
+    assert upload(to, data[::-1]) == 400
+    assert upload(to, data, {"x-other": "1"}) == 403
+    early = client.put(rows, json=[row(key, to)])
+    assert (early.status_code, early.headers["limpet-reason"]) == (409, "ContentMissingError")
+    assert upload(to, data) == 200
+    assert client.put(rows, json=[row(key, to)]).json()["nextRow"] == 1
+    client.post(f"{opened['href']}/close")
+    assert ended(client, opened)["counts"] == {"created": 1}
+    assert client.get(f"/case-attachments/{key}/content").content == data
+    assert place(client, opened["href"], data)["url"] is None, "it is stored already"
+
+
+def test_a_place_that_was_never_given_is_its_rows_outcome(client: httpx.Client) -> None:
+    one, other = fresh_keys(2)
+    opened = named(client, f"forged {one}")
+    to = place(client, opened["href"], f"content of {one}".encode())
+    assert upload(to, f"content of {one}".encode()) == 200
+    forged = {**to, "sha256": hashlib.sha256(b"something else").hexdigest()}
+    answer = client.put(f"{opened['href']}/rows?from=0", json=[row(one, to), row(other, forged)])
+    assert answer.json()["nextRow"] == 2
+    client.post(f"{opened['href']}/close")
+    assert ended(client, opened)["counts"] == {"created": 1, "invalid": 1}

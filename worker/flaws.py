@@ -1,0 +1,55 @@
+"""What is said of a bad entry: which field, why, and what of it is kept for whoever mends it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from worker.verdicts import Verdict
+
+# PostgreSQL keeps neither.
+UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
+
+_JSON_NAMES = {
+    "str": "a string",
+    "int": "a number",
+    "float": "a number",
+    "list": "an array",
+    "NoneType": "null",
+    "bool": "a boolean",
+}
+_MESSAGES = {
+    "missing": "is required",
+    "int_type": "must be an integer",
+    "list_type": "must be an array",
+    "string_type": "must be a string or null",
+    "greater_than_equal": "must be 0 or more",
+    "less_than_equal": "must be at most 2147483647",
+}
+
+
+def not_an_object(entry: object) -> str:
+    """Return what is wrong with an entry that is not a JSON object."""
+    name = type(entry).__name__
+    return f"must be a JSON object, not {_JSON_NAMES.get(name, name)}"
+
+
+def field_error(error: Mapping[str, Any]) -> dict[str, str]:
+    """Return one of pydantic's errors as clients read it."""
+    message = _MESSAGES.get(error["type"], error["msg"])
+    if error["type"] in ("string_too_long", "too_long"):
+        message = f"must not be longer than {error['ctx']['max_length']} characters"
+    return {"field": ".".join(str(part) for part in error["loc"]), "message": message}
+
+
+def invalid(status: int, errors: Sequence[dict[str, str]], record_key: int | None = None) -> Verdict:
+    """Return the verdict on an entry that breaks a rule; its sender can mend it."""
+    body = "; ".join(f"{e['field']} {e['message']}".strip() for e in errors)
+    return Verdict("invalid", status, body, "after-fix", record_key, tuple(errors))
+
+
+def in_short(value: object) -> object:
+    """Return what the ledger keeps of a field of a refused entry, for whoever mends it."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    text = value if isinstance(value, str) else repr(value)[:300]
+    return UNKEEPABLE.sub("\ufffd", text[:300])

@@ -1,0 +1,104 @@
+"""What would become of rows, and what is stored already: for dry runs and for ``limpet verify``. Nothing is changed."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from schemas.case_attachment import CaseAttachmentPayload, CaseAttachmentRecord
+from schemas.imports import Checked, RefusedRow, StoredRecord
+from worker.database import transaction
+from worker.import_rows import Rule, item_of, read_rows
+from worker.ledger.accept import NewItem
+from worker.records import Record, kept_by, load
+from worker.verdicts import Verdict
+
+_payload = TypeAdapter(CaseAttachmentPayload)
+_UNSHOWN = {"attachment", "case_attachment_key"}
+
+
+def check(rule: Rule, lines: Sequence[bytes]) -> Checked:
+    """Return what would become of the rows if they were carried out now, one after another."""
+    items = [item_of(row, rule) for row in read_rows(lines)]
+    if rule.kind == "files":
+        return _checked_files(items)
+    with transaction(rule.database) as session:
+        there = load(session, [item.key for item in items if item.key is not None and item.verdict is None])
+    updated_at = {key: record.update_date for key, record in there.items()}
+    answer = Checked(created=[], updated=0, skipped=0, refused=[])
+    for item in items:
+        _count(answer, item, updated_at)
+    return answer
+
+
+def _checked_files(items: Sequence[NewItem]) -> Checked:
+    bad = [_refused(item, item.verdict) for item in items if item.verdict is not None]
+    return Checked(created=[], updated=0, skipped=0, valid=len(items) - len(bad), refused=bad)
+
+
+def _refused(item: NewItem, end: Verdict) -> RefusedRow:
+    line = item.payload["line"]
+    assert isinstance(line, int)
+    return RefusedRow(line=line, status=end.status, error=end.body)
+
+
+def _count(answer: Checked, item: NewItem, updated_at: dict[int, datetime]) -> None:
+    if item.verdict is not None:
+        answer.refused.append(_refused(item, item.verdict))
+        return
+    sent = _payload.validate_python(item.payload)
+    before = updated_at.get(item.key) if item.key is not None else None
+    if before is None:
+        answer.created.append(item.key or 0)
+    elif kept_by(before, sent):
+        answer.skipped += 1
+        return
+    else:
+        answer.updated += 1
+    if item.key is not None:
+        updated_at[item.key] = sent.update_date or datetime.now(UTC)
+
+
+_HASHES = text("""
+    SELECT r.case_attachment_key AS key, b.sha256, b.size
+    FROM case_attachment AS r LEFT JOIN blob AS b ON b.id = r.blob_id
+    WHERE r.case_attachment_key = ANY(:keys)
+""")
+_KEYS = text("""
+    SELECT case_attachment_key AS key FROM case_attachment
+    WHERE case_attachment_key > :after ORDER BY case_attachment_key LIMIT :limit
+""")
+
+
+def stored(database: str, keys: Sequence[int]) -> list[StoredRecord]:
+    """Return the records that exist among ``keys``, with their fields and the hashes of their contents."""
+    with transaction(database) as session:
+        records = load(session, keys)
+        hashes = {row.key: row for row in session.execute(_HASHES, {"keys": list(records)})}
+    return [
+        StoredRecord(
+            key=key,
+            fields=_fields(record),
+            sha256=bytes(hashes[key].sha256).hex() if hashes[key].sha256 is not None else None,
+            size=hashes[key].size,
+        )
+        for key, record in sorted(records.items())
+        if key in hashes
+    ]
+
+
+def _fields(record: Record) -> dict[str, object]:
+    shown = {name: getattr(record, name) for name in CaseAttachmentRecord.model_fields if name != "attachment"}
+    return CaseAttachmentRecord(**shown).model_dump(mode="json", by_alias=True, exclude=_UNSHOWN)
+
+
+def keys_after(database: str, after: int, limit: int) -> list[int]:
+    """Return the keys of records above ``after``, in order."""
+    with transaction(database) as session:
+        return _keys(session, after, limit)
+
+
+def _keys(session: Session, after: int, limit: int) -> list[int]:
+    return list(session.scalars(_KEYS, {"after": after, "limit": limit}))

@@ -1,0 +1,134 @@
+"""From the rows of an import to items for the ledger. A bad row gets its verdict here and harms no other."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from schemas.case_attachment import CaseAttachment, CaseAttachmentPayload
+from schemas.file_attachments import FileAction, FileActionPayload, Name
+from schemas.imports import ImportKind, ImportRow, OnConflict
+from schemas.kinds import FILE_DELETE, FILE_PUT, UPSERT
+from worker.files import Pair
+from worker.flaws import field_error, in_short, invalid, not_an_object
+from worker.import_contents import stored_at
+from worker.ledger.accept import NewItem
+from worker.stored import Stored
+
+_FROM_FILES = "must be left out of an import: contents come from files"
+_KEPT = (
+    "caseAttachment_Key",
+    *(f.alias or name for name, f in CaseAttachmentPayload.model_fields.items()),
+    *("table", "item", "action", "id", "title", "filename", "accessType", "showAsImage"),
+)
+
+
+def read_rows(lines: Iterable[bytes]) -> list[ImportRow]:
+    """Return a row for each line of NDJSON; one that is no row says so in its ``flaw``."""
+    return [_row(line) for line in lines]
+
+
+def _row(line: bytes) -> ImportRow:
+    try:
+        return ImportRow.model_validate_json(line)
+    except ValidationError as wrong:
+        error = field_error(dict(wrong.errors(include_url=False)[0]))
+        return ImportRow.model_validate(
+            {"line": 0, "flaw": {"field": error["field"], "message": error["message"], "status": 400}}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the rows of one import ask for, in which database."""
+
+    database: str
+    kind: ImportKind = "case-attachments"
+    on_conflict: OnConflict = "replace"
+
+
+def item_of(row: ImportRow, rule: Rule) -> NewItem:
+    """Return the item that ``row`` asks for, or the refused one."""
+    make, kind = (_file, FILE_PUT) if rule.kind == "files" else (_case_attachment, UPSERT)
+    if row.flaw is not None:
+        return _refused(row, kind, row.flaw.status, [{"field": row.flaw.field, "message": row.flaw.message}])
+    if not isinstance(row.item, dict):
+        return _refused(row, kind, 400, [{"field": "", "message": not_an_object(row.item)}])
+    try:
+        return make(row, row.item, rule)
+    except ValidationError as wrong:
+        return _refused(row, kind, 422, [field_error(dict(error)) for error in wrong.errors(include_url=False)])
+    except _RefusedError as wrong:
+        return _refused(row, kind, wrong.status, [{"field": wrong.field, "message": wrong.message}])
+
+
+class _RefusedError(Exception):
+    """A row can't be taken: which field, why, and the status that says so."""
+
+    def __init__(self, field: str, message: str, status: int = 422) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field, self.message, self.status = field, message, status
+
+
+def _case_attachment(row: ImportRow, entry: dict[str, Any], rule: Rule) -> NewItem:
+    sent = CaseAttachment.model_validate(entry)
+    if sent.attachment is not None:
+        raise _RefusedError("attachment", _FROM_FILES)
+    mode = "set" if row.content else "clear" if "attachment" in entry else "keep"
+    extra = {"content": mode, "on_conflict": rule.on_conflict}
+    payload = CaseAttachmentPayload.model_validate({**sent.model_dump(), **extra})
+    kept = payload.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return NewItem(
+        UPSERT, sent.case_attachment_key or None, kept | {"line": row.line}, stored=_content_of(row, rule.database)
+    )
+
+
+class _Pair(BaseModel):
+    """Which collection a file is of."""
+
+    table: Name
+    item: Name
+
+
+def _file(row: ImportRow, entry: dict[str, Any], rule: Rule) -> NewItem:
+    where, sent = _Pair.model_validate(entry), FileAction.model_validate(entry)
+    if sent.contents is not None:
+        raise _RefusedError("contentsbase64", _FROM_FILES)
+    for field, value in (("table", where.table), ("item", where.item)):
+        if value is None:
+            raise _RefusedError(field, "is required")
+    if why := sent.unnamed():
+        raise _RefusedError("filename", why)
+    pair = Pair(where.table or "", where.item or "")
+    if rule.on_conflict == "skip" and sent.mode == "NEW-UPDATE":
+        sent = sent.model_copy(update={"mode": "NEW-ONLY"})
+    deletes = sent.mode == "DELETE"
+    content = None if deletes else _content_of(row, rule.database)
+    payload = FileActionPayload(
+        table=pair.table, item=pair.item, contents=content is not None, **sent.model_dump(exclude={"contents"})
+    )
+    kept = payload.model_dump(exclude_none=True) | {"line": row.line}
+    return NewItem(FILE_DELETE if deletes else FILE_PUT, pair.key, kept, stored=content)
+
+
+def _content_of(row: ImportRow, database: str) -> Stored | None:
+    if row.content is None:
+        return None
+    stored = stored_at(database, row.content)
+    if stored is None:
+        raise _RefusedError("content.place", "is none that POST .../contents gave")
+    return stored
+
+
+def _refused(row: ImportRow, kind: str, status: int, errors: list[dict[str, str]]) -> NewItem:
+    key = row.item.get("caseAttachment_Key") if isinstance(row.item, dict) else None
+    readable = key if type(key) is int and 0 <= key < 2**31 else 0
+    record_key = readable if kind == UPSERT else None
+    return NewItem(kind, None, _keepable(row), verdict=invalid(status, errors, record_key))
+
+
+def _keepable(row: ImportRow) -> dict[str, object]:
+    """Return what of a refused row the ledger keeps: its line, and its fields in short."""
+    entry: dict[str, Any] = row.item if isinstance(row.item, dict) else {}
+    return {"line": row.line} | {name: in_short(entry[name]) for name in _KEPT if name in entry}

@@ -1,0 +1,202 @@
+"""Where the servers themselves read an import: objects below ``<database>/imports/``, or an allowed folder."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Protocol, cast
+
+from schemas.imports import OpenImport
+from schemas.manifest_files import CHANGED, LARGEST, TOO_LARGE, FileFlawError, below, digest
+from worker import store
+from worker.errors import BlobMissingError, LimpetError
+from worker.settings import settings
+from worker.stored import Stored
+
+_PIECE = 2**20
+
+
+class BadSourceError(LimpetError):
+    """A manifest or a place of files is not there, or not allowed; the text says which."""
+
+
+class Object(io.RawIOBase):
+    """An object of the store as a file that can be read from anywhere."""
+
+    def __init__(self, key: str, size: int) -> None:
+        self._key = key
+        self._size = size
+        self._at = 0
+        self._pieces: Iterator[bytes] = iter(())
+        self._left = b""
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Return the offset of the next byte."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to ``offset``."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if base + offset != self._at:
+            self._at, self._left, self._pieces = base + offset, b"", iter(())
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read the next bytes.
+
+        Raises:
+            StoreUnavailableError, BlobMissingError: the store says no.
+
+        """
+        target = memoryview(buffer)
+        if not self._left and self._at < self._size:
+            self._left = next(self._pieces, b"")
+            if not self._left:
+                self._pieces = store.read(self._key, self._at, self._size - self._at, _PIECE)
+                self._left = next(self._pieces, b"")
+        count = min(len(target), len(self._left))
+        target[:count] = self._left[:count]
+        self._left = self._left[count:]
+        self._at += count
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest in the store, and which version of it."""
+
+    key: str
+    size: int
+    etag: str
+
+    def open(self) -> BinaryIO:
+        """Return it as a file."""
+        return cast("BinaryIO", io.BufferedReader(Object(self.key, self.size), _PIECE))
+
+
+def manifest_at(key: str) -> Manifest:
+    """Return the manifest under an object key.
+
+    Raises:
+        BadSourceError: there is none.
+
+    """
+    try:
+        size, etag = store.version_of(key)
+    except BlobMissingError as missing:
+        raise BadSourceError(f"there is no object {key}") from missing
+    return Manifest(key, size, etag)
+
+
+def object_key(database: str, name: str) -> str:
+    """Return the key of the object that a request names: ``imports/...``, of its database.
+
+    Raises:
+        BadSourceError: it lies elsewhere.
+
+    """
+    parts = PurePosixPath(name).parts
+    if not parts or parts[0] != "imports" or ".." in parts or "\0" in name:
+        raise BadSourceError(f"{name!r} must be the name of an object below imports/")
+    return f"{database}/{'/'.join(parts)}"
+
+
+class Tree(Protocol):
+    """Files that rows name by a path."""
+
+    def look(self, path: str) -> Stored:
+        """Return what is in a file; its ``object_key`` is of no use yet."""
+
+    def bring(self, path: str, looked: Stored, key: str) -> Stored:
+        """Store the file under ``key``, as it was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of this host that the operator allowed."""
+
+    root: Path
+
+    def look(self, path: str) -> Stored:
+        """Return what is in a file."""
+        found = digest(below(self.root, path))
+        return Stored("", bytes.fromhex(found.sha256), found.size)
+
+    def bring(self, path: str, looked: Stored, key: str) -> Stored:
+        """Store the file, unless it changed."""
+        file = below(self.root, path)
+        with file.open("rb") as stream:
+            store.put(key, stream, looked.size)
+        again = digest(file)
+        if (bytes.fromhex(again.sha256), again.size) != (looked.sha256, looked.size):
+            raise FileFlawError(CHANGED)
+        return Stored(key, looked.sha256, looked.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """Objects below a prefix of the bucket."""
+
+    prefix: str
+
+    def look(self, path: str) -> Stored:
+        """Return what is in an object."""
+        key = self._key(path)
+        try:
+            size, _ = store.version_of(key)
+            if size > LARGEST:
+                raise FileFlawError(TOO_LARGE)
+            return Stored("", *_hashed(key, size))
+        except BlobMissingError as missing:
+            raise FileFlawError("there is no such object below the prefix of the files") from missing
+
+    def bring(self, path: str, looked: Stored, key: str) -> Stored:
+        """Copy the object within the store, unless it changed: the copy is what counts."""
+        store.copy(self._key(path), key)
+        size, _ = store.version_of(key)
+        if _hashed(key, size) != (looked.sha256, looked.size):
+            raise FileFlawError(CHANGED)
+        return Stored(key, looked.sha256, looked.size)
+
+    def _key(self, path: str) -> str:
+        parts = PurePosixPath(path.replace("\\", "/")).parts
+        if ".." in parts or path.startswith("/") or "\0" in path:
+            raise FileFlawError("leads out of the prefix of the files")
+        return f"{self.prefix}/{'/'.join(parts)}"
+
+
+def _hashed(key: str, size: int) -> tuple[bytes, int]:
+    sha256 = hashlib.sha256()
+    for piece in store.read(key, 0, size):
+        sha256.update(piece)
+    return sha256.digest(), size
+
+
+def tree_of(database: str, wanted: OpenImport) -> Tree | None:
+    """Return where the contents of an import are, None if it brings none.
+
+    Raises:
+        BadSourceError: the place is not allowed.
+
+    """
+    if wanted.files is not None:
+        return Prefix(object_key(database, wanted.files))
+    if wanted.folder is None:
+        return None
+    name, _, rest = wanted.folder.partition("/")
+    root = settings().import_folders.get(name)
+    if root is None or not root.is_dir():
+        raise BadSourceError(f"folder: {name!r} is none of the folders that the operator allowed")
+    found = (root / rest).resolve()
+    if not found.is_relative_to(root.resolve()) or not found.is_dir():
+        raise BadSourceError(f"folder: {wanted.folder!r} is no folder there")
+    return Folder(found)

@@ -1,0 +1,199 @@
+"""What an import does in one transaction each: open, append a part, close, pause, resume."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from schemas.imports import ImportKind, ImportRow, OpenImport
+from worker.database import transaction
+from worker.errors import LimpetError
+from worker.import_contents import adopted, check_uploaded
+from worker.import_rows import Rule, item_of, read_rows
+from worker.import_sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
+from worker.ledger import arrows, import_arrows, imports
+from worker.ledger.accept import Ring
+from worker.ledger.cancel import settle_cancelled
+from worker.ledger.imports import ImportView, NewImport, NotAppendableError
+
+KINDS: dict[ImportKind, str] = {"case-attachments": "import case_attachments", "files": "import file_attachments"}
+BODY_KEPT = timedelta(days=7)
+
+
+class ChangedError(LimpetError):
+    """There is an import of that name, and it is another one: the manifest changed, or it was cancelled."""
+
+
+def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportView, bool]:
+    """Return the import of that name and fingerprint, and whether it was there already.
+
+    Raises:
+        ChangedError: the one of that name must be ended or gone on with first.
+        BadSourceError: the servers can't read what they are to read.
+
+    """
+    if wanted.kind == "files" and wanted.on_conflict == "newer":
+        raise BadSourceError("onConflict newer goes by update_Date, which files have not")
+    manifest = _manifest(database, wanted)
+    if manifest is not None:
+        wanted = wanted.model_copy(update={"fingerprint": wanted.fingerprint or _fingerprint(manifest, wanted)})
+    if wanted.restart:
+        _end_latest(database, caller, wanted.name)
+    with transaction(database) as session:
+        there = imports.latest(session, caller, wanted.name)
+        if there is not None and not wanted.restart and _goes_on(there, wanted):
+            return there, True
+        batch_id = imports.open_import(
+            session,
+            NewImport(
+                KINDS[wanted.kind],
+                caller,
+                wanted.name,
+                wanted.fingerprint,
+                wanted.on_conflict,
+                wanted.rows_per_second,
+            ),
+        )
+        if manifest is not None:
+            session.execute(_LOAD, _loader(batch_id, manifest, wanted))
+        view = imports.view(session, batch_id)
+    assert view is not None, "it was just opened"
+    return view, False
+
+
+_LOAD = text("""
+    INSERT INTO loader (batch_id, manifest, etag, options, due_at)
+    VALUES (:batch_id, :manifest, :etag, :options, now())
+""").bindparams(bindparam("options", type_=JSONB))
+
+
+def _loader(batch_id: UUID, manifest: Manifest, wanted: OpenImport) -> dict[str, object]:
+    options = wanted.model_dump(mode="json", by_alias=True)
+    return {"batch_id": batch_id, "manifest": manifest.key, "etag": manifest.etag, "options": options}
+
+
+def _manifest(database: str, wanted: OpenImport) -> Manifest | None:
+    """Return the manifest that the servers are to read, if they are; it and the place of the files are there then."""
+    if wanted.manifest is None:
+        return None
+    tree_of(database, wanted)
+    return manifest_at(object_key(database, wanted.manifest))
+
+
+def _fingerprint(manifest: Manifest, wanted: OpenImport) -> str:
+    facts = [manifest.key, manifest.etag, wanted.model_dump_json(exclude={"restart", "rows_per_second"})]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def keep_body(database: str) -> str:
+    """Return the name of a new object for a manifest that comes in a body, noted for removal much later."""
+    name = f"imports/bodies/{uuid4().hex}"
+    with transaction(database) as session:
+        session.execute(
+            text("INSERT INTO garbage VALUES (:key, now() + :kept)"), {"key": f"{database}/{name}", "kept": BODY_KEPT}
+        )
+    return name
+
+
+def _goes_on(there: ImportView, wanted: OpenImport) -> bool:
+    """Return whether ``wanted`` is ``there``; if it is another one, and that may be so."""
+    same = there.fingerprint == wanted.fingerprint
+    began = f"import {there.batch_id} of {there.accepted_at:%Y-%m-%d %H:%M}"
+    if same and there.cancelled:
+        raise ChangedError(f"{began} was cancelled; --restart imports the manifest anew")
+    if not same and there.finished_at is None:
+        raise ChangedError(
+            f"the manifest or an option is not what it was when {began} began, and that is not finished: "
+            "go on with the manifest as it was, or --restart to cancel that one and begin anew"
+        )
+    return same
+
+
+def _end_latest(database: str, caller: str, name: str) -> None:
+    with transaction(database) as session:
+        there = imports.latest(session, caller, name)
+    if there is not None and there.finished_at is None:
+        cancel(database, there.batch_id)
+
+
+def cancel(database: str, batch_id: UUID) -> bool:
+    """Cancel a batch: what has not started will not. False: that was asked before, or it had ended."""
+    with transaction(database) as session:
+        asked = import_arrows.request_cancel(session, batch_id)
+    settled = True
+    while settled:
+        with transaction(database) as session:
+            settled = bool(settle_cancelled(session, batch_id))
+    finish(database, batch_id)
+    return asked is not None
+
+
+def finish(database: str, batch_id: UUID) -> None:
+    """Finish the batch if nothing of it is open."""
+    with transaction(database) as session:
+        arrows.finish(session, batch_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A part that is durable: the next row, who is to be rung, and whether the import is paused."""
+
+    next_row: int
+    rings: list[Ring]
+    paused: bool
+
+
+def append_lines(database: str, batch_id: UUID, first: int, lines: Sequence[bytes]) -> Taken:
+    """Append rows as they were sent; see `append_rows`."""
+    return append_rows(database, batch_id, first, read_rows(lines))
+
+
+def append_rows(database: str, batch_id: UUID, first: int, rows: Sequence[ImportRow]) -> Taken:
+    """Append ``rows`` from row ``first`` on; those that are there already are passed by.
+
+    Raises:
+        NotAppendableError: the import is closed, or rows are missing before these.
+        ContentMissingError: a content is not in the store.
+
+    """
+    with transaction(database) as session:
+        seen = imports.view(session, batch_id)
+    if seen is None:
+        raise NotAppendableError(f"there is no import {batch_id}")
+    rule = Rule(database, kind_of(seen), seen.on_conflict)
+    items = [item_of(row, rule) for row in rows[max(0, seen.next_row - first) :]]
+    first = max(first, seen.next_row)
+    check_uploaded(items)
+    with transaction(database) as session:
+        to = imports.lock(session, batch_id, first)
+        fresh = adopted(session, items[to.next_row - first :])
+        rings = imports.append(session, to, fresh)
+    return Taken(to.next_row + len(fresh), rings, to.paused_at is not None)
+
+
+def kind_of(view: ImportView) -> ImportKind:
+    """Return what the rows of an import are."""
+    return "files" if view.kind == KINDS["files"] else "case-attachments"
+
+
+def close(database: str, batch_id: UUID) -> None:
+    """Let no row follow; the batch finishes once nothing of it is open."""
+    with transaction(database) as session:
+        import_arrows.close_import(session, batch_id)
+    finish(database, batch_id)
+
+
+def pause(database: str, batch_id: UUID) -> None:
+    """Let no chunk be claimed from now on."""
+    with transaction(database) as session:
+        import_arrows.pause(session, batch_id)
+
+
+def resume(database: str, batch_id: UUID) -> None:
+    """Go on after a pause."""
+    with transaction(database) as session:
+        import_arrows.resume(session, batch_id)

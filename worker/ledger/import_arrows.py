@@ -1,0 +1,120 @@
+"""The arrows of imports: each a guarded statement, as in ``arrows``; an import's batch is locked first by all.
+
+import   open ──close──► closed        open or closed ──pause──► paused ──resume──►
+loader   due ──step──► due ... ──close──► done
+"""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from worker.database import count
+
+_LOCK = text("SELECT FROM batch WHERE id = :batch_id FOR NO KEY UPDATE")
+_CLOSE = text("""
+    WITH closed AS (
+        UPDATE import SET closed_at = clock_timestamp(), error = :error
+        WHERE batch_id = :batch_id AND closed_at IS NULL
+        RETURNING batch_id
+    )
+    UPDATE loader SET due_at = NULL FROM closed WHERE loader.batch_id = closed.batch_id
+""")
+
+
+def close_import(session: Session, batch_id: UUID, error: str | None = None) -> None:
+    """Open → closed: no row follows. ``error`` says why that is earlier than it should be. Again: nothing."""
+    session.execute(_LOCK, {"batch_id": batch_id})
+    session.execute(_CLOSE, {"batch_id": batch_id, "error": error})
+
+
+_PAUSE = text("""
+    UPDATE import SET paused_at = clock_timestamp()
+    FROM batch AS b
+    WHERE b.id = import.batch_id AND batch_id = :batch_id AND paused_at IS NULL AND b.finished_at IS NULL
+""")
+
+
+def pause(session: Session, batch_id: UUID) -> bool:
+    """Let no chunk of it be claimed from now on. False: it is paused already, or has ended."""
+    session.execute(_LOCK, {"batch_id": batch_id})
+    return count(session, _PAUSE, {"batch_id": batch_id}) == 1
+
+
+_RESUME = text("UPDATE import SET paused_at = NULL WHERE batch_id = :batch_id AND paused_at IS NOT NULL")
+# What waits is due at once, or at the import's pace from now on.
+_DUE_AGAIN = text("""
+    UPDATE chunk SET rings = 0, due_at = clock_timestamp() + CASE
+        WHEN i.rows_per_second IS NULL THEN interval '0'
+        ELSE interval '1 second' * (chunk.first - waiting.first) / i.rows_per_second END
+    FROM import AS i, (SELECT min(first) AS first FROM chunk WHERE batch_id = :batch_id AND state = 'open') AS waiting
+    WHERE chunk.batch_id = :batch_id AND i.batch_id = :batch_id AND chunk.state = 'open'
+""")
+_PACED_AGAIN = text("""
+    UPDATE import SET paced_until = (SELECT max(due_at) FROM chunk WHERE chunk.batch_id = import.batch_id)
+    WHERE batch_id = :batch_id AND rows_per_second IS NOT NULL
+""")
+_LOAD_AGAIN = text("""
+    UPDATE loader SET rings = 0, due_at = clock_timestamp() WHERE batch_id = :batch_id AND due_at IS NOT NULL
+""")
+
+
+def resume(session: Session, batch_id: UUID) -> bool:
+    """Let its chunks be claimed again. False: it is not paused."""
+    values = {"batch_id": batch_id}
+    session.execute(_LOCK, values)
+    if count(session, _RESUME, values) == 0:
+        return False
+    for statement in (_DUE_AGAIN, _PACED_AGAIN, _LOAD_AGAIN):
+        session.execute(statement, values)
+    return True
+
+
+_RING_LOADERS = text("""
+    UPDATE loader SET rings = rings + 1,
+        due_at = clock_timestamp() + least(:first * power(2, least(rings, 10)), interval '10 minutes')
+    WHERE batch_id IN (SELECT l.batch_id FROM loader AS l JOIN import AS i ON i.batch_id = l.batch_id
+                       WHERE l.due_at <= clock_timestamp() AND i.paused_at IS NULL AND i.closed_at IS NULL
+                       ORDER BY l.due_at LIMIT :limit FOR UPDATE OF l SKIP LOCKED)
+    RETURNING batch_id
+""")
+
+
+def ring_loaders(session: Session, first: timedelta, limit: int) -> list[UUID]:
+    """Return the imports whose next step is due, each due again later, doubling from ``first`` to ten minutes."""
+    return list(session.scalars(_RING_LOADERS, {"first": first, "limit": limit}))
+
+
+_STEP = text("""
+    UPDATE loader SET byte_offset = :byte_offset, line = :line, due_at = clock_timestamp() + :lease, rings = 0
+    WHERE batch_id = :batch_id AND due_at IS NOT NULL
+""")
+
+
+def step(session: Session, batch_id: UUID, byte_offset: int, line: int, lease: timedelta) -> bool:
+    """Due → due after ``lease``, the cursor moved, in the transaction that appends. False: it was ended meanwhile."""
+    values = {"batch_id": batch_id, "byte_offset": byte_offset, "line": line, "lease": lease}
+    return count(session, _STEP, values) == 1
+
+
+# The batch is locked before its import, by all who lock both.
+_REQUEST_CANCEL = text("""
+    WITH asked AS (
+        UPDATE batch SET cancel_requested_at = clock_timestamp()
+        WHERE id = :batch_id AND finished_at IS NULL AND cancel_requested_at IS NULL
+        RETURNING id, cancel_requested_at
+    ), closed AS (
+        UPDATE import SET closed_at = coalesce(closed_at, clock_timestamp()), paused_at = NULL
+        FROM asked WHERE import.batch_id = asked.id
+    ), ended AS (
+        UPDATE loader SET due_at = NULL FROM asked WHERE loader.batch_id = asked.id
+    )
+    SELECT cancel_requested_at FROM asked
+""")
+
+
+def request_cancel(session: Session, batch_id: UUID) -> datetime | None:
+    """Note that ``batch_id`` is to be cancelled; this closes its import. None: it had ended, or was asked to before."""
+    when: datetime | None = session.scalars(_REQUEST_CANCEL, {"batch_id": batch_id}).one_or_none()
+    return when

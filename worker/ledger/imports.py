@@ -1,0 +1,167 @@
+"""Imports: a batch that grows. Rows are appended by offset, so that sending a part twice appends it once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from schemas.imports import OnConflict
+from worker.errors import LimpetError
+from worker.ledger.accept import BULK, NewItem, Ring, Slot, append_chunks, copy_items, new_batch_id
+from worker.ledger.cut import cut
+from worker.ledger.turns import await_turn
+from worker.settings import settings
+
+
+class NotAppendableError(LimpetError):
+    """The import takes no rows, or none at that offset; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewImport:
+    """What opening an import says. ``name`` is the caller's own for it, ``fingerprint`` its content and options."""
+
+    kind: str
+    caller: str
+    name: str
+    fingerprint: str
+    on_conflict: OnConflict = "replace"
+    rows_per_second: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportView:
+    """An import as it stands; ``next_row`` is how many rows were appended."""
+
+    batch_id: UUID
+    kind: str
+    caller: str
+    name: str
+    fingerprint: str
+    on_conflict: OnConflict
+    rows_per_second: int | None
+    next_row: int
+    closed_at: datetime | None
+    paused_at: datetime | None
+    paced_until: datetime | None
+    error: str | None
+    accepted_at: datetime
+    finished_at: datetime | None
+    cancelled: bool
+    manifest: str | None
+
+    @property
+    def state(self) -> str:
+        """open, closed (rows are still carried out), cancelled or finished."""
+        if self.cancelled:
+            return "cancelled"
+        if self.finished_at is not None:
+            return "finished"
+        return "open" if self.closed_at is None else "closed"
+
+
+_OPEN = text("""
+    WITH new AS (INSERT INTO batch (id, kind, caller, total) VALUES (:batch_id, :kind, :caller, 0) RETURNING id)
+    INSERT INTO import (batch_id, name, fingerprint, on_conflict, rows_per_second)
+    SELECT id, :name, :fingerprint, :on_conflict, :rows_per_second FROM new
+""")
+
+
+def open_import(session: Session, new: NewImport) -> UUID:
+    """Append an empty batch that rows may follow to."""
+    batch_id = new_batch_id()
+    session.execute(
+        _OPEN,
+        {
+            "batch_id": batch_id,
+            "kind": new.kind,
+            "caller": new.caller,
+            "name": new.name,
+            "fingerprint": new.fingerprint,
+            "on_conflict": new.on_conflict,
+            "rows_per_second": new.rows_per_second,
+        },
+    )
+    return batch_id
+
+
+_SELECT = """
+    SELECT b.id, b.kind, b.caller, i.name, i.fingerprint, i.on_conflict, i.rows_per_second, b.total, i.closed_at,
+           i.paused_at, i.paced_until, i.error, b.accepted_at, b.finished_at, b.cancel_requested_at IS NOT NULL,
+           l.manifest
+    FROM import AS i JOIN batch AS b ON b.id = i.batch_id LEFT JOIN loader AS l ON l.batch_id = i.batch_id
+"""
+_VIEW = text(f"{_SELECT} WHERE i.batch_id = :batch_id")
+_LOCKED = text(f"{_SELECT} WHERE i.batch_id = :batch_id FOR NO KEY UPDATE OF b")
+_LATEST = text(f"{_SELECT} WHERE i.name = :name AND b.caller = :caller ORDER BY b.id DESC LIMIT 1")
+
+
+def view(session: Session, batch_id: UUID) -> ImportView | None:
+    """Return the import, None if this database has none of that id."""
+    row = session.execute(_VIEW, {"batch_id": batch_id}).one_or_none()
+    return None if row is None else ImportView(*row)
+
+
+def latest(session: Session, caller: str, name: str) -> ImportView | None:
+    """Return the newest import of that name; who asks holds the name until the end of the transaction."""
+    session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"import {caller} {name}"}
+    )
+    row = session.execute(_LATEST, {"caller": caller, "name": name}).one_or_none()
+    return None if row is None else ImportView(*row)
+
+
+def lock(session: Session, batch_id: UUID, first: int) -> ImportView:
+    """Return the import, locked, ready for rows from ``first`` on; those before its ``next_row`` are there already.
+
+    Raises:
+        NotAppendableError: it is closed, or rows before ``first`` are missing.
+
+    """
+    row = session.execute(_LOCKED, {"batch_id": batch_id}).one_or_none()
+    if row is None:
+        raise NotAppendableError(f"there is no import {batch_id}")
+    found = ImportView(*row)
+    if found.closed_at is not None:
+        what = "cancelled" if found.cancelled else "closed"
+        raise NotAppendableError(f"the import is {what} and takes no more rows")
+    if first > found.next_row:
+        raise NotAppendableError(f"rows from {found.next_row} on are expected, and these begin at {first}")
+    return found
+
+
+_GROW = text("UPDATE batch SET total = total + :count WHERE id = :batch_id RETURNING nextval('acceptance')")
+_PACE = text("""
+    UPDATE import SET paced_until = greatest(paced_until, now()) + interval '1 second' * :count / rows_per_second
+    WHERE batch_id = :batch_id
+    RETURNING paced_until - interval '1 second' * :count / rows_per_second
+""")
+
+
+def append(session: Session, to: ImportView, items: Sequence[NewItem]) -> list[Ring]:
+    """Append ``items`` to the import that `lock` returned, after its last row."""
+    if not items:
+        return []
+    await_turn(session, items)
+    count = {"batch_id": to.batch_id, "count": len(items)}
+    acceptance = session.scalar(_GROW, count)
+    assert acceptance is not None
+    start = session.scalar(_PACE, count) if to.rows_per_second else None
+    slot = Slot(to.batch_id, acceptance, to.next_row, BULK, to.rows_per_second, start)
+    most = min(settings().chunk_items, to.rows_per_second or settings().chunk_items)
+    rings = append_chunks(session, slot, cut(items, most))
+    copy_items(session, slot, items)
+    return rings
+
+
+_AHEAD = text("""
+    SELECT count(*) FROM (SELECT FROM chunk WHERE batch_id = :batch_id AND state <> 'done' LIMIT :limit) AS open
+""")
+
+
+def chunks_ahead(session: Session, batch_id: UUID, limit: int) -> int:
+    """Return how many chunks are not done, counted no further than ``limit``."""
+    return session.scalar(_AHEAD, {"batch_id": batch_id, "limit": limit}) or 0

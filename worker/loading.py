@@ -1,0 +1,150 @@
+"""Load an import from a manifest in the store, step by step: a chain that a kill can't break.
+
+Each step appends some rows and their chunks and moves the cursor (byte offset,
+line), in one transaction. Between two steps something is always due, so the relay
+rings again if a worker dies; two that load at once append each row once all the
+same, because rows are appended by offset.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from uuid import UUID
+
+from sqlalchemy import text
+
+from schemas.imports import OpenImport
+from schemas.manifest import ManifestError, Row, read_header, rows, uncompressed
+from worker import importing
+from worker.database import transaction
+from worker.import_contents import adopted
+from worker.import_rows import Rule, item_of
+from worker.import_sources import BadSourceError, Manifest, manifest_at, tree_of
+from worker.ledger import import_arrows, imports
+from worker.ledger.accept import NewItem, Ring
+from worker.ledger.imports import NotAppendableError
+from worker.loading_rows import import_rows
+from worker.log import event
+from worker.settings import settings
+
+_ROWS = 2000
+_ROWS_WITH_FILES = 100
+_LEASE = timedelta(seconds=20)
+_LONGEST = 20.0  # seconds of one task
+_WAIT = timedelta(seconds=1)
+_AT_ONCE = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where the next step begins."""
+
+    manifest: str
+    etag: str
+    wanted: OpenImport
+    next_row: int
+    byte_offset: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a task did last: who is to be rung, and whether it is to come again at once."""
+
+    rings: Sequence[Ring]
+    more: bool
+
+
+# A manifest that came in a body lives as long as it is read.
+_KEPT = text("""
+    UPDATE garbage SET due_at = now() + :kept FROM loader
+    WHERE loader.batch_id = :batch_id AND garbage.object_key = loader.manifest
+""")
+_CURSOR = text("""
+    SELECT l.manifest, l.etag, l.options, b.total, l.byte_offset, l.line
+    FROM loader AS l JOIN import AS i ON i.batch_id = l.batch_id JOIN batch AS b ON b.id = l.batch_id
+    WHERE l.batch_id = :batch_id AND l.due_at IS NOT NULL AND i.closed_at IS NULL AND i.paused_at IS NULL
+""")
+
+
+def load(database: str, batch_id: UUID) -> Iterator[Step]:
+    """Append rows for some seconds, a step at a time; close the import at the manifest's end."""
+    with transaction(database) as session:
+        row = session.execute(_CURSOR, {"batch_id": batch_id}).one_or_none()
+    if row is None:
+        return
+    cursor = Cursor(row.manifest, row.etag, OpenImport.model_validate(row.options), *row[3:])
+    try:
+        yield from _steps(database, batch_id, cursor)
+    except (ManifestError, BadSourceError) as wrong:
+        event("import.refused", database=database, batch=batch_id, reason=str(wrong))
+        _close(database, batch_id, str(wrong))
+    except NotAppendableError:
+        return  # somebody else appended these rows, or it was cancelled
+
+
+def _steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
+    manifest = manifest_at(cursor.manifest)
+    if manifest.etag != cursor.etag:
+        raise BadSourceError("the manifest changed while it was imported; import it again")
+    tree = tree_of(database, cursor.wanted)
+    rule = Rule(database, cursor.wanted.kind, cursor.wanted.on_conflict)
+    end = time.monotonic() + _LONGEST
+    for part in _parts(manifest, cursor, _ROWS if tree is None else _ROWS_WITH_FILES):
+        items = [item_of(row, rule) for row in import_rows(rule, tree, part.rows)]
+        over = time.monotonic() > end
+        step = _append(database, batch_id, part, items, over=over)
+        yield step
+        if over or not step.more:
+            return
+    _close(database, batch_id)
+    event("import.loaded", database=database, batch=batch_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Consecutive rows; ``first`` is the position of the first one."""
+
+    first: int
+    rows: Sequence[Row]
+
+
+def _parts(manifest: Manifest, cursor: Cursor, most: int) -> Iterator[Part]:
+    stream = uncompressed(manifest.open())
+    header = read_header(stream, cursor.wanted.columns)
+    at_start = cursor.byte_offset == 0
+    found = rows(stream, header, *(() if at_start else (cursor.byte_offset, cursor.line)))
+    first = cursor.next_row
+    while part := list(islice(found, most)):
+        yield Part(first, part)
+        first += len(part)
+
+
+def _append(database: str, batch_id: UUID, part: Part, items: list[NewItem], *, over: bool) -> Step:
+    """Append one part and move the cursor behind it.
+
+    Raises:
+        NotAppendableError: these rows are there already, or the import takes none.
+
+    """
+    last = part.rows[-1]
+    line = last.line + max(1, last.raw.count(b"\n")) - 1
+    with transaction(database) as session:
+        to = imports.lock(session, batch_id, part.first)
+        if to.next_row != part.first:
+            raise NotAppendableError("these rows are there already")
+        rings = imports.append(session, to, adopted(session, items))
+        full = imports.chunks_ahead(session, batch_id, settings().import_chunks_ahead + 1)
+        waits = full > settings().import_chunks_ahead or to.paused_at is not None
+        lease = _WAIT if waits else _AT_ONCE if over else _LEASE
+        import_arrows.step(session, batch_id, last.end, line, lease)
+        session.execute(_KEPT, {"batch_id": batch_id, "kept": importing.BODY_KEPT})
+    return Step(rings, more=not waits)
+
+
+def _close(database: str, batch_id: UUID, error: str | None = None) -> None:
+    with transaction(database) as session:
+        import_arrows.close_import(session, batch_id, error)
+    importing.finish(database, batch_id)
