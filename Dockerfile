@@ -25,7 +25,8 @@ FROM ${PYTHON}
 RUN groupadd --gid 10001 limpet \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/limpet --shell /usr/sbin/nologin limpet \
     && install --directory --owner=limpet --group=limpet --mode=0700 \
-        /var/lib/limpet /var/lib/limpet/credentials /var/lib/limpet/beat /var/lib/limpet/flower
+        /var/lib/limpet /var/lib/limpet/credentials /var/lib/limpet/beat /var/lib/limpet/flower \
+        /var/lib/limpet/spool
 COPY --from=build /opt/limpet /opt/limpet
 ENV PATH=/opt/limpet/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001

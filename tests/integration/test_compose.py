@@ -105,7 +105,7 @@ def test_the_line_in_the_example_fills_every_blank_and_never_writes_over_a_file(
 
 def test_ports_are_published_on_the_loopback_interface_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:8000:8000", "127.0.0.1:5555:5555"]
+    assert published == ["127.0.0.1:9000:9000", "127.0.0.1:8000:8000", "127.0.0.1:5555:5555"]
 
 
 def test_what_runs_on_is_restarted_and_only_the_relay_has_no_check() -> None:
