@@ -81,8 +81,10 @@ def test_a_single_write_that_is_not_awaited_answers_202_with_its_batch(client: h
 
 def test_the_list_pages_sorts_and_counts(acme: httpx.Client) -> None:
     keys = fresh_keys(7)
-    put(acme, [item(k, case_Key=n % 2, comment=str(n), attachment=b64(bytes([n]))) for n, k in enumerate(keys)])
-    whole = acme.get("/case-attachments", params={"pageSize": 1000, "sortBy": "case_Key:desc,comment"})
+    cases = [2**31 - 2, 2**31 - 1]  # so that ours come first, whatever else is there
+    put(acme, [item(k, case_Key=cases[n % 2], comment=str(n), attachment=b64(bytes([n]))) for n, k in enumerate(keys)])
+    sort = {"pageSize": "1000", "sortBy": "case_Key:desc,comment"}
+    whole = acme.get("/case-attachments", params=sort)
     mine = [r["comment"] for r in whole.json()["data"] if r["caseAttachment_Key"] in keys]
     assert mine == ["1", "3", "5", "0", "2", "4", "6"]
     assert {r["attachment"] for r in whole.json()["data"]} == {None}
@@ -98,7 +100,7 @@ def test_the_list_pages_sorts_and_counts(acme: httpx.Client) -> None:
     everything = [r["caseAttachment_Key"] for r in acme.get("/case-attachments?pageSize=1000").json()["data"]]
     assert everything == sorted(everything)
     assert got == everything[3:6]
-    full = acme.get("/case-attachments", params={"pageSize": 1000, "include": "attachment"}).json()["data"]
+    full = acme.get("/case-attachments", params={**sort, "include": "attachment"}).json()["data"]
     assert {r["comment"]: r["attachment"] for r in full if r["caseAttachment_Key"] in keys} == {
         str(n): b64(bytes([n])) for n in range(7)
     }
