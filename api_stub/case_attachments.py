@@ -131,7 +131,7 @@ async def get_many(
             {"TotalCount": total, "TotalPages": -(-total // page_size), "CurrentPage": page, "PageSize": page_size}
         )
     }
-    shown = records.within(found, settings().list_contents if include else 0)
+    shown = records.within(found, settings().list_contents) if include else [(record, None) for record, _ in found]
     if left_out := sum(a[1] is not None and b[1] is None for a, b in zip(found, shown, strict=True)) if include else 0:
         headers["Attachments-Omitted"] = str(left_out)
     return await anyio.to_thread.run_sync(lambda: records.answer(request, shown, headers=headers))

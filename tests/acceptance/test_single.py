@@ -106,6 +106,15 @@ def test_the_list_pages_sorts_and_counts(acme: httpx.Client) -> None:
     }
 
 
+def test_an_empty_file_is_null_in_a_list_like_any_other_content(acme: httpx.Client) -> None:
+    (key,) = fresh_keys()
+    put(acme, [item(key, case_Key=2**31 - 1, attachment="")])
+    listed = {"pageSize": "1000", "sortBy": "case_Key:desc"}
+    for include, expected in (("", None), ("attachment", "")):
+        found = acme.get("/case-attachments", params={**listed, "include": include}).json()["data"]
+        assert [r["attachment"] for r in found if r["caseAttachment_Key"] == key] == [expected]
+
+
 @pytest.mark.parametrize(
     "query", ["page=0", "pageSize=1001", "pageSize=x", "sortBy=nonsense", "sortBy=case_Key:up", "include=all"]
 )
