@@ -93,11 +93,9 @@ class Client:
             **({"x-api-key": key} if key else {}),
             **({"Authorization": f"Bearer {token}"} if token else {}),
         }
-        # A proxy of the environment can't reach this machine's own loopback.
-        direct = {"all://127.0.0.1": None, "all://localhost": None}
         with _translated(variables["LIMPET_URL"]):
             return cls(
-                httpx.Client(base_url=variables["LIMPET_URL"], headers=headers, timeout=_PATIENCE, mounts=direct)
+                httpx.Client(base_url=variables["LIMPET_URL"], headers=headers, timeout=_PATIENCE, mounts=_DIRECT)
             )
 
     def __enter__(self) -> Self:
