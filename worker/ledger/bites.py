@@ -57,11 +57,14 @@ _COLUMNS = """
 # All lockers lock in the one order (acceptance, position), so none can wait in a circle.
 # Keyless items belong to their own chunk only. Items are joined by their whole primary key and batches looked up one
 # by one: with a join of batches, statistics that lag behind a growing ledger led to plans that ran for seconds.
+# "wanted" stays materialized: when a row that FOR UPDATE waited for has changed, PostgreSQL tries it once more against
+# the rest of the plan. A CTE scan gives it the row it was joined with; a union that is inlined gives all rows, of which
+# the first that does not fit ends the try, and an open item was left out.
 _BITE = text(f"""
     WITH own AS MATERIALIZED (
         SELECT batch_id, position, key FROM item
         WHERE batch_id = :batch_id AND position BETWEEN :first AND :last AND outcome IS NULL
-    ), wanted AS (
+    ), wanted AS MATERIALIZED (
         SELECT batch_id, position FROM own WHERE key IS NULL
         UNION ALL
         SELECT e.batch_id, e.position FROM (SELECT DISTINCT key FROM own WHERE key IS NOT NULL) AS touched
