@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from api_stub import answers, streams
 from api_stub.batching import Rooms
-from api_stub.documented import CREDENTIALS, refusals
+from api_stub.documented import EITHER_CREDENTIALS, refusals
 from api_stub.identity import Identity, identify_either
 from api_stub.preferences import Preferences, media_type, preferences
 from api_stub.problems import BAD_PARAMETER, CONFLICT, NOT_FOUND, ProblemError
@@ -23,7 +23,7 @@ from worker.ledger.why import ItemStory, story
 from worker.log import event
 from worker.verdicts import OUTCOMES
 
-router = APIRouter(prefix="/batches", tags=["batches"], dependencies=CREDENTIALS, responses=refusals(409))
+router = APIRouter(prefix="/batches", tags=["batches"], dependencies=EITHER_CREDENTIALS, responses=refusals(409))
 Known = Annotated[Identity, Depends(identify_either)]
 Position = Annotated[int, Path(ge=0, le=2**31 - 1)]
 

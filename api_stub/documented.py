@@ -1,13 +1,14 @@
 """What the OpenAPI document says of every path: credentials, the database header, and how a refusal looks.
 
 `identity` checks credentials itself, because a wrong one and a missing one get
-different texts; these only describe them.
+different texts; these only describe them: those of family A, and those of both.
 """
 
 from typing import Annotated, Any
 
 from fastapi import Header, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security.http import HTTPBase
 
 from schemas.answers import Envelope
 
@@ -22,6 +23,11 @@ CREDENTIALS = [
     Security(APIKeyHeader(name="x-api-key", auto_error=False)),
     Security(HTTPBearer(bearerFormat="JWT", auto_error=False)),
     Security(_database),
+]
+EITHER_CREDENTIALS = [
+    Security(HTTPBase(scheme="basic", scheme_name="HTTPBasic", auto_error=False)),
+    Security(APIKeyHeader(name="ALFSSOAuthNToken", scheme_name="ALFSSOAuthNToken", auto_error=False)),
+    *CREDENTIALS,
 ]
 
 _SAYS = {

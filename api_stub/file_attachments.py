@@ -5,16 +5,14 @@ from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Request, Response, Security
-from fastapi.security import APIKeyHeader
-from fastapi.security.http import HTTPBase
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ValidationError
 
 from api_stub import answers, file_answers, file_intake
 from api_stub.batching import submit
 from api_stub.bodies import Body, read_json
 from api_stub.contents import content_response
-from api_stub.documented import CREDENTIALS
+from api_stub.documented import EITHER_CREDENTIALS
 from api_stub.entries import field_error
 from api_stub.file_addresses import JSON, PAGES, Call, call_of, link_of
 from api_stub.file_answers import Asked, Done
@@ -46,13 +44,6 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": FileProblem, "description": text} for status, text in _SAYS.items()
 }
 _LATER: dict[int | str, dict[str, Any]] = {202: {"model": FileAnswer, "description": "accepted, not done yet"}}
-# These only describe: `identify_files` checks, and answers in this family's own form.
-_CREDENTIALS = [
-    Security(HTTPBase(scheme="basic", scheme_name="HTTPBasic", auto_error=False)),
-    Security(APIKeyHeader(name="ALFSSOAuthNToken", scheme_name="ALFSSOAuthNToken", auto_error=False)),
-    *CREDENTIALS,
-]
-
 router = APIRouter(tags=["file attachments"])
 Known = Annotated[Identity, Depends(identify_files)]
 
@@ -66,7 +57,7 @@ def _takes(model: type[BaseModel], *, required: bool) -> dict[str, object]:
     "/jsonapi/UpdateFileAttachments/{table}/{item}",
     response_model=FileAnswer | FileProblem,
     responses=_REFUSALS | _LATER,
-    dependencies=_CREDENTIALS,
+    dependencies=EITHER_CREDENTIALS,
     openapi_extra=_takes(FileUpdate, required=True),
 )
 async def post_update(request: Request, identity: Known, table: str, item: str) -> Response:  # noqa: ARG001  as below
@@ -78,7 +69,7 @@ _GET: dict[str, Any] = {
     "path": "/jsonapi/GetFileAttachments/{table}/{item}",
     "response_model": FileAnswer | FileProblem,
     "responses": _REFUSALS,
-    "dependencies": _CREDENTIALS,
+    "dependencies": EITHER_CREDENTIALS,
 }
 
 

@@ -6,7 +6,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
-from api_stub.documented import CREDENTIALS, refusals
+from api_stub.documented import EITHER_CREDENTIALS, refusals
 from api_stub.identity import Identity, identify_either
 from api_stub.import_bodies import read_model, row_lines
 from api_stub.preferences import media_type
@@ -14,7 +14,7 @@ from schemas.imports import Checked, ImportKind, KeysAnswer, OnConflict, StoredA
 from worker import import_checks
 from worker.import_rows import Rule
 
-router = APIRouter(prefix="/imports", tags=["imports"], dependencies=CREDENTIALS, responses=refusals(408, 413))
+router = APIRouter(prefix="/imports", tags=["imports"], dependencies=EITHER_CREDENTIALS, responses=refusals(408, 413))
 Known = Annotated[Identity, Depends(identify_either)]
 
 

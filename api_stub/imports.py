@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from api_stub.batching import Rooms
-from api_stub.documented import CREDENTIALS, refusals
+from api_stub.documented import EITHER_CREDENTIALS, refusals
 from api_stub.identity import Identity, identify_either
 from api_stub.import_bodies import MANIFEST_TYPES, as_model, read_model, row_lines, store_body
 from api_stub.preferences import media_type
@@ -25,7 +25,7 @@ from worker.ledger.imports import ImportView, NotAppendableError
 from worker.log import event
 from worker.settings import settings
 
-router = APIRouter(prefix="/imports", tags=["imports"], dependencies=CREDENTIALS, responses=refusals(409, 413))
+router = APIRouter(prefix="/imports", tags=["imports"], dependencies=EITHER_CREDENTIALS, responses=refusals(409, 413))
 Known = Annotated[Identity, Depends(identify_either)]
 T = TypeVar("T")
 _LONGEST_HOLD = 20.0  # seconds

@@ -5,12 +5,12 @@ from typing import Annotated
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Response
 
-from api_stub.documented import CREDENTIALS, refusals
+from api_stub.documented import EITHER_CREDENTIALS, refusals
 from api_stub.identity import Identity, identify_either
 from worker.database import transaction
 from worker.ledger.gauges import gauges
 
-router = APIRouter(tags=["health"], dependencies=CREDENTIALS, responses=refusals())
+router = APIRouter(tags=["health"], dependencies=EITHER_CREDENTIALS, responses=refusals())
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 

@@ -5,13 +5,13 @@ from typing import Annotated
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
 
-from api_stub.documented import CREDENTIALS, refusals
+from api_stub.documented import EITHER_CREDENTIALS, refusals
 from api_stub.identity import Identity, identify_either
 from api_stub.preferences import media_type
 from schemas.answers import Upload
 from worker.uploads import open_upload
 
-router = APIRouter(tags=["uploads"], dependencies=CREDENTIALS, responses=refusals())
+router = APIRouter(tags=["uploads"], dependencies=EITHER_CREDENTIALS, responses=refusals())
 
 
 @router.post("/uploads", status_code=201, response_model=Upload)
