@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from limpet.client import Answer, Client
 from limpet.demo_files import look_at_files
+from limpet.demo_import import ROWS, import_archive
 from limpet.expecting import UnexpectedError, expect, say, tell
 from limpet.samples import Sample, claims, follow_up
 from limpet.stack.running import running_stack
@@ -44,7 +45,9 @@ def demo(keep: Path | None) -> None:
             tell(f"ready after {time.monotonic() - began:.1f} s: {variables['LIMPET_URL']}")
             tell(f"data in {data}")
             _tour(client, variables)
-            say(8, "Stopping")
+            say(8, f"A bulk import: an archive of {ROWS:,} rows and its scans, two of the rows bad")
+            import_archive(variables, data / "archive")
+            say(9, "Stopping")
         expect("that a process still runs", (data / "pids.json").exists(), wanted=False)
         tell("every process has ended" + (f"; limpet up --data {keep} brings them back" if keep else ""))
     click.secho(f"\nAll as it should be, {time.monotonic() - began:.0f} s in all.", bold=True)

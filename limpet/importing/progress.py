@@ -1,6 +1,7 @@
 """How far an import is: one line on a terminal, JSON lines for machines, else nothing."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from schemas.answers import Outcome
 
 _BAD: tuple[Outcome, ...] = ("invalid", "failed", "cancelled")
 _PERIOD = 0.5  # seconds
+_CELLS = 20  # of the bar
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -41,11 +43,16 @@ class Progress:
         return (self.done - (self.first or 0)) / elapsed if elapsed > 0 else 0.0
 
     @property
+    def total(self) -> float | None:
+        """Rows in all, if the rest of the manifest is like what was read."""
+        return self.sent / self.share if self.share else None
+
+    @property
     def eta(self) -> float | None:
-        """Seconds that are left, if the rest of the manifest is like what was read."""
-        if not (self.rate and self.share):
+        """Seconds that are left, if it goes on like this."""
+        if not (self.rate and self.total):
             return None
-        return max(0.0, (self.sent / self.share - self.done) / self.rate)
+        return max(0.0, (self.total - self.done) / self.rate)
 
 
 class Teller:
@@ -65,7 +72,9 @@ class Teller:
         if self._json:
             self.event("progress", facts(progress))
         elif self._screen is not None:
-            self._screen.write("\r\x1b[K" + line(progress) + ("\n" if last else ""))
+            # A line that wraps could not be written over.
+            columns = os.get_terminal_size(self._screen.fileno()).columns or 80
+            self._screen.write("\r\x1b[K" + line(progress)[: columns - 1] + ("\n" if last else ""))
             self._screen.flush()
 
     def event(self, name: str, values: dict[str, object]) -> None:
@@ -93,20 +102,21 @@ def facts(progress: Progress) -> dict[str, object]:
 
 
 def line(progress: Progress) -> str:
-    """Return the progress for people."""
+    """Return the progress for people: a bar, then figures, the most wanted first."""
+    share = min(1.0, progress.done / progress.total) if progress.total else 0.0
     parts = [
-        f"{progress.sent:,} rows sent ({100 * progress.share:.0f} %)",
-        f"{progress.done:,} done",
-        f"{size(progress.bytes)} uploaded",
-        f"{progress.rate:,.0f} rows/s",
+        f"{progress.done:,} done of {progress.sent:,} sent",
         f"{progress.failed:,} failed",
+        f"{progress.rate:,.0f} rows/s",
     ]
+    if progress.bytes:
+        parts.append(f"{size(progress.bytes)} uploaded")
     if progress.paused:
-        parts.append("paused")
+        parts.insert(0, "paused")
     elif (eta := progress.eta) is not None:
         minutes, seconds = divmod(int(eta), 60)
-        parts.append(f"{minutes}:{seconds:02} left")
-    return ", ".join(parts)
+        parts.insert(0, f"{minutes}:{seconds:02} left")
+    return f"[{'#' * int(_CELLS * share):.<{_CELLS}}] {100 * share:.0f} %  " + ", ".join(parts)
 
 
 def size(count: float) -> str:

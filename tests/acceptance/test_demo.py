@@ -56,6 +56,8 @@ def test_it_ends_well_and_shows_each_promise(shown: subprocess.CompletedProcess[
     assert len(re.findall(r"207 after \d+ ms", said)) == 3
     assert "the same bytes as were sent" in said
     assert "29 tasks limpet.deliver succeeded" in said
+    assert "finished: 2,998 created, 2 invalid" in said
+    assert len(re.findall(r"^ +line \d+: 422, \w+ .+$", said, re.MULTILINE)) == 2
     assert "All as it should be" in said.splitlines()[-1]
 
 
