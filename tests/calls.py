@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -65,3 +66,11 @@ def connected(stack: dict[str, str], database: str = "demo") -> psycopg.Connecti
     """A connection of its own to a database of the stack, each statement its own transaction; close it."""
     url = json.loads(stack["LIMPET_DATABASES"])[database].replace("postgresql+psycopg", "postgresql")
     return psycopg.connect(url, autocommit=True)
+
+
+def until_it_waits(database: psycopg.Connection, locktype: str) -> None:
+    """Go on once somebody waits for a lock of that type, as pg_locks calls it."""
+    end = time.monotonic() + 20
+    while not database.execute("SELECT 1 FROM pg_locks WHERE locktype = %s AND NOT granted", [locktype]).fetchone():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -14,15 +14,16 @@ from worker.ledger.bites import OpenItem, superseded
 from worker.ledger.deletions import Deletion, deletions_since
 from worker.verdicts import SUPERSEDED, Verdict
 
-# Two bites of one collection take turns, whatever each of them could see when it was taken.
-_TURN = text("SELECT pg_advisory_xact_lock(key) FROM unnest(CAST(:keys AS bigint[])) AS key")
 _NEW_IDS = text("SELECT nextval('file_attachment_id') FROM generate_series(1, :count)")
 
 
 def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
-    """Carry out ``items`` in their order, reading and writing the table once; return their verdicts in that order."""
+    """Carry out ``items`` in their order, reading and writing the table once; return their verdicts in that order.
+
+    Nobody else changes these collections meanwhile: the bite has locked their open items, and they were accepted in the
+    order of their numbers (`worker.ledger.turns`), so that none before them is unseen.
+    """
     keys = sorted({item.key for item in items if item.key is not None})
-    session.execute(_TURN, {"keys": keys})
     before = {file.id: file for file in load(session, keys)}
     collections: dict[tuple[str, str], dict[int, File]] = {}
     for file in before.values():

@@ -9,14 +9,10 @@ from datetime import timedelta
 import httpx
 import psycopg
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from calls import connected
 from file_calls import add, content, data, ends, fresh_item, get, send, update
 
 from worker.blobs import collect
-from worker.database import engine
-from worker.tables import Base
 
 CREATED, UNKNOWN, INVALID = (201, "created"), (404, "failed"), (422, "invalid")
 
@@ -150,11 +146,3 @@ def test_no_named_content_is_collected(files: httpx.Client, demo_db: psycopg.Con
     named = demo_db.execute("SELECT count(*) FROM file_attachment JOIN blob ON blob.id = blob_id").fetchone()
     assert named == count
     assert content(get(files, item)[0]) == kept
-
-
-@pytest.mark.usefixtures("server_environment")
-def test_the_schema_is_what_the_models_say() -> None:
-    with engine("demo").connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-        names = connection.exec_driver_sql("SELECT sequencename FROM pg_sequences").scalars().all()
-    assert set(Base.metadata._sequences) <= set(names)

@@ -1,12 +1,11 @@
 """What a bite holds when others change the same items meanwhile."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import psycopg
 import pytest
-from calls import fresh_keys
+from calls import fresh_keys, until_it_waits
 from sqlalchemy import text
 
 from worker.database import transaction
@@ -25,7 +24,7 @@ def test_a_bite_leaves_out_no_open_item_that_another_worker_just_gave_its_blob(d
             {"batch": accepted.batch_id},
         )
         bitten = thread.submit(positions, accepted.rings[2])
-        wait_until_it_waits(demo_db)
+        until_it_waits(demo_db, "transactionid")
         other.commit()
         assert bitten.result(20) == [0, 1, 2]
 
@@ -45,10 +44,3 @@ def positions(ring: Ring) -> list[int]:
         items = bite(session, held, 1000)
         session.rollback()
     return [item.position for item in items]
-
-
-def wait_until_it_waits(database: psycopg.Connection) -> None:
-    end = time.monotonic() + 20
-    while not database.execute("SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted").fetchone():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -13,6 +13,8 @@ from worker.migrate import is_current, migrate
 def test_a_migrated_database_differs_in_nothing_from_the_models() -> None:
     with engine("demo").connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Import.metadata) == []
+        names = connection.exec_driver_sql("SELECT sequencename FROM pg_sequences").scalars().all()
+    assert set(Import.metadata._sequences) <= set(names)
 
 
 @pytest.mark.usefixtures("server_environment")

@@ -10,9 +10,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from schemas.kinds import FILE_KINDS
 from worker.database import count
 from worker.ledger.accept import Accepted, Slot, append_chunks, new_batch_id
 from worker.ledger.cut import even_cuts
+from worker.ledger.turns import await_every_turn
 
 # What a child of the same batch repeats already, and has not failed at, is not repeated again.
 _COPY = text("""
@@ -27,6 +29,8 @@ _COPY = text("""
             WHERE b.parent_id = :parent AND again.payload -> 'retry_of' = origin
               AND (again.outcome IS NULL OR again.outcome NOT IN ('failed', 'cancelled'))))
 """)
+# A batch is of one family.
+_KIND = text("SELECT kind FROM item WHERE batch_id = :parent LIMIT 1")
 _CHILD = text("""
     INSERT INTO batch (id, kind, caller, total, parent_id)
     SELECT :child, kind, :caller, :total, id FROM batch WHERE id = :parent
@@ -46,6 +50,8 @@ def retry(session: Session, wanted: Retry) -> Accepted | None:
     """Append the child batch; None: the batch has no item that can be retried as it is."""
     # Two retries at once must not repeat the same items: the parent's row is theirs in turn.
     session.execute(text("SELECT FROM batch WHERE id = :parent FOR UPDATE"), {"parent": wanted.parent})
+    if session.scalar(_KIND, {"parent": wanted.parent}) in FILE_KINDS:
+        await_every_turn(session)  # while the parent runs, more may fail, of any item
     child = new_batch_id()
     acceptance: int = session.scalars(text("SELECT nextval('acceptance')")).one()
     place = {"child": child, "parent": wanted.parent}

@@ -8,8 +8,10 @@ from sqlalchemy.orm import Session
 from schemas.kinds import FILE_KINDS
 from worker.ledger.accept import NewItem
 
-_TURN = text("SELECT pg_advisory_xact_lock(:space, hashint8(:key))")
+# In the order of their numbers, so that none can wait in a circle; so few that no append fills the server's lock table.
+_TAKE = text("SELECT pg_advisory_xact_lock(:space, slot) FROM unnest(CAST(:slots AS int[])) AS slot")
 _SPACE = 0x11_33_9E  # any fixed number; the locks of one bigint are others
+_SLOTS = 4096
 
 
 def await_turn(session: Session, items: Sequence[NewItem]) -> None:
@@ -18,5 +20,11 @@ def await_turn(session: Session, items: Sequence[NewItem]) -> None:
     One that did would be carried out in its proper place by nobody: what came after it may be done by then. A record
     of family A notices that by its key; a file has none.
     """
-    for key in sorted({item.key for item in items if item.key is not None and item.kind in FILE_KINDS}):
-        session.execute(_TURN, {"space": _SPACE, "key": key})
+    slots = {item.key % _SLOTS for item in items if item.key is not None and item.kind in FILE_KINDS}
+    if slots:
+        session.execute(_TAKE, {"space": _SPACE, "slots": sorted(slots)})
+
+
+def await_every_turn(session: Session) -> None:
+    """Let no other batch for files be accepted before this transaction ends; for who can't tell whose turn it needs."""
+    session.execute(_TAKE, {"space": _SPACE, "slots": list(range(_SLOTS))})

@@ -1,0 +1,42 @@
+"""Whose turn it is: what is appended for the files of one item commits in the order of its numbers."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from calls import until_it_waits
+from file_calls import fresh_item
+from sqlalchemy.orm import Session
+
+from schemas.kinds import FILE_DELETE_ALL
+from worker.database import engine, transaction
+from worker.files import Pair
+from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
+from worker.ledger.retry import Retry, retry
+from worker.ledger.turns import await_turn
+from worker.verdicts import Verdict
+
+_FAILED = Verdict("failed", 500, "The database refused it", "as-is")
+
+
+@pytest.mark.usefixtures("server_environment")
+def test_a_batch_waits_for_a_retry_that_has_its_number_already(demo_db: psycopg.Connection) -> None:
+    pair = Pair(*fresh_item().split("/"))
+    failed = delete_all(pair, _FAILED)
+    with ThreadPoolExecutor(1) as thread, Session(engine("demo")) as early:
+        child = retry(early, Retry(failed.batch_id, "test", force=False))
+        assert child is not None
+        later = thread.submit(delete_all, pair)
+        until_it_waits(demo_db, "advisory")
+        early.commit()
+        batches = [child.batch_id, later.result(20).batch_id]
+    in_order = demo_db.execute("SELECT batch_id FROM item WHERE batch_id = ANY(%s) ORDER BY acceptance", [batches])
+    assert [batch for (batch,) in in_order] == batches
+
+
+def delete_all(pair: Pair, verdict: Verdict | None = None) -> Accepted:
+    payload: dict[str, object] = {"table": pair.table, "item": pair.item, "mode": "DELETE", "contents": False}
+    items = [NewItem(FILE_DELETE_ALL, pair.key, payload, verdict=verdict)]
+    with transaction("demo") as session:
+        await_turn(session, items)
+        return accept(session, NewBatch("file_attachments", "test", items))
