@@ -3,6 +3,7 @@
 import base64
 import mimetypes
 import re
+import unicodedata
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ from fastapi.responses import StreamingResponse
 from worker.contents import BlobView
 
 _PLAIN = re.compile(r"[^A-Za-z0-9 !#$&+.^_`|~()\[\]{}@,;=-]")
+# What turns the direction of writing makes a name look like another one (Unicode TR 36); joiners are parts of words.
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -39,7 +42,8 @@ def content_response(request: Request, blob: BlobView, file_name: str | None) ->
             headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{blob.size}"
     headers["Content-Length"] = str(length)
     body: Iterator[bytes] = iter(()) if request.method == "HEAD" else blob.read(first, length)
-    return StreamingResponse(body, status, headers, _media_type(file_name))
+    # As a header, for Starlette would add a charset to text, and which one it is nobody has said.
+    return StreamingResponse(body, status, headers | {"Content-Type": _media_type(file_name)})
 
 
 def _part(wanted: str, size: int) -> tuple[int, int] | tuple[()] | None:
@@ -72,8 +76,8 @@ def _media_type(file_name: str | None) -> str:
 def disposition(file_name: str | None) -> str:
     """Return Content-Disposition for a file: path parts dropped, what ASCII can't say in RFC 8187's form besides."""
     name = re.split(r"[/\\]", file_name or "")[-1]
-    name = "".join(c for c in name if c.isprintable()).strip(". ")
-    if not name:
+    name = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") and c not in _BIDI)
+    if not name.strip(". "):
         return "attachment"
     plain = _PLAIN.sub("_", name)
     extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"

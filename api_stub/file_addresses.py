@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from fastapi import Request
 
-from api_stub.problems import NOT_A_LIST, NOT_FOUND, ProblemError
+from api_stub.problems import NOT_A_LIST, NOT_FOUND, ProblemError, Sort
 from schemas.file_attachments import flaw
 from worker.files import File, Pair
 from worker.settings import settings
@@ -70,7 +70,8 @@ def link_of(request: Request) -> Link | None:
     number = query.get("attachmentid", "").partition("/")[0]
     if not (number.isascii() and number.isdigit()):
         raise ProblemError(NOT_FOUND, "A link names its file by AttachmentID=id/name")
-    return Link(_pair(query.get("tableid", ""), query.get("recordid", "")), int(number[:19]))
+    # A program that follows a link reads the status, so here a bad name is no answer at 200.
+    return Link(_pair(query.get("tableid", ""), query.get("recordid", ""), NOT_FOUND), int(number[:19]))
 
 
 def link_database(request: Request) -> str | None:
@@ -93,8 +94,8 @@ def _query(request: Request) -> dict[str, str]:
     return {name.lower(): value for name, value in pairs}
 
 
-def _pair(table: str, item: str) -> Pair:
+def _pair(table: str, item: str, sort: Sort = NOT_A_LIST) -> Pair:
     for what, name in (("table", table), ("item", item)):
         if wrong := flaw(name) if name else "must have at least one character":
-            raise ProblemError(NOT_A_LIST, f"The {what}'s name {wrong}")
+            raise ProblemError(sort, f"The {what}'s name {wrong}")
     return Pair(table, item)

@@ -1,6 +1,5 @@
 """Shape what the ledger and the table say into the answers of family B."""
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from unicodedata import normalize
@@ -8,7 +7,7 @@ from unicodedata import normalize
 from fastapi import Request, Response
 
 from api_stub import answers
-from api_stub.embedding import with_contents
+from api_stub.embedding import mark_of, with_contents
 from api_stub.file_addresses import url_of
 from api_stub.preferences import media_type
 from api_stub.problems import NOT_A_LIST, NOT_JSON, UNAUTHENTICATED, Sort
@@ -76,7 +75,9 @@ def answer(
     """
     chosen = _chosen(found, asked.wanted)
     include = asked.include and sum(blob.size for _, blob in chosen) <= settings().include_file_limit
-    marks: dict[str, BlobView] = {secrets.token_hex(16): blob for _, blob in chosen} if include else {}
+    marks: dict[str, BlobView] = {}
+    for _, blob in chosen if include else ():
+        marks[mark_of(marks)] = blob
     names: list[str | None] = [*marks] or [None] * len(chosen)
     shown = [_shown(request, asked.database, one, mark) for one, mark in zip(chosen, names, strict=True)]
     whole = FileAnswer(

@@ -61,7 +61,11 @@ def _takes(model: type[BaseModel], *, required: bool) -> dict[str, object]:
     openapi_extra=_takes(FileUpdate, required=True),
 )
 async def post_update(request: Request, identity: Known, table: str, item: str) -> Response:  # noqa: ARG001  as below
-    """Add, update and delete files of one item: one action each, in the order of the list."""
+    """Add, update and delete files of one item: one action each, in the order of the list.
+
+    Also as ``/tmtrack/tmtrack.dll``, the query being
+    ``JSONPage&command=jsonapi&JSON_Func=UpdateFileAttachments&JSON_P1=table&JSON_P2=item``.
+    """
     return await _called(request, identity)
 
 
@@ -76,7 +80,12 @@ _GET: dict[str, Any] = {
 @router.get(**_GET)
 @router.post(**_GET, openapi_extra=_takes(FileQuery, required=False))
 async def get_files(request: Request, identity: Known, table: str, item: str) -> Response:  # noqa: ARG001  as below
-    """Return the files of one item, with their contents unless those are too large in all."""
+    """Return the files of one item, with their contents unless those are too large in all.
+
+    Also as ``/tmtrack/tmtrack.dll``, the query being
+    ``JSONPage&command=jsonapi&JSON_Func=GetFileAttachments&JSON_P1=table&JSON_P2=item``.
+    The ``url`` of a file opens its bytes, with the same credentials.
+    """
     return await _called(request, identity)
 
 
@@ -151,7 +160,7 @@ def _parsed(model: type[M], body: Body) -> M:
     if not isinstance(body.content, dict):
         raise ProblemError(NOT_A_LIST, "Send a JSON object")
     try:
-        return model.model_validate(body.content)
+        return model.model_validate(body.content, by_alias=True, by_name=False)
     except ValidationError as wrong:
         errors = [field_error(dict(error)) for error in wrong.errors(include_url=False)]
         raise ProblemError(NOT_A_LIST, "; ".join(f"{e['field']} {e['message']}" for e in errors)) from wrong

@@ -16,7 +16,7 @@ from api_stub.entries import (
     spelled_out,
     upload_id,
 )
-from schemas.file_attachments import FileAction, FileActionPayload, FileUpdate
+from schemas.file_attachments import FileAction, FileActionPayload, FileUpdate, is_blank
 from schemas.kinds import FILE_DELETE, FILE_DELETE_ALL, FILE_PUT
 from worker.files import Pair
 from worker.ledger.accept import NewItem
@@ -34,13 +34,18 @@ def items(pair: Pair, sent: FileUpdate, lifted: Lifted) -> list[NewItem]:
 
 def label(item: NewItem) -> str:
     """Return the name of the action as answers say it: the documented one, or what was sent instead."""
-    return str(item.payload.get("mode") or item.payload.get("action") or "")
+    said = item.payload.get("mode") or item.payload.get("action")
+    return "NEW-UPDATE" if is_blank(said) else str(said)
 
 
 def _item(pair: Pair, entry: object, lifted: Lifted) -> NewItem:
     if not isinstance(entry, dict):
         return _refused(pair, {}, 400, [{"field": "", "message": not_an_object(entry)}])
-    fields = {name: value if name.lower() == _CONTENTS else spelled_out(value, lifted) for name, value in entry.items()}
+    fields = {
+        name: value if name.lower() == _CONTENTS else spelled_out(value, lifted)
+        for name, value in entry.items()
+        if not (name.lower() == _CONTENTS and is_blank(value))
+    }
     try:
         sent = FileAction.model_validate(fields, by_alias=True, by_name=False)
         _check_named(sent)

@@ -82,7 +82,7 @@ async def _caller_of_either(request: Request) -> Caller:
     token, authorization = request.headers.get("alfssoauthntoken"), request.headers.get("authorization", "")
     scheme, _, word = authorization.partition(" ")
     try:
-        if token is not None:
+        if token and not token.isspace():
             return check_token(settings().jwt_secret.get_secret_value(), token.strip())
         if scheme.lower() == "basic":
             return await _passwords.check(_credentials(), _stamp(), word)

@@ -1,12 +1,11 @@
 """Read records of family A and write them as JSON, contents streamed: no content is ever held whole."""
 
-import secrets
 from collections.abc import Sequence
 
 from fastapi import Request, Response
 
 from api_stub import answers
-from api_stub.embedding import with_contents
+from api_stub.embedding import mark_of, with_contents
 from api_stub.preferences import media_type
 from schemas.answers import BatchBrief
 from schemas.case_attachment import CaseAttachmentRecord
@@ -62,7 +61,7 @@ def answer(
     def shown(record: Record, blob: BlobView | None) -> CaseAttachmentRecord:
         if blob is None:
             return _json(record, None)
-        contents[mark := secrets.token_hex(16)] = blob
+        contents[mark := mark_of(contents)] = blob
         return _json(record, mark)
 
     data = shown(*found) if isinstance(found, tuple) else [shown(*one) for one in found]

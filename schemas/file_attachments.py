@@ -1,6 +1,7 @@
 """Family B: the contract of the file attachments of an item, as sent, as kept in the ledger and as read."""
 
 import unicodedata
+from types import NoneType
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
@@ -83,6 +84,12 @@ def _name(value: object) -> str | None:
     return value
 
 
+def _filter(value: object) -> object:
+    if value is not None and not (isinstance(value, list) and all(type(v) in (int, str, NoneType) for v in value)):
+        raise PydanticCustomError("filter", "must be a list of ids, titles and file names")
+    return value
+
+
 Boolean = Annotated[bool | None, BeforeValidator(_boolean, json_schema_input_type=bool | str | None)]
 Name = Annotated[str | None, BeforeValidator(_name, json_schema_input_type=str | None)]
 FileId = Annotated[int | None, BeforeValidator(_id, json_schema_input_type=int | str | None)]
@@ -128,7 +135,9 @@ class FileQuery(_Sent):
     """The body of GetFileAttachments; everything may be left out."""
 
     include_file: Boolean = Field(default=None, alias="includeFile")
-    wanted: list[int | str | None] | None = Field(default=None, alias="fileAttachFilter", strict=True)
+    wanted: Annotated[list[int | str | None] | None, BeforeValidator(_filter)] = Field(
+        default=None, alias="fileAttachFilter", strict=True
+    )
 
 
 class FileUpdate(FileQuery):

@@ -115,8 +115,9 @@ def test_a_link_opens_ranges_and_nothing_that_is_not_there(files: httpx.Client, 
     assert files.get(url, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
     assert files.head(url).headers["content-length"] == "200"
     assert client.get(url).content == whole.content  # with family A's credentials
-    for other in (url.replace(f"={number}/", "=999999999999/"), url.replace("RecordID=", "RecordID=x"), url + "x"):
-        assert files.get(other).status_code == (200 if other.endswith("pdfx") else 404)
+    assert files.get(url + "x").status_code == 200
+    for old, new in ((f"={number}/", "=999999999999/"), ("RecordID=", "RecordID=%00"), ("TableID=Incidents&", "")):
+        assert files.get(url.replace(old, new)).status_code == 404, old
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"5", b'"x"', b"null", b"", b"{}", b'{"fileAttachList": {}}', b"\xff"])
@@ -201,3 +202,44 @@ def test_contents_are_left_out_of_all_files_once_they_pass_the_limit(files: http
     assert [f["fileSize"] for f in over] == [limit - 1, 1, 1]
     assert not any("contentsBase64" in f for f in over)
     assert ends(update(files, item, sent | {"filename": "again"})) == [INVALID]  # an upload is used once
+
+
+def test_names_that_are_not_documented_do_nothing(files: httpx.Client) -> None:
+    item = fresh_item()
+    number = add(files, item, "kept")
+    gone = {"action": "DELETE", "id": number}
+    for body in ({"actions": [gone]}, {"fileAttachList": [], "delete_all": True}, {"fileAttachList": [], "wanted": 5}):
+        answer = files.post(f"/jsonapi/UpdateFileAttachments/{item}", json=body)
+        assert answer.status_code == 200
+        assert answer.json()["result"]["type"] == ("ERROR" if "actions" in body else "OK")
+    assert [f["id"] for f in get(files, item)] == [number]
+
+
+def test_a_filter_of_something_else_than_ids_and_names_is_refused(files: httpx.Client) -> None:
+    for bad in ([True], [1.0], [[1]], {"1": 1}, "a", 5):
+        answer = files.post(f"/jsonapi/GetFileAttachments/{fresh_item()}", json={"fileAttachFilter": bad}).json()
+        assert answer["result"] == {
+            "type": "ERROR",
+            "msg": "fileAttachFilter must be a list of ids, titles and file names",
+        }
+
+
+def test_contents_under_either_spelling_win_over_blanks(files: httpx.Client) -> None:
+    item = fresh_item()
+    add(files, item, "a", b"old")
+    update(files, item, {"filename": "a", "contentsbase64": None, "contentsBase64": data(b"new")})
+    assert content(get(files, item)[0]) == b"new"
+    update(files, item, {"filename": "a", "contentsbase64": ""})
+    assert content(get(files, item)[0]) == b"new"
+
+
+def test_a_text_is_said_to_be_in_no_charset_since_nobody_knows(files: httpx.Client) -> None:
+    item = fresh_item()
+    add(files, item, "latin.txt", b"\xe9")
+    answer = files.get(get(files, item)[0]["url"])
+    assert (answer.headers["content-type"], answer.content) == ("text/plain", b"\xe9")
+
+
+def test_a_blank_token_is_none(files: httpx.Client) -> None:
+    answer = files.get(f"/jsonapi/GetFileAttachments/{fresh_item()}", headers={"ALFSSOAuthNToken": ""})
+    assert answer.json()["result"]["type"] == "OK"
