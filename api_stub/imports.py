@@ -14,6 +14,7 @@ from api_stub.documented import CREDENTIALS, refusals
 from api_stub.identity import Identity, identify_either
 from api_stub.import_bodies import MANIFEST_TYPES, as_model, read_model, row_lines, store_body
 from api_stub.preferences import media_type
+from api_stub.pressure import admit
 from api_stub.problems import CONFLICT, NOT_FOUND, ProblemError
 from schemas.imports import ContentAnswer, ContentQuery, Import, OpenImport, RowsTaken
 from worker import importing
@@ -34,6 +35,7 @@ _LONGEST_HOLD = 20.0  # seconds
 @router.post("", status_code=201, response_model=Import)
 async def post_import(request: Request, identity: Known) -> Response:
     """Open an import, or find the one of that name and fingerprint again (200, ``resumed``)."""
+    await admit(identity.database)
     wanted = await _wanted(request, identity)
     view, resumed = await _run(importing.open_import, identity.database, identity.name, wanted)
     if not resumed:
@@ -79,6 +81,7 @@ async def put_rows(
 
     The answer is held while more chunks wait than the workers have at hand, so that the sender takes their pace.
     """
+    await admit(identity.database)
     lines = await row_lines(request)
     taken = await _run(importing.append_lines, identity.database, batch_id, first, lines)
     rooms: Rooms = request.app.state.rooms

@@ -130,7 +130,7 @@ class Upload(_Answer):
 
 
 class Health(_Answer):
-    """Whether we are ready, and if not, which part is not and why."""
+    """Whether we are ready, and which part is amiss and why. ``degraded``: ready, but not for everything."""
 
-    status: Literal["live", "ready", "not ready"]
+    status: Literal["live", "ready", "degraded", "not ready"]
     parts: dict[str, str] = {}

@@ -71,6 +71,12 @@ def _reaching_the_broker() -> Iterator[None]:
         raise BrokerUnavailableError(f"{type(fault).__name__}: {fault}") from fault
 
 
+def check() -> None:
+    """Raise BrokerUnavailableError unless the broker answers."""
+    with _reaching_the_broker(), app.connection_for_write() as connection:
+        connection.connect()
+
+
 def ring(database: str, rings: Sequence[Ring]) -> None:
     """Send one message for each chunk, in one round trip.
 
