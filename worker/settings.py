@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     lease: Duration = Field(default=timedelta(seconds=10), description="how long a claim holds without a sign of life")
     upload_lifetime: Duration = Field(default=timedelta(hours=1), description="how long a presigned upload is open")
     max_upload: int = Field(default=5 * 2**30, description="bytes of one presigned upload; S3 copies no more at once")
+    keep_batches: int = Field(default=90, ge=0, description="days after its end that a batch is forgotten; 0: never")
     collect_after: Duration = Field(default=timedelta(hours=1), description="age at which unnamed content is removed")
 
 
