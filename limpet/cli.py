@@ -21,6 +21,7 @@ _COMMANDS = {
     "cancel": "limpet.batches:cancel",
     "pause": "limpet.batches:pause",
     "resume": "limpet.batches:resume",
+    "check": "limpet.check:check",
     "migrate": "limpet.operate:migrate",
     "token": "limpet.operate:token",
     "keys": "limpet.operate:keys",
