@@ -10,7 +10,6 @@ from sqlalchemy.exc import DBAPIError
 
 from worker import upkeep
 from worker.broker import DELIVER, LOAD, app, ring
-from worker.database import passing
 from worker.deliver import deliver
 from worker.errors import BrokerUnavailableError, LimpetError
 from worker.ledger.accept import BULK
@@ -46,8 +45,6 @@ def load_import(database: str, batch_id: str) -> str:
             with suppress(BrokerUnavailableError):  # the relay rings for what is lost here
                 ring(database, step.rings)
     except (LimpetError, DBAPIError) as fault:
-        if isinstance(fault, DBAPIError) and not passing(fault):
-            raise
         trouble("import.load_later", fault, database=database, batch=batch_id)
         return "later"
     return "done"
