@@ -86,7 +86,7 @@ async def put_rows(
     taken = await _run(importing.append_lines, identity.database, batch_id, first, lines)
     rooms: Rooms = request.app.state.rooms
     rooms.publisher.ring(identity.database, taken.rings)
-    await _held_back(identity.database, batch_id)
+    await _held_back(rooms, identity.database, batch_id)
     return _answer(request, RowsTaken(next_row=taken.next_row, paused=taken.paused))
 
 
@@ -124,7 +124,7 @@ async def _run(work: Callable[..., T], *arguments: object) -> T:
         raise ProblemError(CONFLICT, f"{refusal}".capitalize(), {"Limpet-Reason": type(refusal).__name__}) from refusal
 
 
-async def _held_back(database: str, batch_id: UUID) -> None:
+async def _held_back(rooms: Rooms, database: str, batch_id: UUID) -> None:
     deadline = asyncio.get_running_loop().time() + _LONGEST_HOLD
     most = settings().import_chunks_ahead
 
@@ -133,7 +133,9 @@ async def _held_back(database: str, batch_id: UUID) -> None:
             return imports.chunks_ahead(session, batch_id, most + 1) > most
 
     # Nobody tells of a chunk that is done; the ledger is asked.
-    while await anyio.to_thread.run_sync(too_many) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  as said
+    while await anyio.to_thread.run_sync(too_many):
+        if rooms.waiting.closed or asyncio.get_running_loop().time() > deadline:
+            return
         await asyncio.sleep(0.1)
 
 
