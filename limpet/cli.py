@@ -17,6 +17,7 @@ _COMMANDS = {
     "batches": "limpet.batches:batches",
     "watch": "limpet.batches:watch",
     "report": "limpet.batches:report",
+    "why": "limpet.why:why",
     "retry": "limpet.batches:retry",
     "cancel": "limpet.batches:cancel",
     "pause": "limpet.batches:pause",

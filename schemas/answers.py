@@ -83,13 +83,17 @@ class Attempt(_Answer):
 
 
 class ItemDetail(ItemStatus):
-    """One item with what it asked for (never its content), each attempt at it, and what it waits for."""
+    """One item with what it asked for (never its content), each attempt at it, and what it waits for.
+
+    ``deaths``: how many workers died while it ran alone.
+    """
 
     kind: str
     payload: dict[str, Any]
     content_size: int | None = Field(alias="contentSize")
     accepted_at: datetime = Field(alias="acceptedAt")
     attempts: list[Attempt]
+    deaths: int
     waits_for: str | None = Field(alias="waitsFor")
 
 
