@@ -139,6 +139,7 @@ def item_detail(found: ItemStory) -> ItemDetail:
             "content_size": found.content_size,
             "accepted_at": found.accepted_at,
             "attempts": found.attempts,
+            "deaths": found.deaths,
             "waits_for": found.waits_for,
         }
     )

@@ -12,6 +12,7 @@ from api_stub.batching import Rooms
 from api_stub.documented import EITHER_CREDENTIALS, refusals
 from api_stub.identity import Identity, identify_either
 from api_stub.preferences import Preferences, media_type, preferences
+from api_stub.pressure import admit
 from api_stub.problems import BAD_PARAMETER, CONFLICT, NOT_FOUND, ProblemError
 from schemas.answers import Batch, BatchList, BatchState, Envelope, ItemDetail, Outcome
 from worker.database import transaction
@@ -130,6 +131,7 @@ async def post_retry(
     request: Request, identity: Known, batch_id: UUID, force: Literal["true", "false"] = "false"
 ) -> Response:
     """Run the failed items again that may run as they are, as a child batch; ``force=true``: overtaken ones, too."""
+    await admit(identity.database)
     view = await anyio.to_thread.run_sync(
         _retry, request, identity.database, Retry(batch_id, identity.name, force == "true")
     )

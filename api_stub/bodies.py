@@ -17,6 +17,7 @@ from fastapi import Request
 
 from api_stub.content_sink import ContentSink, Sinks
 from api_stub.lifter import Lifter, NotJsonError, SkeletonTooLargeError
+from api_stub.pressure import admit_large
 from api_stub.problems import MEDIA_TYPE, NOT_JSON, TOO_LARGE, TOO_SLOW, UNAVAILABLE, ProblemError
 from worker.settings import settings
 
@@ -60,6 +61,7 @@ async def read_json(request: Request, database: str, *, lenient: bool = False) -
     if len(head) < _SMALL:
         content = {} if lenient and not head.strip() else parse(head)
         return Body(content, hashlib.sha256(head).digest())
+    admit_large()
     async with _place_among_the_large(), _given_up_on_failure(Sinks(database)) as sinks:
         return await _read_large(head, incoming, sinks)
 

@@ -16,6 +16,7 @@ from api_stub.documented import CREDENTIALS, refusals
 from api_stub.entries import in_short
 from api_stub.identity import Identity, identify
 from api_stub.preferences import preferences
+from api_stub.pressure import admit
 from api_stub.problems import BAD_PARAMETER, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
 from schemas.answers import BatchBrief, Envelope
 from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
@@ -57,6 +58,7 @@ def _takes(schema: Mapping[str, object]) -> dict[str, object]:
 )
 async def put_batch(request: Request, identity: Known) -> Response:
     """Create or update many: one entry of the answer for each item, in the order of the request."""
+    await admit(identity.database)
     body = await read_json(request, identity.database)
     if not isinstance(body.content, list):
         raise ProblemError(NOT_A_LIST, "Send a bare JSON array of case attachments")
@@ -75,6 +77,7 @@ async def put_batch(request: Request, identity: Known) -> Response:
 )
 async def post_one(request: Request, identity: Known) -> Response:
     """Create one; a key that is known already is a conflict."""
+    await admit(identity.database)
     body = await read_json(request, identity.database)
     item = await anyio.to_thread.run_sync(lambda: intake.upsert(body.content, kind=CREATE, lifted=body.lifted))
     return await _write(request, identity, item, body.sha256)
@@ -90,6 +93,7 @@ async def put_one(request: Request, identity: Known, key: KeyInPath) -> Response
     """Create or update one; ``If-Match`` with the record's ``ETag`` guards against a lost update."""
     if key == 0:
         raise ProblemError(BAD_PARAMETER, "Key 0 names no record: POST /case-attachments makes one with a new key")
+    await admit(identity.database)
     body = await read_json(request, identity.database)
     extra = {"if_match": tags} if (tags := _if_match(request)) else {}
     entry = body.content
@@ -110,6 +114,7 @@ async def delete_one(request: Request, identity: Known, key: KeyInPath) -> Respo
     if key == 0:
         raise ProblemError(NOT_FOUND, "No case attachment 0")
     payload: dict[str, object] = {"if_match": tags} if (tags := _if_match(request)) else {}
+    await admit(identity.database)
     return await _write(request, identity, NewItem(DELETE, key, payload), b"")
 
 

@@ -42,7 +42,7 @@ _SAYS = {
     415: "the body's media type is not JSON",
     422: "an item's field breaks a rule, or the Idempotency-Key was used for another request",
     500: "our fault; the log has it under debug.activityID",
-    503: "a server behind us does not answer; try again after Retry-After",
+    503: "a server behind us does not answer, or there is no room for more work; try again after Retry-After",
 }
 
 

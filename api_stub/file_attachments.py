@@ -18,6 +18,7 @@ from api_stub.file_addresses import JSON, PAGES, Call, call_of, link_of
 from api_stub.file_answers import Asked, Done
 from api_stub.identity import Identity, identify_files
 from api_stub.preferences import preferences
+from api_stub.pressure import admit
 from api_stub.problems import METHOD, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
 from schemas.file_attachments import FileAnswer, FileProblem, FileQuery, FileUpdate
 from worker.database import transaction
@@ -38,7 +39,7 @@ _SAYS = {
     422: "the Idempotency-Key was used for another request",
     429: "too many wrong passwords at once",
     500: "our fault; the log has it under the id in msg",
-    503: "a server behind us does not answer; try again after Retry-After",
+    503: "a server behind us does not answer, or there is no room for more work; try again after Retry-After",
 }
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": FileProblem, "description": text} for status, text in _SAYS.items()
@@ -133,6 +134,7 @@ async def _get(request: Request, identity: Identity, asked: Call) -> Response:
 
 
 async def _update(request: Request, identity: Identity, asked: Call) -> Response:
+    await admit(identity.database)
     body = await read_json(request, identity.database, lenient=True)
     sent = _parsed(FileUpdate, body)
     if len(sent.actions) > settings().max_items:

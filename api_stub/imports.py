@@ -14,6 +14,7 @@ from api_stub.documented import EITHER_CREDENTIALS, refusals
 from api_stub.identity import Identity, identify_either
 from api_stub.import_bodies import MANIFEST_TYPES, as_model, read_model, row_lines, store_body
 from api_stub.preferences import media_type
+from api_stub.pressure import admit
 from api_stub.problems import CONFLICT, NOT_FOUND, ProblemError
 from schemas.imports import ContentAnswer, ContentQuery, Import, OpenImport, RowsTaken
 from worker import importing
@@ -34,6 +35,7 @@ _LONGEST_HOLD = 20.0  # seconds
 @router.post("", status_code=201, response_model=Import)
 async def post_import(request: Request, identity: Known) -> Response:
     """Open an import, or find the one of that name and fingerprint again (200, ``resumed``)."""
+    await admit(identity.database)
     wanted = await _wanted(request, identity)
     view, resumed = await _run(importing.open_import, identity.database, identity.name, wanted)
     if not resumed:
@@ -79,11 +81,12 @@ async def put_rows(
 
     The answer is held while more chunks wait than the workers have at hand, so that the sender takes their pace.
     """
+    await admit(identity.database)
     lines = await row_lines(request)
     taken = await _run(importing.append_lines, identity.database, batch_id, first, lines)
     rooms: Rooms = request.app.state.rooms
     rooms.publisher.ring(identity.database, taken.rings)
-    await _held_back(identity.database, batch_id)
+    await _held_back(rooms, identity.database, batch_id)
     return _answer(request, RowsTaken(next_row=taken.next_row, paused=taken.paused))
 
 
@@ -121,7 +124,7 @@ async def _run(work: Callable[..., T], *arguments: object) -> T:
         raise ProblemError(CONFLICT, f"{refusal}".capitalize(), {"Limpet-Reason": type(refusal).__name__}) from refusal
 
 
-async def _held_back(database: str, batch_id: UUID) -> None:
+async def _held_back(rooms: Rooms, database: str, batch_id: UUID) -> None:
     deadline = asyncio.get_running_loop().time() + _LONGEST_HOLD
     most = settings().import_chunks_ahead
 
@@ -130,7 +133,9 @@ async def _held_back(database: str, batch_id: UUID) -> None:
             return imports.chunks_ahead(session, batch_id, most + 1) > most
 
     # Nobody tells of a chunk that is done; the ledger is asked.
-    while await anyio.to_thread.run_sync(too_many) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110  as said
+    while await anyio.to_thread.run_sync(too_many):
+        if rooms.waiting.closed or asyncio.get_running_loop().time() > deadline:
+            return
         await asyncio.sleep(0.1)
 
 

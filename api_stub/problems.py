@@ -27,6 +27,7 @@ MEDIA_TYPE = Sort(415, "media-type", "Media type not supported")
 IDEMPOTENCY = Sort(422, "idempotency-conflict", "Idempotency-Key used for another request")
 TOO_MANY_ATTEMPTS = Sort(429, "too-many-attempts", "Too many wrong passwords at once")
 UNAVAILABLE = Sort(503, "unavailable", "Not available right now")
+FULL = Sort(503, "full", "No room for more work right now")
 UNEXPECTED = Sort(500, "unexpected", "Unexpected failure on our side")
 
 BY_STATUS = {

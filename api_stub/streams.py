@@ -86,6 +86,8 @@ async def events(waiting: Waiting, database: str, view: BatchView, last: str) ->
         else:
             yield ": still here\n\n"  # a comment keeps proxies from closing a silent connection
         await waiting.until_ended(database, view.id, _PACE)
+        if waiting.closed:
+            return  # the client comes back, to another process, with the last id that it saw
         view = await anyio.to_thread.run_sync(_view, database, view)
 
 

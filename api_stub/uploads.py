@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from api_stub.documented import EITHER_CREDENTIALS, refusals
 from api_stub.identity import Identity, identify_either
 from api_stub.preferences import media_type
+from api_stub.pressure import admit
 from schemas.answers import Upload
 from worker.uploads import open_upload
 
@@ -17,6 +18,7 @@ router = APIRouter(tags=["uploads"], dependencies=EITHER_CREDENTIALS, responses=
 @router.post("/uploads", status_code=201, response_model=Upload)
 async def post_upload(request: Request, identity: Annotated[Identity, Depends(identify_either)]) -> Response:
     """Open an upload: PUT the bytes to its url before it expires, then send its ``attachment`` in one item."""
+    await admit(identity.database)
     opened = await anyio.to_thread.run_sync(open_upload, identity.database, identity.name)
     answer = Upload(
         id=opened.id,

@@ -6,10 +6,13 @@ at first and then less, so a wait costs little and ends soon after the batch.
 
 import asyncio
 import contextlib
+import signal
+import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import FrameType
 from uuid import UUID
 
 import anyio.to_thread
@@ -29,9 +32,19 @@ class Waiting:
 
     _events: dict[str, dict[UUID, list[asyncio.Event]]] = field(default_factory=lambda: defaultdict(dict))
     _somebody: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: bool = False
+    """nobody is to wait any more, because the process is about to end"""
+
+    def close(self) -> None:
+        """Let all who wait go, and nobody wait from now on: they answer with what is known."""
+        self.closed = True
+        for waiting in [waiter for batches in self._events.values() for some in batches.values() for waiter in some]:
+            waiting.set()
 
     async def until_ended(self, database: str, batch_id: UUID, longest: timedelta) -> None:
-        """Return when the batch has ended, or after ``longest``."""
+        """Return when the batch has ended, or after ``longest``, or when the room is closed."""
+        if self.closed:
+            return
         ended_event = asyncio.Event()
         waiting = self._events[database].setdefault(batch_id, [])
         waiting.append(ended_event)
@@ -81,12 +94,36 @@ def _ended(database: str, ids: list[UUID]) -> set[UUID]:
 
 @contextlib.asynccontextmanager
 async def watching() -> AsyncIterator[Waiting]:
-    """Yield the waiting room of this process, its watch running."""
+    """Yield the waiting room of this process, its watch running; a signal to end closes it."""
     room = Waiting()
     watch = asyncio.create_task(room.watch())
     try:
-        yield room
+        with _closed_by_signals(room):
+            yield room
     finally:
         watch.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watch
+
+
+@contextlib.contextmanager
+def _closed_by_signals(room: Waiting) -> Iterator[None]:
+    """Close ``room`` at SIGTERM and SIGINT, before the server acts on them: it waits for every answer."""
+    if threading.current_thread() is not threading.main_thread():  # signals are none of its business
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    ours = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    servers = {number: handler for number, handler in ours.items() if callable(handler)}
+
+    def close(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(room.close)
+        servers[signal.Signals(number)](number, frame)
+
+    for number in servers:
+        signal.signal(number, close)
+    try:
+        yield
+    finally:
+        for number, server in servers.items():
+            signal.signal(number, server)

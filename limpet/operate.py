@@ -23,7 +23,8 @@ def migrate() -> None:
     click.echo(f"bucket {settings().s3_bucket}: there")
 
 
-def _known(names: tuple[str, ...]) -> list[str]:
+def known_databases(names: tuple[str, ...]) -> list[str]:
+    """Return ``names``, each of which is configured."""
     unknown = sorted(set(names) - set(settings().databases))
     if unknown:
         raise click.ClickException(
@@ -41,7 +42,7 @@ def token(subject: str, databases: tuple[str, ...], hours: float) -> None:
     secret = settings().jwt_secret.get_secret_value()
     if len(secret.encode()) < 32:  # noqa: PLR2004  RFC 7518 §3.2: as long as the hash
         raise click.ClickException("LIMPET_JWT_SECRET must be set, to at least 32 bytes")
-    click.echo(credentials.make_token(secret, subject, _known(databases), timedelta(hours=hours)))
+    click.echo(credentials.make_token(secret, subject, known_databases(databases), timedelta(hours=hours)))
 
 
 @click.group()
@@ -54,7 +55,7 @@ def keys() -> None:
 @click.option("--database", "databases", multiple=True, required=True, help="A database it may use; repeatable.")
 def add(name: str, databases: tuple[str, ...]) -> None:
     """Print a new API key for NAME, which replaces the one it had. It is shown this once."""
-    click.echo(credentials.add_api_key(settings().credentials, name, _known(databases)))
+    click.echo(credentials.add_api_key(settings().credentials, name, known_databases(databases)))
 
 
 @keys.command("list")
@@ -90,7 +91,7 @@ def add_user(name: str, databases: tuple[str, ...], default: str | None) -> None
         raise click.ClickException("a user's name has at least one character, no colon and no control character")
     if default is not None and default not in databases:
         raise click.ClickException(f"the default {default!r} is none of its databases")
-    known = _known(databases)
+    known = known_databases(databases)
     password = _password()
     credentials.add_user(
         settings().credentials, name, password, sorted(dict.fromkeys(known), key=lambda d: d != (default or known[0]))

@@ -83,13 +83,17 @@ class Attempt(_Answer):
 
 
 class ItemDetail(ItemStatus):
-    """One item with what it asked for (never its content), each attempt at it, and what it waits for."""
+    """One item with what it asked for (never its content), each attempt at it, and what it waits for.
+
+    ``deaths``: how many workers died while it ran alone.
+    """
 
     kind: str
     payload: dict[str, Any]
     content_size: int | None = Field(alias="contentSize")
     accepted_at: datetime = Field(alias="acceptedAt")
     attempts: list[Attempt]
+    deaths: int
     waits_for: str | None = Field(alias="waitsFor")
 
 
@@ -130,7 +134,7 @@ class Upload(_Answer):
 
 
 class Health(_Answer):
-    """Whether we are ready, and if not, which part is not and why."""
+    """Whether we are ready, and which part is amiss and why. ``degraded``: ready, but not for everything."""
 
-    status: Literal["live", "ready", "not ready"]
+    status: Literal["live", "ready", "degraded", "not ready"]
     parts: dict[str, str] = {}

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from schemas.imports import ContentName, ImportKind
+from schemas.manifest import Header, ManifestError
 
 LARGEST = 5 * 2**30  # bytes of one PUT to S3
 CHANGED = "changed while it was read; import it again when it is at rest"
@@ -90,3 +91,25 @@ def digest(file: Path) -> ContentName:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != before.st_size:
         raise FileFlawError(CHANGED)
     return ContentName(sha256=sha256, size=size)
+
+
+_NEEDED: dict[ImportKind, tuple[str, ...]] = {
+    "case-attachments": ("caseAttachment_Key", "case_Key"),
+    "files": ("table", "item"),
+}
+
+
+def check_columns(header: Header, kind: ImportKind) -> None:
+    """Return if the header has the columns that every row needs; NDJSON has none, its rows tell one by one.
+
+    Raises:
+        ManifestError: it lacks some.
+
+    """
+    if header.format == "ndjson":
+        return
+    if lacking := [name for name in _NEEDED[kind] if name not in header.columns]:
+        raise ManifestError(
+            f"the header has no column {' and no '.join(lacking)}: it has {', '.join(header.written)} "
+            "(--map old=new, or columns of POST /imports, read one under another name)"
+        )

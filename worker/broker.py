@@ -40,7 +40,9 @@ app.conf.update(
     worker_max_tasks_per_child=5000,
     worker_max_memory_per_child=600_000,
     worker_send_task_events=True,
-    worker_soft_shutdown_timeout=10,
+    # What is in hand when a worker is told to stop may end in this time, then it is handed back. REMAP_SIGTERM=SIGQUIT
+    # in its environment lets SIGTERM mean that; Celery waits all of it once something is in hand.
+    worker_soft_shutdown_timeout=5,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
@@ -69,6 +71,12 @@ def _reaching_the_broker() -> Iterator[None]:
         yield
     except (KombuError, RedisError, OSError) as fault:  # with retry off, kombu lets redis-py's own through
         raise BrokerUnavailableError(f"{type(fault).__name__}: {fault}") from fault
+
+
+def check() -> None:
+    """Raise BrokerUnavailableError unless the broker answers."""
+    with _reaching_the_broker(), app.connection_for_write() as connection:
+        connection.connect()
 
 
 def ring(database: str, rings: Sequence[Ring]) -> None:

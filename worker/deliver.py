@@ -30,6 +30,7 @@ from worker.verdicts import POISON
 _BITE_ITEMS = 1000
 _GROUP = 100  # contents at most, so that the signs of life between groups come in time
 _LONGEST_PAUSE = timedelta(minutes=1)
+_BEFORE_US = 1  # seconds at most that Celery has counted more than we
 _PATIENCE = (0.1, 0.3, 1, 2, 4)  # seconds between tries to hand back
 
 
@@ -39,7 +40,7 @@ class _LostLeaseError(Exception):
 
 def deliver(database: str, chunk_id: int, worker: str) -> str:
     """Carry out one chunk and return in a few words what became of it; never raises for what passes by itself."""
-    held = None
+    held, began = None, time.monotonic()
     try:
         with transaction(database) as session:
             held = arrows.claim(session, chunk_id, worker, settings().lease)
@@ -54,8 +55,9 @@ def deliver(database: str, chunk_id: int, worker: str) -> str:
             raise
         return _hand_back(database, held, fault)
     except BaseException as end:
-        # A worker that is told to stop (SystemExit) hands back; a bug is left to the lease, and counts.
-        if not isinstance(end, Exception):
+        # A worker that is told to stop (SystemExit) hands back. A bug is left to the lease, and counts; so does a task
+        # past its time limit, which Celery tells to stop, too, before it kills it.
+        if not isinstance(end, Exception) and time.monotonic() - began < settings().task_seconds - _BEFORE_US:
             _hand_back(database, held, end)
         raise
     return ", ".join(f"{n} {outcome}" for outcome, n in counts.items())
@@ -78,7 +80,7 @@ def _hand_back(database: str, held: Claim | None, fault: BaseException) -> str:
     for patience in _PATIENCE:
         try:
             with transaction(database) as session:
-                arrows.release(session, held, pause, in_short(fault))
+                arrows.release(session, held, pause, _why(fault))
             return "handed back"
         except DBAPIError as still:
             if not passing(still):
@@ -86,6 +88,10 @@ def _hand_back(database: str, held: Claim | None, fault: BaseException) -> str:
             # Handing back late blames nobody; a lease that runs out looks like a death.
             time.sleep(patience)
     return "left to its lease"
+
+
+def _why(fault: BaseException) -> str:
+    return in_short(fault) if isinstance(fault, Exception) else "the worker was told to stop"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ class Import(Base):
 class Loader(Base):
     """Where the workers themselves read an import: the manifest's object (and which version of it), how far they are.
 
-    ``due_at`` is when the relay must ring for the next step; none once the manifest was read to its end.
+    ``due_at`` is when the relay must ring for the next step; none once the manifest was read to its end. ``failures``:
+    how often that step met a bug; what passes by itself does not count.
     """
 
     __tablename__ = "loader"
@@ -54,6 +55,7 @@ class Loader(Base):
     line: Mapped[int] = mapped_column(server_default="0")
     due_at: Mapped[datetime | None] = mapped_column(Instant)
     rings: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    failures: Mapped[int] = mapped_column(SmallInteger, server_default="0")
 
     __table_args__ = (
         Index("loader_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),

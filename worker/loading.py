@@ -14,11 +14,14 @@ from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from schemas.imports import OpenImport
 from schemas.manifest import ManifestError, Row, read_header, rows, uncompressed
+from schemas.manifest_files import check_columns
 from worker import importing
-from worker.database import transaction
+from worker.database import passing, transaction
+from worker.errors import LimpetError
 from worker.import_contents import adopted
 from worker.import_rows import Rule, item_of
 from worker.import_sources import BadSourceError, Manifest, manifest_at, tree_of
@@ -26,12 +29,14 @@ from worker.ledger import import_arrows, imports
 from worker.ledger.accept import NewItem, Ring
 from worker.ledger.imports import NotAppendableError
 from worker.loading_rows import import_rows
-from worker.log import event
+from worker.log import bug, event, in_short
 from worker.settings import settings
 
 _ROWS = 2000
 _ROWS_WITH_FILES = 100
 _LEASE = timedelta(seconds=20)
+_MOST_FAILURES = 5
+_FIRST_PAUSE = timedelta(seconds=1)
 _LONGEST = 20.0  # seconds of one task
 _WAIT = timedelta(seconds=1)
 _AT_ONCE = timedelta(0)
@@ -70,19 +75,38 @@ _CURSOR = text("""
 
 
 def load(database: str, batch_id: UUID) -> Iterator[Step]:
-    """Append rows for some seconds, a step at a time; close the import at the manifest's end."""
+    """Append rows for some seconds, a step at a time; close the import at the manifest's end.
+
+    What passes by itself is raised, for the next time; a bug that comes again and again ends the import.
+    """
     with transaction(database) as session:
         row = session.execute(_CURSOR, {"batch_id": batch_id}).one_or_none()
     if row is None:
         return
-    cursor = Cursor(row.manifest, row.etag, OpenImport.model_validate(row.options), *row[3:])
     try:
+        cursor = Cursor(row.manifest, row.etag, OpenImport.model_validate(row.options), *row[3:])
         yield from _steps(database, batch_id, cursor)
     except (ManifestError, BadSourceError) as wrong:
         event("import.refused", database=database, batch=batch_id, reason=str(wrong))
         _close(database, batch_id, str(wrong))
     except NotAppendableError:
         return  # somebody else appended these rows, or it was cancelled
+    except LimpetError:
+        raise
+    except Exception as fault:
+        if isinstance(fault, DBAPIError) and passing(fault):
+            raise
+        _note_failure(database, batch_id, fault)
+
+
+def _note_failure(database: str, batch_id: UUID, fault: Exception) -> None:
+    """Let the next attempt come later each time; after the last one, what was appended so far goes on alone."""
+    bug("import.failed", fault, database=database, batch=batch_id)
+    with transaction(database) as session:
+        failures = import_arrows.fail_step(session, batch_id, _FIRST_PAUSE)
+    if failures >= _MOST_FAILURES:
+        reason = f"Its rows could not be read on, {failures} times: {in_short(fault)}. Those before are carried out"
+        _close(database, batch_id, reason)
 
 
 def _steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
@@ -114,6 +138,7 @@ class Part:
 def _parts(manifest: Manifest, cursor: Cursor, most: int) -> Iterator[Part]:
     stream = uncompressed(manifest.open())
     header = read_header(stream, cursor.wanted.columns)
+    check_columns(header, cursor.wanted.kind)
     at_start = cursor.byte_offset == 0
     found = rows(stream, header, *(() if at_start else (cursor.byte_offset, cursor.line)))
     first = cursor.next_row

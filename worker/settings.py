@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     max_items: int = Field(default=10_000, description="items in one batch")
     max_body: int = Field(default=512 * 2**20, description="bytes of one request body")
     max_content: int = Field(default=256 * 2**20, description="decoded bytes of one content")
+    most_open_items: int = Field(default=1_000_000, description="new work is refused while so many items are open")
+    spool_free: int = Field(default=2**30, description="bytes that must be free on the disk of the spool")
     inline_content: int = Field(default=2**20, description="content up to this rides in the ledger")
     public_url: str = Field(default="", description="base URL that clients reach us by, for absolute links")
 
@@ -85,6 +87,7 @@ class Settings(BaseSettings):
     lease: Duration = Field(default=timedelta(seconds=10), description="how long a claim holds without a sign of life")
     upload_lifetime: Duration = Field(default=timedelta(hours=1), description="how long a presigned upload is open")
     max_upload: int = Field(default=5 * 2**30, description="bytes of one presigned upload; S3 copies no more at once")
+    keep_batches: int = Field(default=90, ge=0, description="days after its end that a batch is forgotten; 0: never")
     collect_after: Duration = Field(default=timedelta(hours=1), description="age at which unnamed content is removed")
 
 

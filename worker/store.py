@@ -100,6 +100,23 @@ def size_of(key: str) -> int:
         return _client().stat_object(settings().s3_bucket, key).size or 0
 
 
+def listing(prefix: str) -> Iterator[tuple[str, int]]:
+    """Yield key and size of every object below ``prefix``, by key in the order of their bytes.
+
+    Raises:
+        StoreUnavailableError: it may pass; or the store does not keep that order.
+
+    """
+    before = ""
+    with _ours(prefix):
+        for found in _client().list_objects(settings().s3_bucket, prefix, recursive=True):
+            key = found.object_name or ""
+            if key <= before:
+                raise StoreUnavailableError(f"the store lists {key} after {before}")
+            before = key
+            yield key, found.size or 0
+
+
 def version_of(key: str) -> tuple[int, str]:
     """Return how many bytes the object under ``key`` has, and a tag that is another one when it was written again.
 

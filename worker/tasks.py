@@ -8,9 +8,8 @@ from uuid import UUID
 from celery import Task
 from sqlalchemy.exc import DBAPIError
 
-from worker import blobs, uploads
+from worker import upkeep
 from worker.broker import DELIVER, LOAD, app, ring
-from worker.database import passing
 from worker.deliver import deliver
 from worker.errors import BrokerUnavailableError, LimpetError
 from worker.ledger.accept import BULK
@@ -18,13 +17,16 @@ from worker.loading import load
 from worker.log import trouble
 from worker.settings import settings
 
+UPKEEP = {"limpet.collect": timedelta(minutes=5), "limpet.expire": timedelta(hours=1)}
 app.conf.beat_schedule = {
-    f"collect {name}": {
-        "task": "limpet.collect",
-        "schedule": timedelta(minutes=5),
+    f"{task} {name}": {
+        "task": task,
+        "schedule": every,
         "args": (name,),
-        "options": {"expires": 300, "queue": BULK},
+        # One that nobody took by the time of the next is not needed any more.
+        "options": {"expires": every.total_seconds(), "queue": BULK},
     }
+    for task, every in UPKEEP.items()
     for name in settings().databases
 }
 
@@ -43,8 +45,6 @@ def load_import(database: str, batch_id: str) -> str:
             with suppress(BrokerUnavailableError):  # the relay rings for what is lost here
                 ring(database, step.rings)
     except (LimpetError, DBAPIError) as fault:
-        if isinstance(fault, DBAPIError) and not passing(fault):
-            raise
         trouble("import.load_later", fault, database=database, batch=batch_id)
         return "later"
     return "done"
@@ -53,5 +53,10 @@ def load_import(database: str, batch_id: str) -> str:
 @app.task(name="limpet.collect")
 def collect(database: str) -> int:
     """Remove content that nothing names, and uploads that expired; return how many objects went."""
-    uploads.forget_expired(database, settings().collect_after)
-    return blobs.collect(database, settings().collect_after)
+    return upkeep.collect(database)
+
+
+@app.task(name="limpet.expire")
+def expire(database: str) -> int:
+    """Forget batches that ended long ago; return how many."""
+    return upkeep.expire(database)

@@ -10,6 +10,7 @@ from limpet.client import Client, ClientError
 from limpet.importing.source import Source, opened
 from schemas.imports import ImportKind
 from schemas.manifest import ManifestError
+from schemas.manifest_files import check_columns
 
 SOME_FAILED, REFUSED = 3, 4
 
@@ -43,15 +44,7 @@ def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "c
     """
     try:
         with opened(manifest, mapping) as source:
-            _check(source, kind)
+            check_columns(source.header, kind)
             yield source
     except (ManifestError, OSError) as wrong:
         raise RefusedManifestError(f"{manifest}: {wrong}") from wrong
-
-
-def _check(source: Source, kind: ImportKind) -> None:
-    if lacking := source.lacking(kind):
-        raise ManifestError(
-            f"the header has no column {' and no '.join(lacking)}: it has {', '.join(source.header.written)} "
-            "(--map old=new reads one under another name)"
-        )

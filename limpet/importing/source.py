@@ -11,13 +11,7 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-from schemas.imports import ImportKind
 from schemas.manifest import Header, Row, read_header, rows, uncompressed
-
-_NEEDED: dict[ImportKind, tuple[str, ...]] = {
-    "case-attachments": ("caseAttachment_Key", "case_Key"),
-    "files": ("table", "item"),
-}
 
 
 @dataclass(frozen=True)
@@ -38,12 +32,6 @@ class Source:
     def read(self) -> int:
         """How many bytes of the file have been read, of ``size``."""
         return min(self.size, self.stream.tell())
-
-    def lacking(self, kind: ImportKind) -> list[str]:
-        """Return the columns that every row needs, and the header does not have."""
-        if self.header.format == "ndjson":
-            return []
-        return [name for name in _NEEDED[kind] if name not in self.header.columns]
 
 
 @contextmanager

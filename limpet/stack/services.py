@@ -48,9 +48,11 @@ class Services:
             *("-Q", ",".join((QUEUE, BULK) if bulk else (QUEUE,))),
             *("--without-mingle", "--without-gossip", "-E", "-l", "info"),
         )
-        # Without `up` there is nothing to wait for: a cold shutdown, and the chunks go back.
-        command = replace(command, orphaned=SIGQUIT)
-        return Part(command, probe=probes.worker(self.plan.stores.broker, node))
+        # SIGTERM gives the tasks in hand some seconds and hands back what is not done then. Without `up` there is
+        # nothing to wait for, and the same is asked for.
+        environment = {**command.environment, "REMAP_SIGTERM": "SIGQUIT"}
+        command = replace(command, environment=environment, orphaned=SIGQUIT)
+        return Part(command, probe=probes.worker(self.plan.stores.broker, node), grace=15.0)
 
     def _relay(self) -> Part:
         return Part(self._python("relay", "-m", "worker.relay"))

@@ -186,7 +186,10 @@ def test_an_unknown_batch_can_not_be_acted_on(client: httpx.Client, action: str)
 def test_health_tells_nothing_secret_and_needs_no_credentials(stack: dict[str, str]) -> None:
     live, ready = (httpx.get(f"{stack['LIMPET_URL']}/health/{name}") for name in ("live", "ready"))
     assert live.json()["status"] == "live"
-    assert ready.json() == {"status": "ready", "parts": {"databases": "ok", "store": "ok"}}
+    assert ready.json() == {
+        "status": "ready",
+        "parts": {"databases": "ok", "store": "ok", "broker": "ok", "disk": "ok"},
+    }
     assert httpx.get(f"{stack['LIMPET_URL']}/openapi.json").status_code == 200
     assert httpx.get(f"{stack['LIMPET_URL']}/docs").status_code == 200
 

@@ -70,7 +70,8 @@ _CLAIM = text("""
         history = CASE WHEN mine.state <> 'taken' THEN chunk.history ELSE
             CASE WHEN jsonb_array_length(chunk.history) < 20 THEN chunk.history ELSE chunk.history - 10 END
             || jsonb_build_object(
-            'at', mine.started_at, 'worker', mine.worker, 'position', mine.suspect_position,
+            'at', mine.started_at, 'worker', mine.worker,
+            'batch', mine.suspect_batch_id, 'position', mine.suspect_position,
             'error', CASE WHEN mine.died THEN 'the worker died or was cut off'
                           ELSE 'the database was restarted' END) END
     FROM mine WHERE chunk.id = mine.id

@@ -37,6 +37,15 @@ _GAUGES = text("""
 """)
 
 
+# By whole chunks, as they were cut: it need not be exact, but it must not read a single item.
+_OPEN_ITEMS = text("SELECT coalesce(sum(last - first + 1), 0) FROM chunk WHERE due_at IS NOT NULL")
+
+
+def open_items(session: Session) -> int:
+    """Return how many items the chunks have that are not done: at least as many as are open."""
+    return int(session.scalar(_OPEN_ITEMS) or 0)
+
+
 def gauges(session: Session) -> Gauges:
     """Read them; the cost is that of the open chunks, not of the ledger."""
     return Gauges(**session.execute(_GAUGES).one()._asdict())

@@ -87,7 +87,8 @@ def ring_loaders(session: Session, first: timedelta, limit: int) -> list[UUID]:
 
 
 _STEP = text("""
-    UPDATE loader SET byte_offset = :byte_offset, line = :line, due_at = clock_timestamp() + :lease, rings = 0
+    UPDATE loader SET byte_offset = :byte_offset, line = :line, due_at = clock_timestamp() + :lease, rings = 0,
+        failures = 0
     WHERE batch_id = :batch_id AND due_at IS NOT NULL
 """)
 
@@ -96,6 +97,18 @@ def step(session: Session, batch_id: UUID, byte_offset: int, line: int, lease: t
     """Due → due after ``lease``, the cursor moved, in the transaction that appends. False: it was ended meanwhile."""
     values = {"batch_id": batch_id, "byte_offset": byte_offset, "line": line, "lease": lease}
     return count(session, _STEP, values) == 1
+
+
+_FAIL_STEP = text("""
+    UPDATE loader SET failures = failures + 1, rings = 0, due_at = clock_timestamp() + :first * power(2, failures)
+    WHERE batch_id = :batch_id AND due_at IS NOT NULL
+    RETURNING failures
+""")
+
+
+def fail_step(session: Session, batch_id: UUID, first: timedelta) -> int:
+    """Due → due again after a pause that doubles; return how often a step has failed since one went well."""
+    return session.scalars(_FAIL_STEP, {"batch_id": batch_id, "first": first}).one_or_none() or 0
 
 
 # The batch is locked before its import, by all who lock both.

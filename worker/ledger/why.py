@@ -26,10 +26,12 @@ class ItemStory:
 
 _STORY = text("""
     SELECT i.position, i.kind, i.key, i.record_key, i.outcome, i.status, i.body, i.retry, i.errors,
-           i.accepted_at, i.payload, coalesce(octet_length(i.content), b.size) AS content_size, i.deaths,
-           i.acceptance, c.state, c.history, c.attempts, c.started_at, c.worker, c.due_at, c.rings
+           i.accepted_at, i.payload, coalesce(octet_length(i.content), b.size) AS content_size, i.deaths, i.batch_id,
+           i.acceptance, c.state, c.history, c.attempts, c.started_at, c.worker, c.due_at, c.rings,
+           c.due_at <= clock_timestamp() AS overdue, m.paused_at, m.rows_per_second,
+           (SELECT cancel_requested_at IS NOT NULL FROM batch WHERE batch.id = i.batch_id) AS cancelled
     FROM item AS i JOIN chunk AS c ON c.batch_id = i.batch_id AND i.position BETWEEN c.first AND c.last
-    LEFT JOIN blob AS b ON b.id = i.blob_id
+    LEFT JOIN blob AS b ON b.id = i.blob_id LEFT JOIN import AS m ON m.batch_id = i.batch_id
     WHERE i.batch_id = :batch_id AND i.position = :position
 """)
 _EARLIER = text("""
@@ -44,7 +46,7 @@ def story(session: Session, batch_id: UUID, position: int) -> ItemStory | None:
     row = session.execute(_STORY, {"batch_id": batch_id, "position": position}).one_or_none()
     if row is None:
         return None
-    attempts = list(row.history)
+    attempts = [attempt for attempt in row.history if _is_about(attempt, batch_id, position)]
     # What is in the history has failed; an attempt that runs, or that did it, is not there.
     if row.state != "open" and row.started_at is not None:
         attempts.append({"at": row.started_at.isoformat(), "worker": row.worker, "error": None})
@@ -59,12 +61,36 @@ def story(session: Session, batch_id: UUID, position: int) -> ItemStory | None:
     )
 
 
+def _is_about(attempt: dict[str, Any], batch_id: UUID, position: int) -> bool:
+    """Return whether an attempt at a chunk is one at this item: one that ran another item alone is not."""
+    alone = attempt.get("position")
+    return alone is None or (alone, attempt.get("batch", str(batch_id))) == (position, str(batch_id))
+
+
 def _waits_for(session: Session, facts: dict[str, Any]) -> str:
-    earlier = facts["key"] is not None and session.execute(_EARLIER, facts).one_or_none()
-    if earlier:
-        return f"position {earlier.position} of batch {earlier.batch_id}, an earlier item of the same record"
+    due = facts["due_at"].isoformat(timespec="seconds")
     if facts["state"] == "taken":
-        return f"worker {facts['worker']}, which has it since {facts['started_at'].isoformat()}"
+        return _worker(facts, due)
+    if facts["cancelled"]:
+        return f"its cancellation, which whoever holds it carries out; looked at again at {due}"
+    if facts["paused_at"] is not None:
+        return f"the import, which is paused since {facts['paused_at'].isoformat(timespec='seconds')}, to be resumed"
+    if earlier := facts["key"] is not None and session.execute(_EARLIER, facts).one_or_none():
+        return f"position {earlier.position} of batch {earlier.batch_id}, an earlier item of the same record"
+    return _turn(facts, due)
+
+
+def _turn(facts: dict[str, Any], due: str) -> str:
     if facts["attempts"]:
-        return f"the next attempt, at {facts['due_at'].isoformat()}; the last attempt's error says why"
-    return f"a free worker; rung again {facts['rings']} times, the next time at {facts['due_at'].isoformat()}"
+        last = facts["history"][-1]["error"] if facts["history"] else "not known"
+        return f"the next attempt, at {due}, after a pause since the last one failed: {last}"
+    if facts["rows_per_second"] is not None and not facts["rings"]:
+        return f"its turn at {due}: the import is held to {facts['rows_per_second']} rows a second"
+    return f"a free worker; rung again {facts['rings']} times so far, the next time at {due}"
+
+
+def _worker(facts: dict[str, Any], due: str) -> str:
+    since = facts["started_at"].isoformat(timespec="seconds")
+    if facts["overdue"]:
+        return f"another worker: {facts['worker']} took it at {since} and gave no sign of life until {due}"
+    return f"worker {facts['worker']}, which has it since {since}"

@@ -1,0 +1,55 @@
+"""Retention: what ended long ago is forgotten, by its end and never by its age.
+
+The records and their contents stay; what goes is the batch with its items, chunks, attempts and, of an import, its
+name. Two may do it at once: each passes by what the other holds.
+"""
+
+from datetime import timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from worker.database import count
+
+_BATCHES, _ITEMS = 200, 5000  # at most in one transaction
+
+# A batch ends after it was accepted, so the index on accepted_at finds those that may go among few others. A parent
+# stays with its children. What deleted records stays as long as a batch that began before: its items may still be
+# retried, and the ledger alone can tell that they were overtaken by a deletion.
+_EXPIRED = text("""
+    WITH old AS (
+        SELECT b.id, b.accepted_at, b.finished_at,
+               b.finished_at < now() - :age AND NOT EXISTS (SELECT FROM batch AS k WHERE k.parent_id = b.id) AS may_go
+        FROM batch AS b WHERE b.accepted_at < now() - :age
+    ), staying AS (
+        SELECT coalesce(min(accepted_at), 'infinity') AS since FROM old WHERE may_go IS NOT TRUE
+    )
+    SELECT b.id FROM old JOIN batch AS b USING (id), staying
+    WHERE old.may_go AND (old.finished_at < staying.since
+                          OR NOT EXISTS (SELECT FROM chunk AS c WHERE c.batch_id = old.id AND c.deleted > 0))
+    ORDER BY old.accepted_at LIMIT :limit FOR UPDATE OF b SKIP LOCKED
+""")
+# A batch that is on its way out answers no request any more: its key is free for a new one.
+_FREE_KEYS = text("""
+    UPDATE batch SET idempotency_key = NULL, request_sha256 = NULL WHERE id = ANY(:ids) AND idempotency_key IS NOT NULL
+""")
+_FORGET_ITEMS = text("""
+    DELETE FROM item WHERE (batch_id, position) IN (
+        SELECT batch_id, position FROM item WHERE batch_id = ANY(:ids) LIMIT :limit)
+""")
+_FORGET_BATCHES = text("""
+    DELETE FROM batch WHERE id = ANY(:ids) AND NOT EXISTS (SELECT FROM item WHERE item.batch_id = batch.id)
+""")
+
+
+def expire_some(session: Session, age: timedelta) -> tuple[int, bool]:
+    """Forget some of what ended more than ``age`` ago; return how many batches are gone, and whether there may be more.
+
+    A batch of more items than go at once becomes shorter by and by, and goes last.
+    """
+    ids = list(session.scalars(_EXPIRED, {"age": age, "limit": _BATCHES}))
+    if not ids:
+        return 0, False
+    session.execute(_FREE_KEYS, {"ids": ids})
+    session.execute(_FORGET_ITEMS, {"ids": ids, "limit": _ITEMS})
+    return count(session, _FORGET_BATCHES, {"ids": ids}), True

@@ -1,0 +1,37 @@
+"""Upkeep, which beat starts: what nothing needs any more goes. All of it may run in two places at once."""
+
+import time
+from datetime import timedelta
+
+from sqlalchemy.exc import IntegrityError
+
+from worker import blobs, uploads
+from worker.database import transaction
+from worker.ledger.retention import expire_some
+from worker.log import event, in_short
+from worker.settings import settings
+
+_LONGEST = 240.0  # seconds; what is left then is for the next time
+
+
+def collect(database: str) -> int:
+    """Remove content that nothing names, and uploads that expired; return how many objects went."""
+    uploads.forget_expired(database, settings().collect_after)
+    return blobs.collect(database, settings().collect_after)
+
+
+def expire(database: str) -> int:
+    """Forget batches that ended more than LIMPET_KEEP_BATCHES days ago; return how many. With 0 days: none."""
+    days = settings().keep_batches
+    gone, more, end = 0, days > 0, time.monotonic() + _LONGEST
+    while more and time.monotonic() < end:
+        try:
+            with transaction(database) as session:
+                some, more = expire_some(session, timedelta(days=days))
+        except IntegrityError as named:  # a retry made one of them a parent between our look and our removal
+            event("batches.expire.named_meanwhile", database=database, reason=in_short(named))
+            break
+        gone += some
+    if gone:
+        event("batches.expired", database=database, batches=gone)
+    return gone
