@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
 SECRETS = {name for name, value in EXAMPLE.items() if not value}
-OURS = ("migrate", "api", "worker", "relay", "beat", "flower")
+OURS = ("migrate", "api", "worker", "worker-bulk", "relay", "beat", "flower")
 PROC = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at processes through /proc")
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?::(?P<otherwise>[-?][^}]*))?\})")
 
@@ -74,7 +74,7 @@ def test_defaults_are_those_of_the_example() -> None:
     for match in VARIABLE.finditer(TEXT):
         if (match["otherwise"] or "").startswith("-"):
             assert match["otherwise"] == f"-{EXAMPLE[match['name']]}"
-    assert int(EXAMPLE["WORKER_PROCESSES"]) == int(EXAMPLE["WORKER_REPLICAS"]) * int(EXAMPLE["WORKER_CONCURRENCY"])
+    assert int(EXAMPLE["WORKER_PROCESSES"]) == 2 * int(EXAMPLE["WORKER_REPLICAS"]) * int(EXAMPLE["WORKER_CONCURRENCY"])
 
 
 def test_there_is_no_default_password() -> None:
@@ -134,24 +134,28 @@ def test_the_image_holds_the_versions_that_are_tested() -> None:
 
 
 @PROC
-@pytest.mark.parametrize("name", ["api", "worker", "relay", "beat", "flower"])
+@pytest.mark.parametrize("name", ["api", "worker", "worker-bulk", "relay", "beat", "flower"])
 def test_a_service_takes_the_options_of_the_embedded_one(name: str, stack: dict[str, str]) -> None:
     embedded = (embedded_process(stack, name) / "cmdline").read_text().split("\0")
     assert options(SERVICES[name]["command"]) == options(embedded)
 
 
 def embedded_process(stack: dict[str, str], name: str) -> Path:
-    """The folder of /proc about the first process of that name in the embedded stack."""
-    pid = json.loads((Path(stack["data"]) / "pids.json").read_text())[name]
-    return Path(f"/proc/{pid[0] if isinstance(pid, list) else pid}")
+    """The folder of /proc about the process of that name in the embedded stack; its last worker is the bulk one."""
+    pid = json.loads((Path(stack["data"]) / "pids.json").read_text())[name.removesuffix("-bulk")]
+    return Path(f"/proc/{pid[-1 if name.endswith('-bulk') else 0] if isinstance(pid, list) else pid}")
 
 
 def options(command: list[str]) -> set[str]:
     """The options in ``command``, in their long form; values that have to differ are left out."""
     long = {"-A": "--app", "-n": "--hostname", "-E": "--task-events", "-l": "--loglevel", "-s": "--schedule"}
+    long["-Q"] = "--queues"
     differing = ("--hostname", "--concurrency", "--schedule", "--host", "--port", "--address", "--db")
     words = [long.get(word, word) for word in command]
-    joined = [f"{word}={words[at + 1]}" if word in {"--app", "--loglevel"} else word for at, word in enumerate(words)]
+    joined = [
+        f"{word}={words[at + 1]}" if word in {"--app", "--loglevel", "--queues"} else word
+        for at, word in enumerate(words)
+    ]
     return {word.partition("=")[0] if word.startswith(differing) else word for word in joined if word.startswith("--")}
 
 
@@ -310,7 +314,7 @@ def test_migrate_may_run_again(migrated: System) -> None:
     assert "bucket compose: there" in again.stdout
 
 
-@pytest.mark.parametrize("name", ["api", "worker", "beat", "flower"])
+@pytest.mark.parametrize("name", ["api", "worker", "worker-bulk", "beat", "flower"])
 def test_what_does_not_run_is_not_healthy(system: System, name: str) -> None:
     assert not system.healthy(name)
 
