@@ -15,7 +15,7 @@ from api_stub.identity import Identity, identify_either
 from api_stub.import_bodies import MANIFEST_TYPES, as_model, read_model, row_lines, store_body
 from api_stub.preferences import media_type
 from api_stub.pressure import admit
-from api_stub.problems import CONFLICT, NOT_FOUND, ProblemError
+from api_stub.problems import CONFLICT, FULL, NOT_FOUND, ProblemError
 from schemas.imports import ContentAnswer, ContentQuery, Import, OpenImport, RowsTaken
 from worker import importing
 from worker.database import transaction
@@ -29,7 +29,7 @@ from worker.settings import settings
 router = APIRouter(prefix="/imports", tags=["imports"], dependencies=EITHER_CREDENTIALS, responses=refusals(409, 413))
 Known = Annotated[Identity, Depends(identify_either)]
 T = TypeVar("T")
-_LONGEST_HOLD = 20.0  # seconds
+_LONGEST_HOLD = 5.0  # seconds
 
 
 @router.post("", status_code=201, response_model=Import)
@@ -51,7 +51,7 @@ async def _wanted(request: Request, identity: Identity) -> OpenImport:
     name = await _run(importing.keep_body, identity.database)
     wanted = as_model({"name": name, **request.query_params, "manifest": name}, OpenImport)
     sha256 = await store_body(request, f"{identity.database}/{name}")
-    return wanted.model_copy(update={"fingerprint": wanted.fingerprint or sha256})
+    return wanted.model_copy(update={"fingerprint": wanted.fingerprint or importing.fingerprint(sha256, wanted)})
 
 
 @router.get("/{batch_id}", response_model=Import)
@@ -79,14 +79,15 @@ async def put_rows(
 ) -> Response:
     """Append rows (NDJSON, or a JSON array) from row ``from`` on; those that are there already are passed by.
 
-    The answer is held while more chunks wait than the workers have at hand, so that the sender takes their pace.
+    While more chunks wait than the workers have at hand, nothing is taken: the request is held, at last answered with
+    503, so that the sender takes their pace.
     """
     await admit(identity.database)
+    rooms: Rooms = request.app.state.rooms
+    await _room(rooms, identity.database, batch_id)
     lines = await row_lines(request)
     taken = await _run(importing.append_lines, identity.database, batch_id, first, lines)
-    rooms: Rooms = request.app.state.rooms
     rooms.publisher.ring(identity.database, taken.rings)
-    await _held_back(rooms, identity.database, batch_id)
     return _answer(request, RowsTaken(next_row=taken.next_row, paused=taken.paused))
 
 
@@ -124,7 +125,7 @@ async def _run(work: Callable[..., T], *arguments: object) -> T:
         raise ProblemError(CONFLICT, f"{refusal}".capitalize(), {"Limpet-Reason": type(refusal).__name__}) from refusal
 
 
-async def _held_back(rooms: Rooms, database: str, batch_id: UUID) -> None:
+async def _room(rooms: Rooms, database: str, batch_id: UUID) -> None:
     deadline = asyncio.get_running_loop().time() + _LONGEST_HOLD
     most = settings().import_chunks_ahead
 
@@ -135,7 +136,8 @@ async def _held_back(rooms: Rooms, database: str, batch_id: UUID) -> None:
     # Nobody tells of a chunk that is done; the ledger is asked.
     while await anyio.to_thread.run_sync(too_many):
         if rooms.waiting.closed or asyncio.get_running_loop().time() > deadline:
-            return
+            detail = f"More than {most} chunks of this import wait for workers. Send these rows again"
+            raise ProblemError(FULL, detail, {"Retry-After": "1", "Limpet-Reason": "HeldBack"})
         await asyncio.sleep(0.1)
 
 

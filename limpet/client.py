@@ -31,6 +31,10 @@ class NoAnswerError(ClientError):
     """The server is away, or busy: the same request may go well a little later."""
 
 
+class HeldBackError(NoAnswerError):
+    """The server is well, and takes no more of this for now."""
+
+
 class RefusedError(ClientError):
     """The server refuses the request; ``reason`` is its own word for why."""
 
@@ -148,9 +152,10 @@ class Client:
         with _translated(where), self._http.stream(method, path, content=body, headers=sent) as response:
             if response.is_error:
                 text = _reason(where, response.status_code, response.read())
+                reason = response.headers.get("Limpet-Reason", "")
                 if response.status_code >= _SERVERS_FAULT:
-                    raise NoAnswerError(text)
-                raise RefusedError(text, response.status_code, response.headers.get("Limpet-Reason", ""))
+                    raise HeldBackError(text) if reason == "HeldBack" else NoAnswerError(text)
+                raise RefusedError(text, response.status_code, reason)
             yield response
 
 

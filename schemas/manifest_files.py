@@ -41,8 +41,10 @@ def below(folder: Path, path: str) -> Path:
         raise FileFlawError("holds U+0000")
     try:
         found = _resolved(folder, path)
+    except UnicodeEncodeError as wrong:
+        raise FileFlawError("is no text that a file can be named by") from wrong
     except (OSError, RuntimeError) as wrong:  # a loop of links is a RuntimeError in Python 3.11
-        raise FileFlawError(f"can't be followed: {wrong}") from wrong
+        raise FileFlawError(f"can't be followed: {getattr(wrong, 'strerror', None) or wrong}") from wrong
     if found is None:
         raise FileFlawError("there is no such file below the folder of the files")
     if not found.is_relative_to(folder):

@@ -15,6 +15,7 @@ from worker.settings import settings
 from worker.stored import Stored
 
 _PIECE = 2**20
+_LONGEST_KEY = 1024  # bytes of UTF-8, as S3 has it
 
 
 class BadSourceError(LimpetError):
@@ -171,7 +172,12 @@ class Prefix:
         parts = PurePosixPath(path.replace("\\", "/")).parts
         if ".." in parts or path.startswith("/") or "\0" in path:
             raise FileFlawError("leads out of the prefix of the files")
-        return f"{self.prefix}/{'/'.join(parts)}"
+        key = f"{self.prefix}/{'/'.join(parts)}"
+        # What no store takes for a key would look like a store that is away.
+        length = len(key.encode(errors="replace"))
+        if not parts or length > _LONGEST_KEY or any("\ud800" <= c <= "\udfff" for c in key):
+            raise FileFlawError("is no text that an object can be named by")
+        return key
 
 
 def _hashed(key: str, size: int) -> tuple[bytes, int]:

@@ -40,7 +40,8 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
         raise BadSourceError("onConflict newer goes by update_Date, which files have not")
     manifest = _manifest(database, wanted)
     if manifest is not None:
-        wanted = wanted.model_copy(update={"fingerprint": wanted.fingerprint or _fingerprint(manifest, wanted)})
+        facts = f"{manifest.key} {manifest.etag}"
+        wanted = wanted.model_copy(update={"fingerprint": wanted.fingerprint or fingerprint(facts, wanted)})
     if wanted.restart:
         _end_latest(database, caller, wanted.name)
     with transaction(database) as session:
@@ -84,9 +85,10 @@ def _manifest(database: str, wanted: OpenImport) -> Manifest | None:
     return manifest_at(object_key(database, wanted.manifest))
 
 
-def _fingerprint(manifest: Manifest, wanted: OpenImport) -> str:
-    facts = [manifest.key, manifest.etag, wanted.model_dump_json(exclude={"restart", "rows_per_second"})]
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+def fingerprint(manifest: str, wanted: OpenImport) -> str:
+    """Return what must be the same for an import to go on: which ``manifest``, and the options that matter."""
+    options = wanted.model_dump_json(exclude={"restart", "rows_per_second", "name", "manifest"})
+    return hashlib.sha256(f"{manifest}\n{options}".encode()).hexdigest()
 
 
 def keep_body(database: str) -> str:
@@ -103,6 +105,8 @@ def _goes_on(there: ImportView, wanted: OpenImport) -> bool:
     """Return whether ``wanted`` is ``there``; if it is another one, and that may be so."""
     same = there.fingerprint == wanted.fingerprint
     began = f"import {there.batch_id} of {there.accepted_at:%Y-%m-%d %H:%M}"
+    if same and there.error is not None:
+        return False  # it ended before its rows did, and what stopped it may be gone
     if same and there.cancelled:
         raise ChangedError(f"{began} was cancelled; --restart imports the manifest anew")
     if not same and there.finished_at is None:

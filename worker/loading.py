@@ -40,6 +40,7 @@ _FIRST_PAUSE = timedelta(seconds=1)
 _LONGEST = 20.0  # seconds of one task
 _WAIT = timedelta(seconds=1)
 _AT_ONCE = timedelta(0)
+_CHANGED = "the manifest changed while it was imported; import it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +113,17 @@ def _note_failure(database: str, batch_id: UUID, fault: Exception) -> None:
 def _steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
     manifest = manifest_at(cursor.manifest)
     if manifest.etag != cursor.etag:
-        raise BadSourceError("the manifest changed while it was imported; import it again")
+        raise BadSourceError(_CHANGED)
     tree = tree_of(database, cursor.wanted)
     rule = Rule(database, cursor.wanted.kind, cursor.wanted.on_conflict)
     end = time.monotonic() + _LONGEST
-    for part in _parts(manifest, cursor, _ROWS if tree is None else _ROWS_WITH_FILES):
-        items = [item_of(row, rule) for row in import_rows(rule, tree, part.rows)]
-        over = time.monotonic() > end
+    for whole in _parts(manifest, cursor, _ROWS if tree is None else _ROWS_WITH_FILES):
+        items = [item_of(row, rule) for row in import_rows(rule, tree, whole.rows, _Pulse(database, batch_id))]
+        if manifest_at(cursor.manifest).etag != cursor.etag:
+            raise BadSourceError(_CHANGED)
+        # Large files may leave time for some rows only; the next task begins behind them.
+        part = Part(whole.first, whole.rows[: len(items)])
+        over = time.monotonic() > end or len(items) < len(whole.rows)
         step = _append(database, batch_id, part, items, over=over)
         yield step
         if over or not step.more:
@@ -145,6 +150,18 @@ def _parts(manifest: Manifest, cursor: Cursor, most: int) -> Iterator[Part]:
     while part := list(islice(found, most)):
         yield Part(first, part)
         first += len(part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pulse:
+    """Keeps the loader's due time ahead while files are read, so that nobody else begins to read them too."""
+
+    database: str
+    batch_id: UUID
+
+    def __call__(self) -> None:
+        with transaction(self.database) as session:
+            import_arrows.hold_step(session, self.batch_id, _LEASE)
 
 
 def _append(database: str, batch_id: UUID, part: Part, items: list[NewItem], *, over: bool) -> Step:

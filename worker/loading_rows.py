@@ -1,7 +1,10 @@
 """Rows that the servers read themselves, with the contents of their files."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from schemas.imports import ImportKind, ImportRow, RowFlaw
 from schemas.manifest import Row
@@ -13,18 +16,47 @@ from worker.import_rows import Rule
 from worker.import_sources import Tree
 from worker.stored import Stored
 
+T = TypeVar("T")
 _READERS = 4
+_GROUP = 4 * _READERS  # rows; what one group brings must be done before a task's time limit
+_LONGEST = 10.0  # seconds after which no further group is begun
+_PULSE = 5.0  # seconds
 Content = Stored | FileFlawError | None
 
 
-def import_rows(rule: Rule, tree: Tree | None, sent: Sequence[Row]) -> list[ImportRow]:
-    """Return rows as they are appended, their contents stored; a file that can't be had is its row's flaw."""
+def import_rows(rule: Rule, tree: Tree | None, sent: Sequence[Row], pulse: Callable[[], None]) -> list[ImportRow]:
+    """Return rows as they are appended, their contents stored; a file that can't be had is its row's flaw.
+
+    With files it may be the first rows of ``sent`` only: so many as some seconds allow. ``pulse`` is called every few
+    seconds meanwhile.
+    """
     if tree is None:
         return [_import_row(row) for row in sent]
+    found: list[ImportRow] = []
+    end = time.monotonic() + _LONGEST
     with ThreadPoolExecutor(_READERS) as pool:
-        looked = list(pool.map(lambda row: _looked(tree, row), sent))
-        stored = _brought(rule.database, tree, pool, list(zip(sent, looked, strict=True)))
-    return [_import_row(row, content, rule.kind) for row, content in zip(sent, stored, strict=True)]
+        readers = Readers(pool, pulse)
+        while len(found) < len(sent) and time.monotonic() < end:
+            some = sent[len(found) : len(found) + _GROUP]
+            looked = readers.each(lambda row: _looked(tree, row), some)
+            stored = _brought(rule.database, tree, readers, list(zip(some, looked, strict=True)))
+            found += [_import_row(row, content, rule.kind) for row, content in zip(some, stored, strict=True)]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Threads that read files, and the sign of life while they do."""
+
+    pool: ThreadPoolExecutor
+    pulse: Callable[[], None]
+
+    def each(self, work: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
+        """Return what ``work`` returns for each of the arguments, in their order."""
+        futures = [self.pool.submit(work, *one) for one in zip(*arguments, strict=True)]
+        while wait(futures, timeout=_PULSE).not_done:
+            self.pulse()
+        return [future.result() for future in futures]
 
 
 def _looked(tree: Tree, row: Row) -> Content:
@@ -37,9 +69,7 @@ def _looked(tree: Tree, row: Row) -> Content:
         return flaw
 
 
-def _brought(
-    database: str, tree: Tree, pool: ThreadPoolExecutor, pairs: Sequence[tuple[Row, Content]]
-) -> list[Content]:
+def _brought(database: str, tree: Tree, readers: Readers, pairs: Sequence[tuple[Row, Content]]) -> list[Content]:
     """Return where each content is by now: among the blobs, or under an intended key."""
     with transaction(database) as session:
         known = find(session, [(c.sha256, c.size) for _, c in pairs if isinstance(c, Stored)])
@@ -56,7 +86,7 @@ def _brought(
         except FileFlawError as flaw:
             return flaw
 
-    ends = dict(zip(fresh, pool.map(bring, fresh, fresh.values(), keys), strict=True))
+    ends = dict(zip(fresh, readers.each(bring, fresh, fresh.values(), keys), strict=True))
     return [ends.get((c.sha256, c.size), c) if isinstance(c, Stored) else c for _, c in pairs]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from limpet.client import Client, NoAnswerError
+from limpet.client import Client, HeldBackError, NoAnswerError
 from schemas.answers import Batch
 from schemas.imports import (
     Checked,
@@ -123,6 +123,8 @@ class Calls:
         while True:
             try:
                 return call()
+            except HeldBackError:  # however long: that is no sign of trouble
+                end = time.monotonic() + self.patience
             except NoAnswerError:
                 if time.monotonic() > end:
                     raise

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from calls import fresh_keys, item, put, read
+from calls import fresh_keys, item, put, read, refusing
 from manifests import Command, append, ended, named, write_csv, write_files
 
 HEADER = ["caseAttachment_Key", "case_Key", "comment", "update_Date"]
@@ -226,3 +226,29 @@ def test_files_of_the_json_api_go_in_too(limpet: Command, demo_db: psycopg.Conne
     assert told["counts"] == {"created": 2, "deleted": 1, "invalid": 2}
     found = demo_db.execute("SELECT title, file_name FROM file_attachment WHERE item_name = %s", [str(mark)]).fetchall()
     assert found == [("b.txt", "b.txt")]
+
+
+def test_a_sender_is_held_back_while_too_much_waits_for_workers(client: httpx.Client) -> None:
+    keys = fresh_keys(60)
+    opened = named(client, f"held back {keys[0]}", rowsPerSecond=1)  # so each row is a chunk
+    assert append(client, opened["href"], 0, [item(key) for key in keys]).json()["nextRow"] == 60
+    answer = append(client, opened["href"], 60, [item(keys[0])])
+    assert (answer.status_code, answer.headers["limpet-reason"]) == (503, "HeldBack")
+    assert int(answer.headers["retry-after"]) > 0
+    assert client.get(opened["href"]).json()["nextRow"] == 60
+    client.post(f"{opened['batch']}/cancel")
+
+
+def test_a_retry_of_an_import_goes_to_the_queue_of_imports_at_its_pace(
+    client: httpx.Client, demo_db: psycopg.Connection
+) -> None:
+    keys = fresh_keys(3)
+    opened = named(client, f"retried {keys[0]}", rowsPerSecond=2)
+    with refusing(demo_db):
+        append(client, opened["href"], 0, [item(key, comment="refuse") for key in keys])
+        client.post(f"{opened['href']}/close")
+        assert ended(client, opened)["counts"] == {"failed": 3}
+    child = client.post(f"{opened['batch']}/retry").json()
+    chunks = demo_db.execute("SELECT DISTINCT queue FROM chunk WHERE batch_id = %s", [child["id"]]).fetchall()
+    assert chunks == [("limpet.bulk",)]
+    assert ended(client, {"batch": child["href"]})["counts"] == {"created": 3}

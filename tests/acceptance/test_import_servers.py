@@ -116,3 +116,36 @@ def test_a_bug_that_passes_costs_the_import_nothing(client: httpx.Client, demo_d
     demo_db.execute("DROP FUNCTION bug CASCADE")
     assert ended(client, answer)["counts"] == {"created": 1}
     assert client.get(answer["href"]).json()["error"] is None
+
+
+@pytest.mark.usefixtures("server_environment")
+def test_a_path_that_no_file_can_have_is_its_rows_outcome(client: httpx.Client) -> None:
+    keys = fresh_keys(4)
+    mark = f"imports/{keys[0]}"
+    stored(f"{mark}/files/fine.txt", b"fine")
+    lines = [
+        f'{{"caseAttachment_Key": {key}, "case_Key": 1, "attachment_Path": "{path}"}}\n'
+        for key, path in zip(keys, ["\\ud83d.jpg", "n" * 1100, "/".join(["a" * 300] * 5), "fine.txt"], strict=True)
+    ]
+    stored(f"{mark}/m.ndjson", "".join(lines).encode())
+    opened = client.post("/imports", json={"name": mark, "manifest": f"{mark}/m.ndjson", "files": f"{mark}/files"})
+    assert ended(client, opened.json())["counts"] == {"created": 1, "invalid": 3}
+
+
+def test_the_same_body_with_other_options_is_another_import(client: httpx.Client) -> None:
+    (key,) = fresh_keys()
+    body, name = f"caseAttachment_Key,case_Key\n{key},1\n", f"options {key}"
+    first = sent(client, body, name=name).json()
+    assert ended(client, first)["counts"] == {"created": 1}
+    assert sent(client, body, name=name).json()["id"] == first["id"]
+    other = sent(client, body, name=name, onConflict="skip")
+    assert other.status_code == 201
+    assert ended(client, other.json())["counts"] == {"skipped": 1}
+
+
+def test_an_import_that_could_not_be_read_is_begun_anew(client: httpx.Client) -> None:
+    name = f"anew {fresh_keys()}"
+    first = sent(client, "a,b,a\n1,2,3\n", name=name).json()
+    ended(client, first)
+    again = sent(client, "a,b,a\n1,2,3\n", name=name)
+    assert (again.status_code, again.json()["id"] == first["id"]) == (201, False)

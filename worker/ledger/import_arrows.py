@@ -93,6 +93,14 @@ _STEP = text("""
 """)
 
 
+_HOLD = text("UPDATE loader SET due_at = clock_timestamp() + :lease WHERE batch_id = :batch_id AND due_at IS NOT NULL")
+
+
+def hold_step(session: Session, batch_id: UUID, lease: timedelta) -> None:
+    """Due → due after ``lease``, the cursor where it was: its worker is alive."""
+    session.execute(_HOLD, {"batch_id": batch_id, "lease": lease})
+
+
 def step(session: Session, batch_id: UUID, byte_offset: int, line: int, lease: timedelta) -> bool:
     """Due → due after ``lease``, the cursor moved, in the transaction that appends. False: it was ended meanwhile."""
     values = {"batch_id": batch_id, "byte_offset": byte_offset, "line": line, "lease": lease}

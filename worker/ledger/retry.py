@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from schemas.kinds import FILE_KINDS
 from worker.database import count
-from worker.ledger.accept import Accepted, Slot, append_chunks, new_batch_id
+from worker.ledger.accept import BULK, Accepted, Slot, append_chunks, new_batch_id
 from worker.ledger.cut import even_cuts
 from worker.ledger.turns import await_every_turn
 
@@ -31,6 +31,7 @@ _COPY = text("""
 """)
 # A batch is of one family.
 _KIND = text("SELECT kind FROM item WHERE batch_id = :parent LIMIT 1")
+_IMPORT = text("SELECT rows_per_second, now() AS start FROM import WHERE batch_id = :parent")
 _CHILD = text("""
     INSERT INTO batch (id, kind, caller, total, parent_id)
     SELECT :child, kind, :caller, :total, id FROM batch WHERE id = :parent
@@ -60,4 +61,12 @@ def retry(session: Session, wanted: Retry) -> Accepted | None:
     if not total:
         return None
     session.execute(_CHILD, {**place, "caller": wanted.caller, "total": total})
-    return Accepted(child, append_chunks(session, Slot(child, acceptance), even_cuts(total)))
+    return Accepted(child, append_chunks(session, _slot(session, wanted.parent, child, acceptance), even_cuts(total)))
+
+
+def _slot(session: Session, parent: UUID, child: UUID, acceptance: int) -> Slot:
+    """Return where the child's items go: those of an import to its queue again, and at its pace."""
+    of_import = session.execute(_IMPORT, {"parent": parent}).one_or_none()
+    if of_import is None:
+        return Slot(child, acceptance)
+    return Slot(child, acceptance, queue=BULK, rate=of_import.rows_per_second, start=of_import.start)
