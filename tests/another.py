@@ -77,12 +77,13 @@ def _lives(url: str) -> bool:
 
 @dataclass(frozen=True)
 class System:
-    """Processes of ours on a database of their own: its name, a client of their API, a connection."""
+    """Processes of ours on a database of their own; ``work`` is what its worker runs."""
 
     name: str
     client: httpx.Client
     database: psycopg.Connection
     settings: dict[str, str]
+    work: tuple[str, ...]
     worker: Another
 
 
@@ -102,7 +103,18 @@ def another_system(stack: dict[str, str], folder: Path, name: str, **settings: s
         assert migrating.process.wait(60) == 0, migrating.log.read_text()
     token = make_token(stack["LIMPET_JWT_SECRET"], "tester", [name], timedelta(hours=1))
     headers = {"vbasoftware-database": name, "Authorization": f"Bearer {token}"}
-    work = ("celery", "-A", "worker.tasks", "worker", "-n", f"{name}@%h", "--concurrency=2", "--without-mingle")
+    work = (
+        "celery",
+        "-A",
+        "worker.tasks",
+        "worker",
+        "-n",
+        f"{name}@%h",
+        "--concurrency=2",
+        "--without-mingle",
+        "-l",
+        "info",
+    )
     with (
         another_api(stack, folder, **ours) as (url, _),
         another(stack, folder / "worker.log", *work, **ours) as worker,
@@ -110,4 +122,4 @@ def another_system(stack: dict[str, str], folder: Path, name: str, **settings: s
         httpx.Client(base_url=url, headers=headers, timeout=60) as client,
         connected({"LIMPET_DATABASES": ours["LIMPET_DATABASES"]}, name) as database,
     ):
-        yield System(name, client, database, ours, worker)
+        yield System(name, client, database, ours, work, worker)

@@ -1,11 +1,13 @@
 """The Celery tasks, thin since all that matters happens in the ledger; ``celery -A worker.tasks worker`` runs them."""
 
 import os
+import resource
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
 from celery import Task
+from celery.signals import worker_process_init
 from sqlalchemy.exc import DBAPIError
 
 from worker import upkeep
@@ -29,6 +31,15 @@ app.conf.beat_schedule = {
     for task, every in UPKEEP.items()
     for name in settings().databases
 }
+
+
+@worker_process_init.connect
+def limit_memory(**_: object) -> None:
+    """Let a task that runs away with memory fail, rather than have the kernel end whatever process it chooses."""
+    if most := settings().worker_memory:
+        # What is allocated, not what is mapped: address space says little about a process with threads.
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 @app.task(name=DELIVER, bind=True)
