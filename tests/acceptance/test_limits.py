@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from another import System, another_system
+from another import System, another, another_system
 from calls import b64, connected, fresh_keys, item, put
 from parts import eventually, finished, pids
 
@@ -116,3 +116,24 @@ def without_hang(stack: dict[str, str]) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+def test_a_worker_that_takes_nothing_though_it_is_rung_for_ends_and_the_next_one_goes_on(
+    stack: dict[str, str], tmp_path: Path
+) -> None:
+    with another_system(stack, tmp_path, "stalled", **QUICK) as system:
+        eventually(lambda: b" ready." in system.worker.log.read_bytes())
+        assert finished(system.client, sent(system.client))["counts"] == {"created": 1}
+        deafen = ("celery", "-A", "worker.tasks", "control", "cancel_consumer", "limpet")
+        with another(stack, tmp_path / "control.log", *deafen, **system.settings) as control:
+            assert control.process.wait(60) == 0, control.log.read_text()
+        href = sent(system.client)
+        assert system.worker.process.wait(150) == os.EX_UNAVAILABLE
+        assert "watchdog.stalled" in system.worker.log.read_text()
+        with another(stack, tmp_path / "next.log", *system.work, **system.settings):
+            assert finished(system.client, href)["counts"] == {"created": 1}
+
+
+def sent(client: httpx.Client) -> str:
+    href: str = put(client, [item(*fresh_keys())], Prefer="respond-async").json()["batch"]["href"]
+    return href
