@@ -1,5 +1,6 @@
 """Other processes of ours beside the stack's, with settings of their own."""
 
+import itertools
 import json
 import os
 import signal
@@ -75,6 +76,10 @@ def _lives(url: str) -> bool:
         return False
 
 
+# The databases of the broker that no other system uses: 0 is the stack's, 1 that of the compose file.
+_brokers = itertools.count(2)
+
+
 @dataclass(frozen=True)
 class System:
     """Processes of ours on a database of their own; ``work`` is what its worker runs."""
@@ -89,13 +94,13 @@ class System:
 
 @contextmanager
 def another_system(stack: dict[str, str], folder: Path, name: str, **settings: str) -> Iterator[System]:
-    """Run API, worker and relay on a database of their own, on the stack's servers."""
+    """Run API, worker and relay on a database and a broker of their own, on the stack's servers."""
     with connected(stack) as known:
         known.execute(f"CREATE DATABASE {name}")
     url = json.loads(stack["LIMPET_DATABASES"])["demo"].rpartition("/")[0]
     ours = {
         "LIMPET_DATABASES": json.dumps({name: f"{url}/{name}"}),
-        "LIMPET_BROKER_URL": stack["LIMPET_BROKER_URL"].rpartition("/")[0] + "/3",
+        "LIMPET_BROKER_URL": f"{stack['LIMPET_BROKER_URL'].rpartition('/')[0]}/{next(_brokers)}",
         "LIMPET_REQUIRE": "bearer",
         **settings,
     }
