@@ -1,5 +1,6 @@
 """Other processes of ours beside the stack's, with settings of their own."""
 
+import itertools
 import json
 import os
 import signal
@@ -75,26 +76,31 @@ def _lives(url: str) -> bool:
         return False
 
 
+# The databases of the broker that no other system uses: 0 is the stack's, 1 that of the compose file.
+_brokers = itertools.count(2)
+
+
 @dataclass(frozen=True)
 class System:
-    """Processes of ours on a database of their own: its name, a client of their API, a connection."""
+    """Processes of ours on a database of their own; ``work`` is what its worker runs."""
 
     name: str
     client: httpx.Client
     database: psycopg.Connection
     settings: dict[str, str]
+    work: tuple[str, ...]
     worker: Another
 
 
 @contextmanager
 def another_system(stack: dict[str, str], folder: Path, name: str, **settings: str) -> Iterator[System]:
-    """Run API, worker and relay on a database of their own, on the stack's servers."""
+    """Run API, worker and relay on a database and a broker of their own, on the stack's servers."""
     with connected(stack) as known:
         known.execute(f"CREATE DATABASE {name}")
     url = json.loads(stack["LIMPET_DATABASES"])["demo"].rpartition("/")[0]
     ours = {
         "LIMPET_DATABASES": json.dumps({name: f"{url}/{name}"}),
-        "LIMPET_BROKER_URL": stack["LIMPET_BROKER_URL"].rpartition("/")[0] + "/3",
+        "LIMPET_BROKER_URL": f"{stack['LIMPET_BROKER_URL'].rpartition('/')[0]}/{next(_brokers)}",
         "LIMPET_REQUIRE": "bearer",
         **settings,
     }
@@ -102,7 +108,18 @@ def another_system(stack: dict[str, str], folder: Path, name: str, **settings: s
         assert migrating.process.wait(60) == 0, migrating.log.read_text()
     token = make_token(stack["LIMPET_JWT_SECRET"], "tester", [name], timedelta(hours=1))
     headers = {"vbasoftware-database": name, "Authorization": f"Bearer {token}"}
-    work = ("celery", "-A", "worker.tasks", "worker", "-n", f"{name}@%h", "--concurrency=2", "--without-mingle")
+    work = (
+        "celery",
+        "-A",
+        "worker.tasks",
+        "worker",
+        "-n",
+        f"{name}@%h",
+        "--concurrency=2",
+        "--without-mingle",
+        "-l",
+        "info",
+    )
     with (
         another_api(stack, folder, **ours) as (url, _),
         another(stack, folder / "worker.log", *work, **ours) as worker,
@@ -110,4 +127,4 @@ def another_system(stack: dict[str, str], folder: Path, name: str, **settings: s
         httpx.Client(base_url=url, headers=headers, timeout=60) as client,
         connected({"LIMPET_DATABASES": ours["LIMPET_DATABASES"]}, name) as database,
     ):
-        yield System(name, client, database, ours, worker)
+        yield System(name, client, database, ours, work, worker)

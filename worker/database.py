@@ -20,6 +20,8 @@ _SERVER_OPTIONS = " ".join(
         "lock_timeout": "5s",
         "idle_in_transaction_session_timeout": "30s",
         "transaction_timeout": "9min",
+        # A worker that was killed in a long statement would hold its locks until that ends, and nobody could go on.
+        "client_connection_check_interval": "2s",
         "jit": "off",
         # A generic plan, made once for all sizes, reads a large item table whole: a bite took 440 ms instead of 4.
         "plan_cache_mode": "force_custom_plan",
@@ -37,6 +39,9 @@ _CONNECT = {
 # Server states that pass by themselves: connection, resources, operator's intervention,
 # rollback (deadlock, serialization), lock not available, I/O.
 _PASSING = ("08", "53", "57", "40", "55", "58", "25P04", "25P03", "25006")
+
+# What libpq says when this process itself may not have more memory: as it looks, another attempt would not either.
+_OUR_MEMORY = ("cannot allocate memory", "out of memory")
 
 
 @cache
@@ -79,9 +84,11 @@ def count(session: Session, statement: Executable, values: Mapping[str, object])
 
 def passing(fault: DBAPIError) -> bool:
     """Return whether ``fault`` is the server's trouble of the moment, not the statement's."""
+    state = getattr(fault.orig, "sqlstate", None)
+    if state is None and any(words in str(fault.orig) for words in _OUR_MEMORY):
+        return False
     if fault.connection_invalidated or isinstance(fault, InterfaceError):
         return True
-    state = getattr(fault.orig, "sqlstate", None)
     if state is None:
         return isinstance(fault, OperationalError)
     return bool(state.startswith(_PASSING))

@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     )
     worker_processes: int = Field(default=4, ge=1, description="worker processes in all; the cut adapts to them")
     task_seconds: int = Field(default=600, description="a task that takes longer is killed, which counts as a death")
+    worker_memory: int = Field(default=2**30, ge=0, description="bytes that a worker process may allocate; 0: any")
     ring_after: Duration = Field(default=timedelta(seconds=5), description="the relay rings again after this")
     lease: Duration = Field(default=timedelta(seconds=10), description="how long a claim holds without a sign of life")
     upload_lifetime: Duration = Field(default=timedelta(hours=1), description="how long a presigned upload is open")

@@ -1,11 +1,16 @@
 """The Celery tasks, thin since all that matters happens in the ledger; ``celery -A worker.tasks worker`` runs them."""
 
 import os
+import resource
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
 from celery import Task
+from celery.bootsteps import StartStopStep
+from celery.signals import worker_process_init
+from celery.worker import state
+from celery.worker.consumer import Consumer
 from sqlalchemy.exc import DBAPIError
 
 from worker import upkeep
@@ -14,9 +19,11 @@ from worker.deliver import deliver
 from worker.errors import BrokerUnavailableError, LimpetError
 from worker.ledger.accept import BULK
 from worker.loading import load
-from worker.log import trouble
+from worker.log import event, trouble
 from worker.settings import settings
+from worker.watchdog import Watchdog
 
+_LOOK = 15.0  # seconds
 UPKEEP = {"limpet.collect": timedelta(minutes=5), "limpet.expire": timedelta(hours=1)}
 app.conf.beat_schedule = {
     f"{task} {name}": {
@@ -29,6 +36,36 @@ app.conf.beat_schedule = {
     for task, every in UPKEEP.items()
     for name in settings().databases
 }
+
+
+@worker_process_init.connect
+def limit_memory(**_: object) -> None:
+    """Let a task that runs away with memory fail, rather than have the kernel end whatever process it chooses."""
+    if most := settings().worker_memory:
+        # What is allocated, not what is mapped: address space says little about a process with threads.
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+class WatchdogStep(StartStopStep):
+    """Looks every few seconds, as long as the worker is connected, whether it still takes work."""
+
+    requires = ("celery.worker.consumer:Tasks",)
+
+    def start(self, consumer: Consumer) -> None:
+        """Begin to look; again after each new connection, which clears the timers."""
+        # The queues as they are now: a worker that was told to leave one has it no more.
+        dog = Watchdog(list(app.amqp.queues.consume_from))
+
+        def look() -> None:
+            if dog.is_stalled(sum(state.total_count.values()), busy=bool(state.active_requests)):
+                event("watchdog.stalled", worker=consumer.hostname, queues=",".join(dog.queues))
+                os._exit(os.EX_UNAVAILABLE)  # it has nothing in hand
+
+        consumer.timer.call_repeatedly(_LOOK, look)
+
+
+app.steps["consumer"].add(WatchdogStep)
 
 
 @app.task(name=DELIVER, bind=True)

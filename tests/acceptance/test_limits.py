@@ -1,0 +1,139 @@
+"""Poison and limits: an item that ends its worker is set aside after three deaths of its own, and nobody else is."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from another import System, another, another_system
+from calls import b64, connected, fresh_keys, item, put
+from parts import eventually, finished, pids
+
+HANG = """
+CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN IF NEW.comment = 'hang' THEN PERFORM pg_sleep(3600); END IF; RETURN NEW; END $$;
+CREATE TRIGGER hang BEFORE INSERT ON case_attachment FOR EACH ROW EXECUTE FUNCTION hang();
+"""
+QUICK = {"LIMPET_LEASE": "2", "LIMPET_RING_AFTER": "1"}
+
+
+def report(client: httpx.Client, href: str) -> list[dict[str, Any]]:
+    data: list[dict[str, Any]] = client.get(f"{href}/report").json()["data"]
+    return data
+
+
+def attempts(client: httpx.Client, href: str, position: int) -> list[str]:
+    told = client.get(f"{href}/items/{position}").json()["attempts"]
+    return [attempt["error"] for attempt in told if attempt["error"]]
+
+
+@pytest.fixture(scope="module")
+def limited(stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system whose tasks may take eight seconds, and whose workers little memory."""
+    folder = tmp_path_factory.mktemp("limited")
+    most = {"LIMPET_TASK_SECONDS": "8", "LIMPET_WORKER_MEMORY": str(224 * 2**20), "LIMPET_INLINE_CONTENT": str(2**28)}
+    with another_system(stack, folder, "limited", **QUICK, **most) as system:
+        system.database.execute(HANG)
+        yield system
+
+
+def test_an_item_that_hangs_past_the_time_limit_is_set_aside_alone(limited: System) -> None:
+    left, poison, right = fresh_keys(3)
+    sent = [item(left), item(poison, comment="hang"), item(right)]
+    href = put(limited.client, sent, Prefer="respond-async").json()["batch"]["href"]
+    assert finished(limited.client, href, 180)["counts"] == {"created": 2, "failed": 1}
+    ends = report(limited.client, href)
+    assert [e["status"] for e in ends] == [201, 500, 201]
+    assert "died three times" in ends[1]["body"]
+    assert attempts(limited.client, href, 1) == ["the worker died or was cut off"] * 4
+
+
+def test_an_item_that_takes_more_memory_than_there_is_fails_alone(limited: System) -> None:
+    left, poison, right = fresh_keys(3)
+    large = b64(bytes(64 * 2**20))
+    sent = [item(left, attachment=b64(b"left")), item(poison, attachment=large), item(right, attachment=b64(b"right"))]
+    href = put(limited.client, sent, Prefer="respond-async").json()["batch"]["href"]
+    assert finished(limited.client, href, 180)["counts"] == {"created": 2, "failed": 1}
+    ends = report(limited.client, href)
+    assert [e["outcome"] for e in ends] == ["created", "failed", "created"]
+    assert "died three times" in ends[1]["body"]
+    assert b"cannot allocate memory" in limited.worker.log.read_bytes()
+
+
+def test_workers_have_limits_of_time_and_memory_and_are_renewed(stack: dict[str, str]) -> None:
+    (parent, *_) = pids(stack)["worker"]
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    limits = Path(f"/proc/{children[0]}/limits").read_text()
+    assert re.search(r"^Max data size +1073741824 ", limits, re.MULTILINE)
+
+
+def test_three_restarts_of_the_database_under_one_item_blame_nobody(
+    stack: dict[str, str], client: httpx.Client
+) -> None:
+    keys = fresh_keys(2)
+    with connected(stack) as database:
+        database.execute(HANG)
+    try:
+        sent = [item(keys[0], comment="hang"), item(keys[1])]
+        href = put(client, sent, Prefer="respond-async").json()["batch"]["href"]
+        for _ in range(3):
+            eventually(lambda: hangs(stack))
+            postgres = pids(stack)["postgres"]
+            os.kill(postgres, signal.SIGKILL)
+            eventually(lambda gone=postgres: pids(stack).get("postgres", gone) != gone)  # type: ignore[misc]  # a default
+    finally:
+        eventually(lambda: without_hang(stack))
+    assert finished(client, href)["counts"] == {"created": 2}
+    with connected(stack) as database:
+        blamed = database.execute(
+            "SELECT sum(c.deaths) + (SELECT sum(deaths) FROM item WHERE batch_id = %(id)s) FROM chunk AS c"
+            " WHERE c.batch_id = %(id)s",
+            {"id": href.rpartition("/")[2]},
+        ).fetchone()
+    assert blamed == (0,)
+
+
+def hangs(stack: dict[str, str]) -> bool:
+    try:
+        with connected(stack) as database:
+            return bool(database.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchone())
+    except psycopg.OperationalError:
+        return False
+
+
+def without_hang(stack: dict[str, str]) -> bool:
+    """Remove the trigger and wake whom it holds."""
+    try:
+        with connected(stack) as database:
+            database.execute("SET lock_timeout = '1s'")
+            database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+            database.execute("DROP FUNCTION hang CASCADE")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def test_a_worker_that_takes_nothing_though_it_is_rung_for_ends_and_the_next_one_goes_on(
+    stack: dict[str, str], tmp_path: Path
+) -> None:
+    with another_system(stack, tmp_path, "stalled", **QUICK) as system:
+        eventually(lambda: b" ready." in system.worker.log.read_bytes())
+        assert finished(system.client, sent(system.client))["counts"] == {"created": 1}
+        deafen = ("celery", "-A", "worker.tasks", "control", "cancel_consumer", "limpet")
+        with another(stack, tmp_path / "control.log", *deafen, **system.settings) as control:
+            assert control.process.wait(60) == 0, control.log.read_text()
+        href = sent(system.client)
+        assert system.worker.process.wait(150) == os.EX_UNAVAILABLE
+        assert "watchdog.stalled" in system.worker.log.read_text()
+        with another(stack, tmp_path / "next.log", *system.work, **system.settings):
+            assert finished(system.client, href)["counts"] == {"created": 1}
+
+
+def sent(client: httpx.Client) -> str:
+    href: str = put(client, [item(*fresh_keys())], Prefer="respond-async").json()["batch"]["href"]
+    return href
