@@ -11,7 +11,7 @@ import httpx
 
 from chaos.load import Request
 
-_AGAIN = 0.15  # seconds
+_AGAIN = 0.3  # seconds
 _BUSY = (408, 429)
 _SERVERS_FAULT = 500
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from chaos.calls import GaveUpError, Span
 from chaos.clients import Clients
-from chaos.faults import Fault, Tally, deck, flush, stop_length, strike, targets
+from chaos.faults import FLUSH, Fault, Tally, deck, flush, stop_length, strike, targets
 from chaos.load import Load
 from chaos.processes import Process, parts
 from chaos.stack import Stack
@@ -58,8 +58,8 @@ class Storm:
         if fault.victim == "up" and fault.blow != "STOP":
             self._fell(fault)
             return
-        struck = [] if fault.blow == "FLUSHALL" else targets(self.stack, fault, self.dice)
-        if not struck and fault.blow != "FLUSHALL":
+        struck = [] if fault == FLUSH else targets(self.stack, fault, self.dice)
+        if not struck and fault != FLUSH:
             return  # just being started again
         self._struck.add(fault.victim)
         seconds = stop_length(fault, self.dice)
