@@ -4,15 +4,15 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, cycle
+from pathlib import Path
 from threading import Lock
 
 import redis
 
 from chaos.processes import Process, children, parts
-from chaos.stack import Stack
 
 _SEEN_STOPPED = 2.0
 _DEATH = {"TERM": 60.0, "INT": 30.0, "QUIT": 30.0, "KILL": 10.0}  # seconds; a worker finishes what it has begun
@@ -87,11 +87,11 @@ class Tally:
             return [victim for victim in BLOWS if victim not in hit] + ([] if self.made[FLUSH] else [str(FLUSH)])
 
 
-def targets(stack: Stack, fault: Fault, dice: random.Random) -> list[Process]:
-    """Return the processes that the fault strikes, none if they are not there at the moment."""
+def targets(data: Path, up: Process, fault: Fault, dice: random.Random) -> list[Process]:
+    """Return the processes that the fault strikes, of the stack that ``up`` keeps; none if they are away."""
     if fault.victim == "up":
-        return [stack.up]
-    there = parts(stack.data, _PARTS.get(fault.victim, fault.victim), stack.up.pid)
+        return [up]
+    there = parts(data, _PARTS.get(fault.victim, fault.victim), up.pid)
     if fault.victim == "worker child":
         there = [child for parent in there for child in children(parent)]
     if not there:
@@ -122,9 +122,9 @@ def stop_length(fault: Fault, dice: random.Random) -> float:
     return dice.uniform(_STOP[0], _LONGEST_STOP.get(fault.victim, _STOP[1]))
 
 
-def flush(stack: Stack) -> bool:
+def flush(variables: Mapping[str, str]) -> bool:
     """Empty the broker; return whether it said that it did."""
-    url = stack.variables["LIMPET_BROKER_URL"]
+    url = variables["LIMPET_BROKER_URL"]
     try:
         with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as connection:
             return bool(connection.flushall())

@@ -17,6 +17,7 @@ from chaos.faults import FAULTS, Tally
 from chaos.findings import Findings
 from chaos.ledger import Ledger, check_acceptance, check_states, wait_until_done
 from chaos.load import Load
+from chaos.probes import Probes
 from chaos.replay import Replay
 from chaos.stack import Stack
 from chaos.store import Store, check_answers, ring_collector
@@ -71,7 +72,8 @@ def _storm(options: Options, stack: Stack, clients: Clients, tally: Tally) -> No
     calm = threading.Event()
     clients.spawn(_collect_now_and_then, stack, calm)
     dice = random.Random(f"{options.seed} storm")
-    storm = Storm(stack, clients, tally, dice, pause=2.0 if options.long else 0.8)
+    probes = Probes(clients.calls, clients.load, stack.data)
+    storm = Storm(stack, clients, probes, tally, dice, pause=2.0 if options.long else 0.8)
     try:
         storm.run(60 * options.minutes, every_blow=options.long)
     finally:
