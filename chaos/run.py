@@ -76,6 +76,9 @@ def _storm(options: Options, stack: Stack, clients: Clients, tally: Tally) -> No
     storm = Storm(stack, clients, probes, tally, dice, pause=2.0 if options.long else 0.8)
     try:
         storm.run(60 * options.minutes, every_blow=options.long)
+    except BaseException:
+        clients.calls.give_up.set()
+        raise
     finally:
         calm.set()
         clients.end(_DRAIN)

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 import psycopg
 
 from chaos.processes import Process, parts, process
+from limpet.stack.errors import StartError
 from limpet.stack.running import running_stack
 
 _RESTART = 60.0  # seconds
+_STARTS = 3
 
 # Who changed which record, in the order in which it was done: twice the same place is an effect that came twice.
 # A record whose comment begins with 'refuse' is refused in some seconds, so that there is something to retry.
@@ -61,11 +63,20 @@ class Stack:
 
     def start(self) -> None:
         """Start ``limpet up``, on the port that it had before; return when it is ready."""
-        self.variables = self._running.enter_context(running_stack(self.data, self._port))
+        self.variables = self._started(_STARTS)
         self._port = urlsplit(self.variables["LIMPET_URL"]).port
         found = process(int(self.variables["pid"]))
         assert found is not None, "what is ready runs"
         self.up: Process = found
+
+    def _started(self, tries: int) -> dict[str, str]:
+        try:
+            return self._running.enter_context(running_stack(self.data, self._port))
+        except StartError:
+            # A machine that has no time for it is no fault of the stack; the time to recover tells how long it took.
+            if tries == 1:
+                raise
+            return self._started(tries - 1)
 
     def restart(self) -> None:
         """Start it again after it has ended."""
