@@ -13,6 +13,7 @@ from chaos.stack import Stack
 
 _HAND = 6  # faults that wait until their victim is there and not being struck
 _LATE = 90.0  # seconds that a run may last longer for the kinds that are missing, and then for the last recovery
+_QUIET = 20.0  # seconds for earlier faults before all is struck, so that their figures are their own
 _MOMENT = 0.05
 
 
@@ -46,9 +47,7 @@ class Storm:
                 self._make(fault)
                 time.sleep(self.dice.uniform(0, 2 * self.pause))
             time.sleep(_MOMENT)
-        deadline = time.monotonic() + _LATE
-        for thread in self._after:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._let_recover(_LATE)
 
     def _make(self, fault: Fault) -> None:
         if fault.victim == "up" and fault.blow != "STOP":
@@ -71,13 +70,20 @@ class Storm:
             self._recover(fault, began)
 
     def _fell(self, fault: Fault) -> None:
-        """Strike ``limpet up`` itself, and start it again."""
+        """Strike ``limpet up`` itself, and start it again; the faults before it get some time to be recovered from."""
+        self._let_recover(_QUIET)
         self._struck.add("up")
         began = time.monotonic()
         if strike(fault, [self.stack.up], 0):
             self.stack.restart()
             self._after.append(self.clients.spawn(self._recover, fault, began))
         self._struck.discard("up")
+
+    def _let_recover(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for thread in self._after:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._after = [thread for thread in self._after if thread.is_alive()]
 
     def _recover(self, fault: Fault, began: float) -> None:
         self.tally.happened(fault)
