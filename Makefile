@@ -2,10 +2,12 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
+MINUTES ?= 10
+SEED ?=
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lock clean
+.PHONY: help setup demo up test chaos check lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -30,6 +32,9 @@ up: setup  ## run the embedded stack in the foreground (Ctrl-C ends it)
 
 test: setup  ## every test, against real servers
 	@$(BIN)/python -m pytest
+
+chaos: setup  ## strike a stack under load and check every promise (MINUTES=10, SEED= repeats a run)
+	@$(BIN)/python -m chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 check: setup  ## lint, types, layers, the lock file
 	@$(BIN)/ruff check .

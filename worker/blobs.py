@@ -154,7 +154,9 @@ def _put_all(pairs: Iterable[tuple[Stored, Content]], pulse: Callable[[], None])
     finally:
         # What has not begun never will; what has is waited for, alive all the while.
         pool.shutdown(wait=False, cancel_futures=True)
-        while wait(pending, timeout=_PULSE).not_done:
+        # To wait() what was cancelled before it began is never done.
+        begun = [one for one in pending if not one.cancelled()]
+        while wait(begun, timeout=_PULSE).not_done:
             pulse()
 
 

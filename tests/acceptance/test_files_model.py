@@ -9,9 +9,10 @@ from uuid import UUID
 import httpx
 import psycopg
 from file_calls import content, data, files_client, fresh_item, get, send
-from file_serial import SerialFiles
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
+from chaos.file_serial import SerialFiles
 
 _names = st.sampled_from(["a", "b", "c"])
 _actions = st.fixed_dictionaries(

@@ -14,7 +14,8 @@ import pytest
 from calls import fresh_keys, item, put, refusing
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from serial import Sent, Serial
+
+from chaos.serial import Sent, Serial
 
 KEYS = 4
 # A key is a number from 0 to KEYS: 0 is "none", the others are fresh for each history.

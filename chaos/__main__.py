@@ -1,0 +1,31 @@
+"""``python -m chaos``: strike for some minutes; exit code 0 only if nothing was lost, doubled or out of order."""
+
+import secrets
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from chaos.run import Options, run
+
+
+@click.command()
+@click.option("--minutes", default=10.0, show_default=True, help="How long to strike.")
+@click.option("--seed", type=int, help="Repeat what a run sent, and the order of its faults.")
+@click.option("--keep", is_flag=True, help="Leave the data folder for a look.")
+def main(minutes: float, seed: int | None, *, keep: bool) -> None:
+    """Strike a stack of its own under load, and check from outside that every promise was kept."""
+    chosen = secrets.randbelow(10**6) if seed is None else seed
+    folder = Path(tempfile.mkdtemp(prefix="limpet-chaos-"))
+    try:
+        kept = run(Options(folder / "data", minutes, chosen), click.echo)
+    finally:
+        if not keep:
+            shutil.rmtree(folder)
+    sys.exit(0 if kept else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The object store seen from outside: is all there that is named, and nothing else."""
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import celery
+import psycopg
+from minio import Minio
+
+from chaos.calls import Calls
+from chaos.findings import Findings
+from chaos.load import COLLECTIONS, Content, digest
+from chaos.replay import Replay
+from worker.ledger.accept import BULK
+
+_COLLECT_DEADLINE = 120.0
+_BETWEEN = 5.0
+# What the collector still has to do: all that nothing names.
+_LEFT = """
+    SELECT (SELECT count(*) FROM garbage) + (
+        SELECT count(*) FROM blob WHERE NOT EXISTS (SELECT FROM case_attachment AS r WHERE r.blob_id = blob.id)
+        AND NOT EXISTS (SELECT FROM file_attachment AS f WHERE f.blob_id = blob.id)
+        AND NOT EXISTS (SELECT FROM item WHERE item.blob_id = blob.id))
+"""
+
+
+def ring_collector(variables: Mapping[str, str]) -> None:
+    """Ring for the collector, as beat does every few minutes."""
+    url = variables["LIMPET_BROKER_URL"]
+    options = {"socket_timeout": 2, "socket_connect_timeout": 2}
+    with celery.Celery(
+        set_as_current=False, broker_read_url=url, broker_write_url=url, broker_transport_options=options
+    ) as app:
+        app.send_task("limpet.collect", ("demo",), queue=BULK, expires=60, retry=False)
+
+
+@dataclass
+class Store:
+    """The bucket and what names its objects."""
+
+    variables: Mapping[str, str]
+    database: psycopg.Connection
+    findings: Findings
+
+    def await_collector(self) -> None:
+        """Ring for the collector until it has nothing more to do."""
+        end = time.monotonic() + _COLLECT_DEADLINE
+        left = self._left()
+        while left and time.monotonic() < end:
+            ring_collector(self.variables)
+            time.sleep(_BETWEEN)
+            left = self._left()
+        if left:
+            self.findings.note("orphans", f"{left} blobs or objects that nothing names were not collected", left)
+
+    def check(self) -> int:
+        """Hold blobs and objects against each other, sizes and SHA-256; return how many there are."""
+        client, bucket = self._client(), self.variables["LIMPET_S3_BUCKET"]
+        objects = {o.object_name: o.size for o in client.list_objects(bucket, prefix="demo/", recursive=True)}
+        count = 0
+        for key, size, sha256 in self.database.execute("SELECT object_key, size, sha256 FROM blob"):
+            count += 1
+            found = objects.pop(key, None)
+            if found != size:
+                self.findings.note("lost", f"the content {key} has {found} bytes instead of {size}")
+            elif size and _digest_of(client, bucket, key) != sha256:
+                self.findings.note("lost", f"the content {key} is another than it was")
+        for key in objects:
+            self.findings.note("orphans", f"object {key}, which nothing names")
+        return count
+
+    def _left(self) -> int:
+        row = self.database.execute(_LEFT).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _client(self) -> Minio:
+        return Minio(
+            self.variables["LIMPET_S3_ENDPOINT"],
+            access_key=self.variables["LIMPET_S3_ACCESS_KEY"],
+            secret_key=self.variables["LIMPET_S3_SECRET_KEY"],
+            secure=False,
+            region="us-east-1",
+        )
+
+
+def _digest_of(client: Minio, bucket: str, key: str) -> bytes:
+    found = hashlib.sha256()
+    answer = client.get_object(bucket, key)
+    try:
+        for piece in answer.stream(2**18):
+            found.update(piece)
+    finally:
+        answer.close()
+        answer.release_conn()
+    return found.digest()
+
+
+def check_answers(calls: Calls, replay: Replay, findings: Findings, records: int) -> None:
+    """Hold what the API shows against the models: the files of every item, and the contents of some records."""
+    with calls.client() as http:
+        for name in COLLECTIONS:
+            shown = http.post(f"/jsonapi/GetFileAttachments/Chaos/{name}").json()["fileattachments"]["files"]
+            found = {
+                f["id"]: (f["title"], f["fileName"], _sha256(base64.b64decode(f["contentsBase64"]["data"])))
+                for f in shown
+            }
+            model = replay.files[name].files if name in replay.files else {}
+            wanted = {n: (f["title"], f["filename"], digest(f["contents"])) for n, f in model.items()}
+            if found != wanted:
+                findings.note("lost", f"the files of {name} are {json.dumps(sorted(found))}, not {sorted(wanted)}")
+        with_content = [k for k, r in replay.records.records.items() if isinstance(r["attachment"], Content)]
+        for key in with_content[-records:]:
+            answer = http.get(f"/case-attachments/{key}/content")
+            wanted_content = replay.records.records[key]["attachment"]
+            if not answer.is_success or _sha256(answer.content) != digest(wanted_content):
+                findings.note("lost", f"GET of the content of {key}: HTTP {answer.status_code}")
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
