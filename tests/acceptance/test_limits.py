@@ -122,7 +122,7 @@ def test_a_worker_that_takes_nothing_though_it_is_rung_for_ends_and_the_next_one
     stack: dict[str, str], tmp_path: Path
 ) -> None:
     with another_system(stack, tmp_path, "stalled", **QUICK) as system:
-        eventually(lambda: b" ready." in system.worker.log.read_bytes())
+        eventually(lambda: b" ready." in system.worker.log.read_bytes(), 120)
         assert finished(system.client, sent(system.client))["counts"] == {"created": 1}
         deafen = ("celery", "-A", "worker.tasks", "control", "cancel_consumer", "limpet")
         with another(stack, tmp_path / "control.log", *deafen, **system.settings) as control:
