@@ -2,8 +2,9 @@
 
 from alembic import context
 
-from worker.import_tables import Import
+from worker import import_tables, record_tables  # noqa: F401  each adds its tables to the metadata
+from worker.tables import Base
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=Import.metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
 with context.begin_transaction():
     context.run_migrations()
