@@ -57,6 +57,7 @@ _COLUMNS = """
 # All lockers lock in the one order (acceptance, position), so none can wait in a circle.
 # Keyless items belong to their own chunk only. Items are joined by their whole primary key and batches looked up one
 # by one: with a join of batches, statistics that lag behind a growing ledger led to plans that ran for seconds.
+# Keys come as an array for the same reason: joined, each key cost a walk through all open items of the database.
 # "wanted" stays materialized: when a row that FOR UPDATE waited for has changed, PostgreSQL tries it once more against
 # the rest of the plan. A CTE scan gives it the row it was joined with; a union that is inlined gives all rows, of which
 # the first that does not fit ends the try, and an open item was left out.
@@ -67,9 +68,9 @@ _BITE = text(f"""
     ), wanted AS MATERIALIZED (
         SELECT batch_id, position FROM own WHERE key IS NULL
         UNION ALL
-        SELECT e.batch_id, e.position FROM (SELECT DISTINCT key FROM own WHERE key IS NOT NULL) AS touched
-        JOIN item AS e ON e.key = touched.key AND e.outcome IS NULL
-             AND (e.acceptance, e.position) <= (:acceptance, :last)
+        SELECT e.batch_id, e.position FROM item AS e
+        WHERE e.key = ANY(ARRAY(SELECT DISTINCT key FROM own WHERE key IS NOT NULL)) AND e.outcome IS NULL
+              AND (e.acceptance, e.position) <= (:acceptance, :last)
     )
     SELECT {_COLUMNS}
     FROM wanted JOIN item AS i USING (batch_id, position)
@@ -95,7 +96,7 @@ def bite(session: Session, held: Claim, limit: int) -> list[OpenItem]:
             "limit": limit,
         },
     )
-    return [OpenItem(*row) for row in rows]
+    return [OpenItem(*row) for row in rows.all()]
 
 
 _CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL")
