@@ -51,7 +51,7 @@ def main() -> None:
     out = asked.out or (_HERE if not (asked.quick or asked.only) else None)
     if out:
         _write(out, machine, lines)
-        print(f"results.json and plots in {out}")
+        print(f"results.json, results.md and the plots are in {out}")
 
 
 def _measured(servers: Servers, sizes: Sizes, sections: Sequence[str]) -> list[Line]:
@@ -92,7 +92,7 @@ def _write(out: Path, machine: str, lines: Sequence[Line]) -> None:
         for line in lines
     ]
     (out / "results.json").write_text(json.dumps({"machine": machine, "lines": measured}, indent=1) + "\n")
-    (out / "table.md").write_text(f"{machine}\n\n{table(lines)}\n")
+    (out / "results.md").write_text(f"{machine}\n\n{table(lines)}\n")
     if found := throughput.rates_of(lines):
         (out / "rates.svg").write_text(plots.rates(found))
     (out / "goals.svg").write_text(plots.goals(lines))
