@@ -14,7 +14,7 @@ _SVG = "http://www.w3.org/2000/svg"
 
 def rates(found: Mapping[str, float]) -> str:
     """Return the items a second of each candidate, on a logarithmic scale from 10 up."""
-    top = math.ceil(math.log10(max(found.values())))
+    top = max(2, math.ceil(math.log10(max(found.values()))))
     bars = []
     for number, (name, rate) in enumerate(sorted(found.items(), key=lambda pair: pair[1])):
         share = (math.log10(rate) - 1) / (top - 1)
