@@ -5,9 +5,10 @@ BIN := .venv/bin
 MINUTES ?= 10
 SEED ?=
 READY := .venv/.ready
+PEERS := .venv-bench/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test chaos check lock clean
+.PHONY: help setup demo up test chaos check bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
@@ -42,11 +43,23 @@ check: setup  ## lint, types, layers, the lock file
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
+bench: setup $(PEERS)  ## speed as ratios to naive queues and to the servers' limits, half an hour (QUICK=1: minutes)
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+# What Limpet is measured against needs packages that it does not.
+$(PEERS): bench/requirements.lock
+	@rm -f $(PEERS)
+	@$(PYTHON) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps -r bench/requirements.lock
+	@touch $(PEERS)
+
 lock:  ## resolve requirements.lock anew, and of it what the image holds (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra embedded --group dev \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra server --constraints requirements.lock \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o requirements-server.lock pyproject.toml
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --constraints requirements.lock \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o bench/requirements.lock bench/requirements.in
 
 clean:  ## remove what make made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis

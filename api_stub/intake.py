@@ -17,7 +17,7 @@ from api_stub.entries import (
     not_an_object,
     spelled_out,
 )
-from schemas.case_attachment import CaseAttachment, CaseAttachmentPayload
+from schemas.case_attachment import CaseAttachment, CaseAttachmentPayload, ContentMode
 from schemas.kinds import UPSERT
 from worker.ledger.accept import NewItem
 from worker.stored import Spooled, Stored
@@ -45,12 +45,11 @@ def upsert(entry: object, kind: str = UPSERT, lifted: Lifted = NOTHING_LIFTED, *
         return _refused(entry, 422, [field_error(dict(error)) for error in wrong.errors(include_url=False)])
     except RefusedError as wrong:
         return _refused(entry, wrong.status, [{"field": wrong.field, "message": wrong.message}])
-    mode = "set" if content is not None else "clear" if "attachment" in entry else "keep"
-    payload = CaseAttachmentPayload.model_validate({**sent.model_dump(), "content": mode, **extra})
+    mode: ContentMode = "set" if content is not None else "clear" if "attachment" in entry else "keep"
     return NewItem(
         kind=kind,
         key=sent.case_attachment_key or None,
-        payload=payload.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        payload=sent.kept(mode) | extra,
         content=content if isinstance(content, bytes | Spooled) else None,
         stored=content if isinstance(content, Stored) else None,
         upload_id=content if isinstance(content, UUID) else None,

@@ -1,6 +1,6 @@
 """An import of many rows on a stack of its own: rate, memory of every process, and what a small PUT feels meanwhile.
 
-python bench/import_rows.py --rows 1000000
+python -m bench.import_rows --rows 1000000
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import httpx
 
+from bench.rows import record
 from limpet.stack.running import running_stack
 
 MB = 2**20
@@ -28,14 +29,15 @@ SMALL = 2_000_000_000  # keys of the small PUTs
 
 
 def write_manifest(path: Path, rows: int) -> None:
+    """Write the records 1 to ``rows`` as CSV."""
     with path.open("w", newline="") as file:
-        out = csv.writer(file)
-        out.writerow(["caseAttachment_Key", "case_Key", "attachment_File", "comment", "update_Date"])
-        for n in range(1, rows + 1):
-            out.writerow([n, n % 5000, f"scan-{n}.pdf", f"page {n} of the archive", "2026-01-01T00:00:00Z"])
+        out = csv.DictWriter(file, fieldnames=list(record(1)))
+        out.writeheader()
+        out.writerows(map(record, range(1, rows + 1)))
 
 
 def children(pid: int) -> Iterator[int]:
+    """Yield the processes below ``pid``."""
     try:
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -45,8 +47,9 @@ def children(pid: int) -> Iterator[int]:
         yield from children(child)
 
 
-def processes(data: Path, command: int) -> dict[int, str]:
-    named: dict[int, str] = {command: "limpet import"}
+def processes(data: Path) -> dict[int, str]:
+    """Return the name of every process of the stack on the folder ``data``."""
+    named: dict[int, str] = {}
     for name, value in json.loads((data / "pids.json").read_text()).items():
         for pid in value if isinstance(value, list) else [value]:
             for each in (pid, *children(pid)):
@@ -54,9 +57,9 @@ def processes(data: Path, command: int) -> dict[int, str]:
     return named
 
 
-def memory(pid: int, name: str) -> int:
-    """Resident bytes; of PostgreSQL without the buffers, which its processes share."""
-    wanted = "RssAnon" if name == "postgres" else "VmRSS"
+def memory(pid: int, name: str, *, peak: bool = False) -> int:
+    """Resident bytes; of PostgreSQL without the buffers, which its processes share and which have no peak."""
+    wanted = "RssAnon" if name == "postgres" else "VmHWM" if peak else "VmRSS"
     try:
         found = re.search(rf"{wanted}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     except OSError:
@@ -89,9 +92,10 @@ class Watch:
     over: threading.Event = field(default_factory=threading.Event)
 
     def sample(self, href: str, command: int, mark: int) -> None:
+        """Note where the batch and the processes are; memory up to ``mark`` rows done is noted apart."""
         batch = self.client.get(href).json()
         done = batch["total"] - batch["counts"].get("pending", 0)
-        found = processes(self.data, command)
+        found = {command: "limpet import", **processes(self.data)}
         self.samples.append((time.monotonic() - self.began, done, cpu(found)))
         for pid, name in found.items():
             now = memory(pid, name)
@@ -109,6 +113,7 @@ class Watch:
         return rows / seconds, 1000 * busy / rows
 
     def small_puts(self) -> None:
+        """Send a small PUT now and then until it is over."""
         while not self.over.is_set():
             # A connection that the API has just closed as idle says nothing of imports.
             with suppress(httpx.RemoteProtocolError, httpx.ReadError):
@@ -117,6 +122,7 @@ class Watch:
 
 
 def small_put(client: httpx.Client, number: int) -> float:
+    """Return the seconds of a batch of one."""
     began = time.monotonic()
     answer = client.put("/case-attachments-batch", json=[{"caseAttachment_Key": SMALL + number % 1000, "case_Key": 1}])
     assert answer.status_code == 207, answer.text
@@ -125,6 +131,7 @@ def small_put(client: httpx.Client, number: int) -> float:
 
 
 def run(rows: int, data: Path, variables: dict[str, str], manifest: Path) -> None:
+    """Import the manifest, watched, and print what was seen."""
     headers = {
         "vbasoftware-database": variables["LIMPET_DATABASE"],
         "x-api-key": variables["LIMPET_API_KEY"],
@@ -156,6 +163,7 @@ def run(rows: int, data: Path, variables: dict[str, str], manifest: Path) -> Non
 
 
 def tell(watch: Watch, batch: dict[str, object], code: int, idle: float) -> None:
+    """Print what was seen."""
     seconds = watch.samples[-1][0]
     print(f"{batch['state']}, exit code {code}: {batch['counts']} in {seconds:.0f} s")
     print(f"rate in all {watch.samples[-1][1] / seconds:,.0f} rows/s")
@@ -172,6 +180,7 @@ def tell(watch: Watch, batch: dict[str, object], code: int, idle: float) -> None
 
 
 def main() -> None:
+    """Import as many rows as asked for, on a stack of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     wanted = parser.parse_args()

@@ -46,6 +46,7 @@ Text255 = Annotated[CleanText, Field(max_length=255)]
 Text256 = Annotated[CleanText, Field(max_length=256)]
 Text500 = Annotated[CleanText, Field(max_length=500)]
 Text2048 = Annotated[CleanText, Field(max_length=2048)]
+ContentMode = Literal["set", "clear", "keep"]
 Instant = Annotated[datetime | None, BeforeValidator(_instant, json_schema_input_type=str | None)]
 
 
@@ -71,11 +72,21 @@ class CaseAttachment(_Fields):
     case_attachment_key: Key = Field(alias="caseAttachment_Key")
     attachment: Any = Field(default=None, json_schema_extra={"type": ["string", "null"], "contentEncoding": "base64"})
 
+    def kept(self, content: ContentMode, on_conflict: OnConflict = "replace") -> dict[str, Any]:
+        """Return what the ledger keeps of it and `CaseAttachmentPayload` reads: whatever is not the default.
+
+        The fields are validated already, and by the same rules, so no payload is made only to be written.
+        """
+        outside = {"case_attachment_key", "attachment"}
+        fields = self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=outside)
+        modes = {"content": content} if content != "keep" else {}
+        return fields | modes | ({"on_conflict": on_conflict} if on_conflict != "replace" else {})
+
 
 class CaseAttachmentPayload(_Fields):
     """What the ledger keeps of one: ``content`` says whether its bytes are set, cleared or kept as stored."""
 
-    content: Literal["set", "clear", "keep"] = "keep"
+    content: ContentMode = "keep"
     if_match: list[str] | None = None
     on_conflict: OnConflict = "replace"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.case_attachment import CaseAttachment, CaseAttachmentPayload
+from schemas.case_attachment import CaseAttachment, CaseAttachmentPayload, ContentMode
 from schemas.file_attachments import FileAction, FileActionPayload, Name
 from schemas.imports import ImportKind, ImportRow, OnConflict
 from schemas.kinds import FILE_DELETE, FILE_PUT, UPSERT
@@ -75,13 +75,9 @@ def _case_attachment(row: ImportRow, entry: dict[str, Any], rule: Rule) -> NewIt
     sent = CaseAttachment.model_validate(entry)
     if sent.attachment is not None:
         raise _RefusedError("attachment", _FROM_FILES)
-    mode = "set" if row.content else "clear" if "attachment" in entry else "keep"
-    extra = {"content": mode, "on_conflict": rule.on_conflict}
-    payload = CaseAttachmentPayload.model_validate({**sent.model_dump(), **extra})
-    kept = payload.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return NewItem(
-        UPSERT, sent.case_attachment_key or None, kept | {"line": row.line}, stored=_content_of(row, rule.database)
-    )
+    mode: ContentMode = "set" if row.content else "clear" if "attachment" in entry else "keep"
+    payload = sent.kept(mode, rule.on_conflict) | {"line": row.line}
+    return NewItem(UPSERT, sent.case_attachment_key or None, payload, stored=_content_of(row, rule.database))
 
 
 class _Pair(BaseModel):

@@ -1,6 +1,6 @@
 """How an item ended, and what its sender should do about it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 Outcome = Literal["created", "updated", "deleted", "skipped", "invalid", "failed", "cancelled"]
@@ -25,7 +25,8 @@ class Verdict:
 
     def on(self, record_key: int) -> "Verdict":
         """Return this verdict, said of the record ``record_key``."""
-        return replace(self, record_key=record_key)
+        # Once for each item: dataclasses.replace takes several times as long.
+        return Verdict(self.outcome, self.status, self.body, self.retry, record_key, self.errors)
 
 
 CREATED = Verdict("created", 201, "Created")

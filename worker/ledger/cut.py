@@ -38,7 +38,7 @@ def chunk_size(total: int, open_chunks: int) -> int:
     busy = open_chunks > 4 * limits.worker_processes
     if total <= limits.small_batch and not busy:
         return 1
-    share = -(-total // (2 * limits.worker_processes))
+    share = -(-total // limits.worker_processes)
     return max(1, min(limits.chunk_items, max(share, limits.small_batch)))
 
 

@@ -121,7 +121,7 @@ def items(
 ) -> list[ItemView]:
     """Return up to ``limit`` items with a position above ``after``, in order; only those of ``outcomes`` if given."""
     wanted = {"batch_id": batch_id, "after": after, "limit": limit, "outcomes": list(outcomes) if outcomes else None}
-    return [ItemView(*row) for row in session.execute(_ITEMS, wanted)]
+    return [ItemView(*row) for row in session.execute(_ITEMS, wanted).all()]
 
 
 _ENDED = text("SELECT id FROM batch WHERE id = ANY(:ids) AND finished_at IS NOT NULL")

@@ -1,0 +1,95 @@
+"""Rows 3 and 4: what `limpet import` brings in, rows alone and rows with their files."""
+
+import csv
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench.import_rows import write_manifest
+from bench.keys import fresh
+from bench.lines import Goal, Line
+from bench.peer import Peers
+from bench.servers import Servers
+from bench.sizes import Sizes
+from bench.throughput import limit
+from limpet.importing.contents import AT_ONCE
+from worker.settings import Settings
+
+MB = 2**20
+_KB = 2**10
+_LARGE_FILE = 8 * MB
+_CHUNK: int = Settings.model_fields["chunk_items"].default
+
+
+def rows(servers: Servers, sizes: Sizes) -> list[Line]:
+    """Row 3: an import of many rows into an empty database against psycopg with the same rows."""
+    manifest = servers.data / "rows.csv"
+    write_manifest(manifest, sizes.import_rows)
+    ours: list[float] = []
+    alone: list[float] = []
+    for _ in range(sizes.rounds):
+        alone.append(limit(Peers(servers), sizes.import_rows, _CHUNK, 1))
+        servers.empty_ours("demo")
+        ours.append(sizes.import_rows / _imported(servers, manifest))
+    return [Line(3, f"import of {sizes.import_rows:,} rows: (f) psycopg alone", "rows/s", ours, alone, Goal("≥", 0.35))]
+
+
+def files(servers: Servers, sizes: Sizes) -> list[Line]:
+    """Row 4: an import of files, small and large, against minio-py with the same files and threads."""
+    small: tuple[list[float], list[float]] = ([], [])
+    large: tuple[list[float], list[float]] = ([], [])
+    for _ in range(sizes.rounds):
+        seconds = _with_files(servers, [random.randint(4 * _KB, 64 * _KB) for _ in range(sizes.small_files)])
+        for series, each in zip(small, seconds, strict=True):
+            series.append(sizes.small_files / each)
+        seconds = _with_files(servers, [_LARGE_FILE] * sizes.large_files)
+        for series, each in zip(large, seconds, strict=True):
+            series.append(sizes.large_files * _LARGE_FILE / MB / each)
+    return [
+        Line(4, "import of files of 4 to 64 KB: (g) minio-py alone", "files/s", *small, Goal("≥", 0.70)),
+        Line(4, "import of files of 8 MB: (g) minio-py alone", "MB/s", *large, Goal("≥", 0.85)),
+    ]
+
+
+def _with_files(servers: Servers, lengths: list[int]) -> tuple[float, float]:
+    """Return the seconds that an import of files of these lengths takes, and minio-py: contents nobody had before."""
+    folder = servers.data / "files"
+    folder.mkdir()
+    manifest = servers.data / "files.csv"
+    first = fresh(len(lengths))
+    with manifest.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["caseAttachment_Key", "case_Key", "attachment_Path"])
+        for key, length in enumerate(lengths, first):
+            (folder / f"{key}.bin").write_bytes(random.randbytes(length))
+            out.writerow([key, 1, f"{key}.bin"])
+    try:
+        alone = stored_alone(servers, folder, AT_ONCE)
+        return _imported(servers, manifest, folder), alone
+    finally:
+        shutil.rmtree(folder)
+
+
+def stored_alone(servers: Servers, folder: Path, threads: int) -> float:
+    """Return the seconds that minio-py takes for the files of ``folder``."""
+    with Peers(servers).driver("minio_alone") as driver:
+        driver.prepare(folder=str(folder), threads=threads)
+        driver.go()
+        return driver.end().seconds
+
+
+def _imported(servers: Servers, manifest: Path, folder: Path | None = None) -> float:
+    """Return the seconds of the whole command, from its start to its end: all is carried out then."""
+    where = ["--files", str(folder)] if folder else []
+    began = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-m", "limpet", "import", str(manifest), *where, "--restart", "--json"],
+        env={**os.environ, **servers.variables},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return time.monotonic() - began

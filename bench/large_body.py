@@ -1,0 +1,88 @@
+"""Row 7: one body with much base64: what it costs in memory, and how fast it is stored."""
+
+import base64
+import json
+import random
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from bench.import_rows import memory, processes
+from bench.imports import MB, stored_alone
+from bench.keys import fresh
+from bench.lines import Goal, Line
+from bench.servers import Servers
+from bench.sizes import Sizes
+
+_PIECE = 3 * 2**16  # bytes, which are whole groups of base64
+_SERVERS = ("postgres", "redis", "s3")
+_THREADS = 1  # one body is one content
+
+
+def measure(servers: Servers, sizes: Sizes) -> list[Line]:
+    """Send the body and store the same bytes with minio-py, in turns."""
+    ours: list[float] = []
+    alone: list[float] = []
+    grown: dict[str, int] = {}
+    pieces = sizes.base64_mb * MB * 3 // 4 // _PIECE
+    size = pieces * _PIECE / MB
+    for _ in range(sizes.rounds):
+        content = random.Random(fresh(1)).randbytes(pieces * _PIECE)
+        alone.append(size / _alone(servers, content))
+        before = _resident(servers)
+        ours.append(size / _sent(servers, content))
+        for name, bytes_ in _peaks(servers, before).items():
+            grown[name] = max(grown.get(name, 0), bytes_)
+    what = f"{sizes.base64_mb} MB of base64 in one body"
+    own = {name: value for name, value in grown.items() if name not in _SERVERS}
+    worst = max(own, key=lambda name: own[name])
+    return [
+        Line(7, f"{what}: (g) minio-py alone", "MB/s", ours, alone, Goal("≥", 0.5)),
+        Line(7, f"{what}: growth of {worst}, most of ours", "MB", [own[worst] / MB], goal=Goal("≤", 64)),
+        *(Line(7, f"{what}: growth of {name}", "MB", [grown[name] / MB]) for name in _SERVERS if name in grown),
+    ]
+
+
+def _alone(servers: Servers, content: bytes) -> float:
+    folder = servers.data / "body"
+    folder.mkdir(exist_ok=True)
+    (folder / "content.bin").write_bytes(content)
+    return stored_alone(servers, folder, _THREADS)
+
+
+def _sent(servers: Servers, content: bytes) -> float:
+    """Return the seconds from the first byte sent until the batch is finished."""
+    with closing(servers.caller()) as caller:
+        began = time.perf_counter()
+        answer = caller.put(_body(fresh(1), content))
+        batch = json.loads(answer.body)["batch"]
+        while batch["state"] != "finished":
+            batch = json.loads(caller.send("GET", batch["href"], Prefer="wait=30").body)
+        return time.perf_counter() - began
+
+
+def _body(key: int, content: bytes) -> Iterator[bytes]:
+    yield b'[{"caseAttachment_Key":%d,"case_Key":1,"attachment":"' % key
+    for start in range(0, len(content), _PIECE):
+        yield base64.b64encode(content[start : start + _PIECE])
+    yield b'"}]'
+
+
+def _resident(servers: Servers) -> dict[int, tuple[str, int]]:
+    """Return name and memory of every process now, their peaks counted from here on."""
+    found = {}
+    for pid, name in processes(servers.data).items():
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+        found[pid] = (name, memory(pid, name))
+    return found
+
+
+def _peaks(servers: Servers, before: dict[int, tuple[str, int]]) -> dict[str, int]:
+    """Return for each name by how many bytes the process that grew most has grown at its peak."""
+    grown: dict[str, int] = {}
+    for pid, name in processes(servers.data).items():
+        if pid in before:
+            growth = memory(pid, name, peak=True) - before[pid][1]
+            grown[name] = max(grown.get(name, 0), growth)
+    return grown

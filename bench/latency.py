@@ -1,0 +1,85 @@
+"""Rows 5 and 6: one item from request to answer, and how fast many are accepted; nothing else runs."""
+
+import json
+import time
+from contextlib import closing
+from statistics import median, quantiles
+
+import psycopg
+from pydantic import TypeAdapter
+
+from bench.bursts import check
+from bench.keys import fresh
+from bench.lines import Goal, Line
+from bench.peer import Peers
+from bench.rows import bodies
+from bench.servers import Caller, Servers
+from bench.sizes import Sizes
+from schemas.case_attachment import CaseAttachment
+from schemas.kinds import UPSERT
+from worker.ledger.accept import new_batch_id
+
+_BATCH = 1000
+_COPY = "COPY item (batch_id, position, acceptance, kind, key, payload) FROM STDIN"
+_items = TypeAdapter(list[CaseAttachment])
+
+
+def single(servers: Servers, sizes: Sizes) -> list[Line]:
+    """Row 5: one item PUT → 207 against a Celery task that is waited for."""
+    ours: list[list[float]] = []
+    celery: list[list[float]] = []
+    with Peers(servers).serving("celery_tasks") as driver, closing(servers.caller()) as caller:
+        _puts(caller, 20)
+        for _ in range(sizes.rounds):
+            driver.prepare(first=fresh(sizes.singles), count=sizes.singles, wait=True)
+            driver.go()
+            celery.append([1000 * seconds for seconds in driver.end().times])
+            ours.append(_puts(caller, sizes.singles))
+    what = "one item, PUT to 207, idle"
+    return [
+        Line(5, f"{what}: (a) waiting", "ms, median", [*map(median, ours)], [*map(median, celery)], Goal("≤", 1)),
+        Line(5, f"{what}: (a) waiting", "ms, 99 %", [*map(_late, ours)], [*map(_late, celery)]),
+    ]
+
+
+def _late(times: list[float]) -> float:
+    return quantiles(times, n=100)[98]
+
+
+def _puts(caller: Caller, count: int) -> list[float]:
+    """Return the milliseconds of each of ``count`` batches of one."""
+    times = []
+    for body in bodies(fresh(count), count, 1):
+        answer = caller.put(body)
+        check(answer)
+        times.append(1000 * answer.seconds)
+    return times
+
+
+def accept(servers: Servers, sizes: Sizes) -> list[Line]:
+    """Row 6: accept of 1,000 items with respond-async against validating them and one COPY with its commit."""
+    ours: list[float] = []
+    floor: list[float] = []
+    with closing(servers.caller()) as caller, servers.connect("peers") as database:
+        for body in bodies(fresh(_BATCH * sizes.accepts), sizes.accepts, _BATCH):
+            ours.append(_accept(caller, body))
+            floor.append(_validate_and_copy(database, body))
+        database.execute("TRUNCATE item")
+    return [Line(6, "accept of 1,000 with respond-async: validating + COPY", "ms", ours, floor, Goal("≤", 3))]
+
+
+def _accept(caller: Caller, body: bytes) -> float:
+    answer = caller.put(body, Prefer="respond-async")
+    href = json.loads(answer.body)["batch"]["href"]
+    caller.send("GET", href, Prefer="wait=30")  # so that the next one finds an idle system
+    return 1000 * answer.seconds
+
+
+def _validate_and_copy(database: psycopg.Connection, body: bytes) -> float:
+    began = time.perf_counter()
+    batch_id = new_batch_id()
+    with database.transaction(), database.cursor() as cursor, cursor.copy(_COPY) as copy:
+        for position, item in enumerate(_items.validate_json(body)):
+            payload = item.model_dump_json(by_alias=True, exclude_defaults=True)
+            copy.write_row((batch_id, position, 1, UPSERT, item.case_attachment_key, payload))
+    return 1000 * (time.perf_counter() - began)

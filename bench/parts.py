@@ -1,0 +1,149 @@
+"""Where the time of an item goes, part by part: each step carried out in this process, statement by statement.
+
+``python -m bench.parts`` prints it for one item and for batches of 1,000, as processor time of this process and of the
+database's (of commits the count only), which other load on the machine hardly changes. Linux only.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import event
+
+from api_stub import answers, intake
+from bench.keys import fresh
+from bench.rows import bodies
+from bench.servers import running_servers
+from worker.database import engine, transaction
+from worker.deliver import deliver
+from worker.ledger import report
+from worker.ledger.accept import NewBatch, accept
+from worker.settings import settings
+
+_DATABASE = "acme"
+
+
+class Clock:
+    """Milliseconds of processor time by part: of this process, and of its backend by the words of the statement."""
+
+    def __init__(self, database: str) -> None:
+        self.own: dict[str, list[float]] = defaultdict(list)
+        self.backend: dict[str, list[float]] = defaultdict(list)
+        self.statements: Counter[str] = Counter()
+        self._part = ""
+        self._looking = self._before = 0.0
+        found = engine(database)
+        event.listen(found, "before_cursor_execute", self._begin)
+        event.listen(found, "after_cursor_execute", self._end)
+        for name in ("begin", "commit", "savepoint", "release_savepoint"):
+            event.listen(found, name, self._count(name))
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Measure the block as the part ``name``."""
+        self._part, self._looking = name, 0.0
+        began = time.process_time()
+        yield
+        self.own[name].append(1000 * (time.process_time() - began - self._looking))
+
+    def _begin(self, _connection: object, cursor: psycopg.Cursor[object], *_: object) -> None:
+        began = time.process_time()
+        self._before = _processor_time(cursor)
+        self._looking += time.process_time() - began
+
+    def _end(self, _connection: object, cursor: psycopg.Cursor[object], statement: str, *_: object) -> None:
+        began = time.process_time()
+        name = f"{self._part}: {' '.join(statement.split())[:60]}"
+        self.backend[name].append(_processor_time(cursor) - self._before)
+        self.statements[name] += 1
+        self._looking += time.process_time() - began
+
+    def _count(self, name: str) -> Callable[..., None]:
+        def count(*_: object) -> None:
+            self.statements[f"{self._part}: {name.upper()}"] += 1
+
+        return count
+
+
+def _processor_time(cursor: psycopg.Cursor[object]) -> float:
+    """Return the milliseconds that the connection's backend has run so far."""
+    return int(Path(f"/proc/{cursor.connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e6
+
+
+def one_batch(clock: Clock, body: bytes) -> None:
+    """Take one batch from its body to its answer, as API and worker do."""
+    with clock.part("1 read and validate"):
+        hashlib.sha256(body).digest()
+        items = intake.items(json.loads(body))
+    with clock.part("2 accept"), transaction(_DATABASE) as session:
+        accepted = accept(session, NewBatch("case_attachments", "bench", items))
+    with clock.part("3 deliver"):
+        for ring in accepted.rings:
+            deliver(_DATABASE, ring.chunk_id, "bench")
+    with clock.part("4 report"), transaction(_DATABASE) as session:
+        view = report.view(session, accepted.batch_id)
+        ends = report.items(session, accepted.batch_id, limit=len(items))
+    with clock.part("5 answer"):
+        assert view is not None
+        answers.envelope([answers.item_status(end) for end in ends], answers.brief(view)).model_dump_json(by_alias=True)
+
+
+def least(spent: Sequence[float], batches: int) -> float:
+    """Return what a batch takes when nothing disturbs it: the best tenth of the values, as often as a batch has one."""
+    best = sorted(spent)[: max(1, len(spent) // 10)]
+    return sum(best) / len(best) * len(spent) / batches
+
+
+def show(clock: Clock, batches: int, size: int) -> None:
+    """Print what one batch takes."""
+    print(f"\nbatches of {size:,}: milliseconds of each batch (of {batches})")
+    own = {name: least(spent, batches) for name, spent in clock.own.items()}
+    backend = {name: least(spent, batches) for name, spent in clock.backend.items()}
+    total = sum(own.values())
+    print(f"  {'this process, processor time':<84}{total:9.2f}  {1000 * total / size:8.1f} µs/item")
+    for name, spent in sorted(own.items()):
+        print(f"    {name:<82}{spent:9.2f}  {1000 * spent / size:8.1f} µs/item")
+    total = sum(backend.values())
+    print(f"  {'the database, processor time of statements':<84}{total:9.2f}  {1000 * total / size:8.1f} µs/item")
+    for name, number in sorted(clock.statements.items()):
+        print(f"    {name:<74}{number / batches:7.1f} times {backend.get(name, 0.0):8.2f}")
+
+
+def run(variables: Mapping[str, str], batches: int) -> None:
+    """Measure one item, and many, with the settings of a running stack."""
+    os.environ.update({name: value for name, value in variables.items() if name.startswith("LIMPET_")})
+    settings.cache_clear()
+    for size, count in ((1, 10 * batches), (1000, batches)):
+        clock = Clock(_DATABASE)
+        for body in bodies(fresh(size * 5), 5, size):  # the first ones pay for connections and plans
+            one_batch(clock, body)
+        clock.own.clear()
+        clock.backend.clear()
+        clock.statements.clear()
+        for body in bodies(fresh(size * count), count, size):
+            one_batch(clock, body)
+        show(clock, count, size)
+
+
+def main() -> None:
+    """Measure on a stack of its own."""
+    parser = argparse.ArgumentParser(prog="bench.parts", description=__doc__)
+    parser.add_argument("--batches", type=int, default=20)
+    asked = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="limpet-bench-") as folder,
+        running_servers(Path(folder) / "data") as servers,
+    ):
+        run(servers.variables, asked.batches)
+
+
+if __name__ == "__main__":
+    main()

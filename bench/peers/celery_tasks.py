@@ -1,0 +1,38 @@
+"""(a) Celery: one task for each item, a SQLAlchemy session for each task."""
+
+import time
+from collections.abc import Callable
+
+from celery import Celery
+
+from bench.peers.table import BROKER, RESULTS, upsert_one
+from bench.rows import rows
+
+app = Celery("peer", broker=BROKER, backend=RESULTS)
+
+
+@app.task
+def upsert(row: dict[str, object]) -> str:
+    """Carry out one item and say how it went."""
+    upsert_one(row)
+    return "ok"
+
+
+def prepare(first: int, count: int, *, wait: bool = False) -> Callable[[], list[float]]:
+    """Return what sends a task for each row; with ``wait`` one by one, each until its result is there."""
+    wanted = list(rows(first, count))
+
+    def send() -> list[float]:
+        for row in wanted:
+            upsert.apply_async((row,), ignore_result=True)
+        return []
+
+    def ask() -> list[float]:
+        times = []
+        for row in wanted:
+            began = time.perf_counter()
+            upsert.delay(row).get()
+            times.append(time.perf_counter() - began)
+        return times
+
+    return ask if wait else send
