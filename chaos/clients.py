@@ -18,7 +18,7 @@ import httpx
 from chaos.calls import Calls, GaveUpError, Span
 from chaos.load import Content, Load
 
-_AHEAD = 4  # batches of one client that may be unfinished
+_AHEAD = 10  # batches of one client that may be unfinished
 _REMEMBERED = 100
 _SOME_FAILED = 3
 
@@ -39,7 +39,7 @@ class Clients:
     def start(self, bulk: int, small: int) -> None:
         """Start so many clients with large and with small batches, and the others."""
         for number in range(bulk):
-            self.spawn(self._send, f"bulk{number}", 0.6)
+            self.spawn(self._send, f"bulk{number}", 0.4)
         for number in range(small):
             self.spawn(self._send, f"small{number}", 0.25)
         for number in range(2):

@@ -225,14 +225,16 @@ def finish_orphans(session: Session, age: timedelta) -> list[UUID]:
 
 
 # An overdue 'taken' keeps its due time, for that is what lets it be claimed; its rings are spaced all the same.
+# No further apart than a minute: rings that are lost while the broker or the workers are away must not make the
+# chunk wait for long once they are back. A ring too many costs its worker one statement.
 _RING = text("""
     UPDATE chunk SET rings = rings + 1,
         due_at = CASE WHEN state = 'taken' THEN due_at ELSE
-            clock_timestamp() + least(:first * power(2, least(rings, 10)), interval '10 minutes') END
+            clock_timestamp() + least(:first * power(2, least(rings, 10)), interval '1 minute') END
     WHERE id IN (SELECT id FROM chunk
                  WHERE due_at <= clock_timestamp()
                    AND (state = 'open' OR due_at + least(:first * (power(2, least(rings, 10)) - 1),
-                                                         interval '10 minutes') <= clock_timestamp())
+                                                         interval '1 minute') <= clock_timestamp())
                    AND NOT EXISTS (SELECT FROM import
                                    WHERE import.batch_id = chunk.batch_id AND import.paused_at IS NOT NULL)
                  ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)
@@ -241,7 +243,7 @@ _RING = text("""
 
 
 def ring_again(session: Session, first: timedelta, limit: int) -> list[Ring]:
-    """Return the chunks that are due, each due again later, doubling from ``first`` to ten minutes.
+    """Return the chunks that are due, each due again later, doubling from ``first`` to a minute.
 
     A chunk that a worker is applying is locked, hence skipped: running work is never doubled.
     """

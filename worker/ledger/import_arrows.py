@@ -73,7 +73,7 @@ def resume(session: Session, batch_id: UUID) -> bool:
 
 _RING_LOADERS = text("""
     UPDATE loader SET rings = rings + 1,
-        due_at = clock_timestamp() + least(:first * power(2, least(rings, 10)), interval '10 minutes')
+        due_at = clock_timestamp() + least(:first * power(2, least(rings, 10)), interval '1 minute')
     WHERE batch_id IN (SELECT l.batch_id FROM loader AS l JOIN import AS i ON i.batch_id = l.batch_id
                        WHERE l.due_at <= clock_timestamp() AND i.paused_at IS NULL AND i.closed_at IS NULL
                        ORDER BY l.due_at LIMIT :limit FOR UPDATE OF l SKIP LOCKED)
@@ -82,7 +82,7 @@ _RING_LOADERS = text("""
 
 
 def ring_loaders(session: Session, first: timedelta, limit: int) -> list[UUID]:
-    """Return the imports whose next step is due, each due again later, doubling from ``first`` to ten minutes."""
+    """Return the imports whose next step is due, each due again later, doubling from ``first`` to a minute."""
     return list(session.scalars(_RING_LOADERS, {"first": first, "limit": limit}))
 
 

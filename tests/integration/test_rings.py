@@ -1,0 +1,30 @@
+"""How long a chunk waits to be rung for again."""
+
+from datetime import timedelta
+
+import pytest
+from calls import fresh_keys
+from sqlalchemy import text
+
+from worker.database import transaction
+from worker.ledger.accept import NewBatch, NewItem, accept
+from worker.ledger.arrows import ring_again
+
+
+@pytest.mark.usefixtures("server_environment")
+@pytest.mark.parametrize("lost", [0, 3, 10])
+def test_however_many_rings_were_lost_the_next_comes_within_a_minute(lost: int) -> None:
+    (key,) = fresh_keys()
+    with transaction("demo") as session:
+        item = NewItem("case_attachment.upsert", key, {"case_Key": 1})
+        (ring,) = accept(session, NewBatch("case_attachments", "test", [item])).rings
+        session.execute(
+            text("UPDATE chunk SET rings = :lost, due_at = '-infinity' WHERE id = :id"),
+            {"lost": lost, "id": ring.chunk_id},
+        )
+        assert ring.chunk_id in [rung.chunk_id for rung in ring_again(session, timedelta(seconds=5), 1)]
+        pause = session.scalar(
+            text("SELECT due_at - clock_timestamp() FROM chunk WHERE id = :id"), {"id": ring.chunk_id}
+        )
+        session.rollback()
+    assert timedelta(seconds=4) < pause <= timedelta(minutes=1)
