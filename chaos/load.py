@@ -67,7 +67,7 @@ class Load:
 
     def __init__(self, seed: int, *, small: bool) -> None:
         self.seed = seed
-        self._most = 120 if small else 500
+        self._most = 120 if small else 1000
         self._import_rows = 300 if small else 1500
 
     @lru_cache(maxsize=300)  # noqa: B019  one load lives as long as the process
