@@ -45,6 +45,8 @@ check: setup  ## lint, types, layers, the lock file
 
 bench: setup $(PEERS)  ## speed as ratios to naive queues and to the servers' limits, half an hour (QUICK=1: minutes)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+	@$(BIN)/python -m bench.import_rows --rows $(if $(QUICK),20000,1000000)
+	@$(BIN)/python -m bench.import_files --files $(if $(QUICK),1000,20000)
 
 # What Limpet is measured against needs packages that it does not.
 $(PEERS): bench/requirements.lock
