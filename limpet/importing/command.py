@@ -10,18 +10,19 @@ from typing import Any
 
 import click
 
-from limpet.client import RefusedError
+from limpet.client import ClientError, RefusedError
 from limpet.importing.asked import SOME_FAILED, client_of, manifest_at, mapping_of
 from limpet.importing.calls import Calls
 from limpet.importing.contents import Contents, folder_of
 from limpet.importing.dry_run import DryRun
 from limpet.importing.progress import Progress, Teller
-from limpet.importing.results import failures, write_report
+from limpet.importing.results import check_report, failures, write_report
 from limpet.importing.sending import Sender
 from limpet.importing.source import Source
 from limpet.importing.watching import watch_to_end
 from schemas.answers import Batch
 from schemas.imports import Import, ImportKind, OnConflict, OpenImport
+from schemas.manifest import ManifestError
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def import_command(database: str | None, pairs: Sequence[str], *, as_json: bool,
     """
     options = Options(mapping=mapping_of(pairs), **values)
     teller = Teller(as_json=as_json)
+    check_report(options.report, options.manifest)
     with manifest_at(options.manifest, options.mapping, options.kind) as source, client_of(database) as client:
         calls = Calls(client, options.patience)
         if options.dry_run:
@@ -168,13 +170,15 @@ def _announce(there: Import, teller: Teller) -> None:
 
 
 def _conclude(calls: Calls, options: Options, source: Source, batch: Batch, teller: Teller) -> None:
-    written = None
-    if options.report is not None:
-        written = write_report(options.report, source, failures(calls.client, batch.id))
     teller.event("end", {"batch": str(batch.id), "state": batch.state, "total": batch.total, "counts": batch.counts})
-    if teller.as_json:
+    if not teller.as_json:
+        counts = ", ".join(f"{number:,} {outcome}" for outcome, number in batch.counts.items()) or "no rows"
+        click.echo(f"{batch.state}: {counts}")
+    if options.report is None:
         return
-    counts = ", ".join(f"{number:,} {outcome}" for outcome, number in batch.counts.items()) or "no rows"
-    click.echo(f"{batch.state}: {counts}")
-    if written:
+    try:
+        written = write_report(options.report, source, failures(calls.client, batch.id))
+    except ManifestError as changed:
+        raise ClientError(f"{options.manifest}: {changed}; 'limpet report {batch.id}' has the failed rows") from changed
+    if written and not teller.as_json:
         click.echo(f"{written:,} failed rows with their reasons in {options.report}")

@@ -2,14 +2,20 @@
 
 import csv
 import json
+import os
+import secrets
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 from uuid import UUID
 
-from limpet.client import Client
+import click
+
+from limpet.client import Client, ClientError
 from limpet.importing.source import Source
 from schemas.answers import ItemStatus
 from schemas.manifest import Header, Row
@@ -40,13 +46,74 @@ def failures(client: Client, batch_id: UUID) -> Iterator[Ending]:
 
 @contextmanager
 def report_file(out: Path | None, header: Header) -> Iterator[Writer]:
-    """Yield what writes one row with its reason to ``out``, in the form of the manifest; without ``out``, nowhere."""
+    """Yield what writes one row with its reason to ``out``, in the form of the manifest; without ``out``, nowhere.
+
+    Raises:
+        ClientError: ``out`` can't be written.
+
+    """
     if out is None:
         yield lambda _row, _ending: None
         return
     # What is no UTF-8 in the manifest is written back byte for byte.
-    with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        yield _writer(file, header)
+    try:
+        with _replacing(out) as place, place.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield _writer(file, header)
+    except OSError as fault:
+        raise ClientError(f"--report {out}: {fault}") from fault
+
+
+def check_report(out: Path | None, manifest: str) -> None:
+    """Return if a report can be written to ``out``.
+
+    Raises:
+        click.BadParameter: it can't, or ``out`` is the manifest.
+
+    """
+    if out is None:
+        return
+    if _is_manifest(out, manifest):
+        raise click.BadParameter(f"{out} is the manifest itself", param_hint="--report")
+    try:
+        if _is_replaced(out):
+            _beside(out).unlink()
+    except OSError as fault:
+        raise click.BadParameter(f"{out} can't be written: {fault.strerror}", param_hint="--report") from fault
+
+
+def _is_manifest(out: Path, manifest: str) -> bool:
+    with suppress(OSError):  # one of them is not there yet
+        there = os.fstat(sys.stdin.fileno()) if manifest == "-" else Path(manifest).stat()
+        return out.is_file() and os.path.samestat(out.stat(), there)
+    return False
+
+
+def _is_replaced(out: Path) -> bool:
+    """Whether ``out`` is a file, or nothing yet: a pipe or a terminal is written to as it is."""
+    return out.is_file() or not out.exists()
+
+
+def _beside(out: Path) -> Path:
+    """Return a new file in the folder of ``out``, all links followed."""
+    new = out.resolve().with_name(f".limpet-{secrets.token_hex(4)}")
+    new.touch(exist_ok=False)
+    return new
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """Yield a file that becomes ``out`` once it is whole: until then what was there stays."""
+    if not _is_replaced(out):
+        yield out
+        return
+    new, place = _beside(out), out.resolve()
+    try:
+        yield new
+        if place.exists():
+            shutil.copymode(place, new)
+        new.replace(place)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def write_report(out: Path, source: Source, endings: Iterator[Ending]) -> int:
