@@ -21,6 +21,9 @@ from schemas.answers import ItemStatus
 from schemas.manifest import Header, Row
 
 _ADDED = ("status", "error", "line")
+# Beside columns of the manifest's own of those names.
+_ADDED_OTHERWISE = ("limpet_status", "limpet_error", "limpet_line")
+_SHORT = "too few cells: complete the row and remove this cell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,26 +136,41 @@ def _writer(file: TextIO, header: Header) -> Writer:
     if header.format == "ndjson":
         return lambda row, ending: _write_json(file, row, ending)
     out = csv.writer(file)
-    # A report that is imported again has the three columns already: they are written anew.
-    kept = [n for n, name in enumerate(header.written) if name not in _ADDED]
-    out.writerow([*(header.written[n] for n in kept), *_ADDED])
+    own, added = _columns(header.written)
+    out.writerow([*own, *added])
 
     def write(row: Row, ending: Ending) -> None:
         cells = row.cells or [row.raw.decode(errors="surrogateescape").rstrip("\r\n")]
-        known = [cells[n] if n < len(cells) else "" for n in kept]
+        known = [*cells[: len(own)], *[""] * (len(own) - len(cells))]
         out.writerow([*known, ending.status, ending.error, row.line or "", *_surplus(cells, header.written)])
 
     return write
 
 
+def _columns(names: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return which of ``names`` are the manifest's own, and what the three that a report adds are called.
+
+    A report that is imported again ends with those three: they are written anew.
+    """
+    for added in (_ADDED, _ADDED_OTHERWISE):
+        if tuple(names[-len(added) :]) == added:
+            return names[: -len(added)], added
+    return names, _ADDED_OTHERWISE if set(_ADDED) & set(names) else _ADDED
+
+
 def _surplus(cells: Sequence[str], written: Sequence[str]) -> Sequence[str]:
-    return cells[len(written) :]
+    """Return what stands behind the columns; where some cells lacked, a note that keeps the row from being taken."""
+    return [_SHORT] if len(cells) < len(written) else cells[len(written) :]
 
 
 def _write_json(file: TextIO, row: Row, ending: Ending) -> None:
-    values = {"status": ending.status, "error": ending.error, "line": row.line}
-    text = row.raw.decode(errors="surrogateescape").strip()
+    values = (ending.status, ending.error, row.line)
+    text = row.raw.decode(errors="surrogateescape").removeprefix("\ufeff").strip()
     if row.flaw is not None:
-        file.write(json.dumps({"row": text.encode(errors="surrogateescape").decode(errors="replace"), **values}) + "\n")
+        kept = text.encode(errors="surrogateescape").decode(errors="replace")
+        file.write(json.dumps({"row": kept, **dict(zip(_ADDED, values, strict=True))}) + "\n")
         return
-    file.write(json.dumps({**json.loads(text), **values}, ensure_ascii=False) + "\n")
+    found = json.loads(text)
+    own, added = _columns(list(found))
+    said = {name: found[name] for name in own} | dict(zip(added, values, strict=True))
+    file.write(json.dumps(said, ensure_ascii=False) + "\n")

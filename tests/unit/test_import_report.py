@@ -1,5 +1,7 @@
 """Where the report of an import goes: never over the manifest, whole or not at all."""
 
+import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,3 +79,46 @@ def test_a_full_disk_is_said_of_the_report(manifest: Path) -> None:
     out = Path("/dev/full")
     with manifest_at(str(manifest), {}) as source, pytest.raises(ClientError, match=r"--report /dev/full: .*space"):
         write_report(out, source, iter([Ending(0, 422, "bad")]))
+
+
+def report_of(path: Path, text: bytes) -> Path:
+    """The report of a manifest, all of whose rows failed."""
+    path.write_bytes(text)
+    out = path.with_name(f"failed-{path.name}")
+    with manifest_at(str(path), {}) as source:
+        positions = range(len(list(source.rows())))
+        write_report(out, source, (Ending(n, 422, "bad") for n in positions))
+    return out
+
+
+def flaws(path: Path) -> list[str | None]:
+    with manifest_at(str(path), {}) as source:
+        return [row.flaw for row in source.rows()]
+
+
+def test_columns_of_the_manifests_own_are_kept_beside_those_of_the_report(tmp_path: Path) -> None:
+    out = report_of(tmp_path / "m.csv", b"caseAttachment_Key,status,case_Key\n1,closed,1\n")
+    wanted = ["caseAttachment_Key", "status", "case_Key", "limpet_status", "limpet_error", "limpet_line"]
+    with out.open(newline="") as file:
+        assert list(csv.reader(file)) == [wanted, ["1", "closed", "1", "422", "bad", "2"]]
+    again = report_of(tmp_path / "again.csv", out.read_bytes())
+    assert again.read_bytes() == out.read_bytes(), "the report of a report has the same columns"
+
+
+def test_members_of_the_manifests_own_are_kept_beside_those_of_the_report(tmp_path: Path) -> None:
+    out = report_of(tmp_path / "m.ndjson", b'\xef\xbb\xbf{"line": "north"}\n{"case_Key": 1}\n')
+    assert [json.loads(text) for text in out.read_text().splitlines()] == [
+        {"line": "north", "limpet_status": 422, "limpet_error": "bad", "limpet_line": 1},
+        {"case_Key": 1, "status": 422, "error": "bad", "line": 2},
+    ]
+    assert report_of(tmp_path / "again.ndjson", out.read_bytes()).read_text() == out.read_text()
+
+
+@pytest.mark.parametrize("row", [b"1,1", b"1", b'1,1,"open', b"1,1,a,b", b"1,1,\xff"])
+def test_a_row_that_was_bad_stays_so_until_it_is_mended(tmp_path: Path, row: bytes) -> None:
+    out = report_of(tmp_path / "m.csv", b"caseAttachment_Key,case_Key,comment\n" + row + b"\n")
+    assert [bool(flaw) for flaw in flaws(out)] == [True]
+    again = report_of(tmp_path / "again.csv", out.read_bytes())
+    assert again.read_bytes() == out.read_bytes()
+    with out.open(newline="", errors="replace") as file:
+        assert next(csv.DictReader(file))["status"] == "422", "its columns are where they belong"
