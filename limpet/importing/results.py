@@ -173,4 +173,5 @@ def _write_json(file: TextIO, row: Row, ending: Ending) -> None:
     found = json.loads(text)
     own, added = _columns(list(found))
     said = {name: found[name] for name in own} | dict(zip(added, values, strict=True))
-    file.write(json.dumps(said, ensure_ascii=False) + "\n")
+    # Half of a surrogate pair can be spelled as an escape only.
+    file.write(json.dumps(said, ensure_ascii="\\u" in text) + "\n")

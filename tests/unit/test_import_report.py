@@ -122,3 +122,9 @@ def test_a_row_that_was_bad_stays_so_until_it_is_mended(tmp_path: Path, row: byt
     assert again.read_bytes() == out.read_bytes()
     with out.open(newline="", errors="replace") as file:
         assert next(csv.DictReader(file))["status"] == "422", "its columns are where they belong"
+
+
+@pytest.mark.parametrize("text", [b'{"comment": "caf\xc3\xa9"}', b'{"comment": "\\ud800"}'])
+def test_text_comes_back_as_it_was_spelled(tmp_path: Path, text: bytes) -> None:
+    out = report_of(tmp_path / "m.ndjson", text + b"\n")
+    assert out.read_bytes().startswith(text[:-1] + b", ")
