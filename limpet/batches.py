@@ -9,10 +9,10 @@ import click
 from pydantic import BaseModel
 
 from limpet.client import Client
-from limpet.importing.asked import SOME_FAILED, client_of
+from limpet.importing.asked import client_of
 from limpet.importing.calls import Calls
 from limpet.importing.progress import Progress, Teller
-from limpet.importing.watching import watch_to_end
+from limpet.importing.watching import exit_code, watch_to_end
 from schemas.answers import Batch, BatchList
 from schemas.imports import Import
 
@@ -58,12 +58,14 @@ def watch(batch: UUID, database: str | None, *, as_json: bool) -> None:
 def _watch(client: Client, batch_id: UUID, teller: Teller) -> None:
     first = _get(client, f"/batches/{batch_id}", Batch)
     progress = Progress(sent=first.total, share=1.0)
-    end = watch_to_end(Calls(client, _PATIENCE), batch_id, progress, teller)
-    teller.event("end", {"batch": str(batch_id), "state": end.state, "total": end.total, "counts": end.counts})
+    calls = Calls(client, _PATIENCE)
+    end = watch_to_end(calls, batch_id, progress, teller)
+    error = calls.error(batch_id)
+    told = {"batch": str(batch_id), "state": end.state, "total": end.total, "counts": end.counts, "error": error}
+    teller.event("end", told)
     if not teller.as_json:
-        click.echo(_line(end))
-    bad = any(end.counts.get(outcome, 0) for outcome in ("invalid", "failed", "cancelled"))
-    sys.exit(SOME_FAILED if bad else 0)
+        click.echo(_line(end) + (f"\nended early: {error}" if error else ""))
+    sys.exit(exit_code(end, error))
 
 
 @click.command()

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 OnConflict = Literal["replace", "skip", "newer"]
 ImportKind = Literal["case-attachments", "files"]
 Sha256 = str
+LAST_LINE = 2**53
 
 
 class _Model(BaseModel):
@@ -98,7 +99,7 @@ class RowFlaw(_Model):
 class ImportRow(_Model):
     """One row on its way: its line in the manifest, and its fields, or what is wrong with it."""
 
-    line: int = Field(ge=0, le=2**53)
+    line: int = Field(ge=0, le=LAST_LINE)
     item: Any = None
     content: RowContent | None = None
     flaw: RowFlaw | None = None

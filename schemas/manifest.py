@@ -1,8 +1,9 @@
 """Manifests: rows of CSV (header = field names) or NDJSON, plain or gzip, read as a stream.
 
-A bad row is a row with a ``flaw`` and its line number, never the end. A quote
-that is never closed is the flaw of the line where it stands: reading goes on
-with the next line. Blank lines are no rows.
+A bad row is a row with a ``flaw`` and its line number, never the end. A quoted
+field may hold newlines, so a quote opened by mistake reaches to the next one;
+where none follows, it is the flaw of its line, and reading goes on with the next.
+Blank lines are no rows.
 """
 
 import csv

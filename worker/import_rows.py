@@ -1,6 +1,8 @@
 """From the rows of an import to items for the ledger. A bad row gets its verdict here and harms no other."""
 
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.case_attachment import CaseAttachment, CaseAttachmentPayload, ContentMode
 from schemas.file_attachments import FileAction, FileActionPayload, Name
-from schemas.imports import ImportKind, ImportRow, OnConflict
+from schemas.imports import LAST_LINE, ImportKind, ImportRow, OnConflict, RowFlaw
 from schemas.kinds import FILE_DELETE, FILE_PUT, UPSERT
 from worker.files import Pair
 from worker.flaws import field_error, in_short, invalid, not_an_object
@@ -33,10 +35,23 @@ def _row(line: bytes) -> ImportRow:
     try:
         return ImportRow.model_validate_json(line)
     except ValidationError as wrong:
+        found = _lenient(line)
+        with suppress(ValidationError):  # text that is no text is one field's flaw, like any other
+            return ImportRow.model_validate(found)
         error = field_error(dict(wrong.errors(include_url=False)[0]))
-        return ImportRow.model_validate(
-            {"line": 0, "flaw": {"field": error["field"], "message": error["message"], "status": 400}}
+        number = found.get("line") if isinstance(found, dict) else None
+        return ImportRow(
+            line=number if type(number) is int and 0 <= number <= LAST_LINE else 0,
+            flaw=RowFlaw(field=error["field"], message=error["message"], status=400),
         )
+
+
+def _lenient(line: bytes) -> object:
+    """Return what ``line`` says, lone surrogates too; None if it is no JSON at all."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +67,8 @@ def item_of(row: ImportRow, rule: Rule) -> NewItem:
     """Return the item that ``row`` asks for, or the refused one."""
     make, kind = (_file, FILE_PUT) if rule.kind == "files" else (_case_attachment, UPSERT)
     if row.flaw is not None:
-        return _refused(row, kind, row.flaw.status, [{"field": row.flaw.field, "message": row.flaw.message}])
+        said = {name: f"{in_short(text)}" for name, text in (("field", row.flaw.field), ("message", row.flaw.message))}
+        return _refused(row, kind, row.flaw.status, [said])
     if not isinstance(row.item, dict):
         return _refused(row, kind, 400, [{"field": "", "message": not_an_object(row.item)}])
     try:

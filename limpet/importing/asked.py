@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import click
 
@@ -36,15 +36,19 @@ def client_of(database: str | None = None) -> Client:
 
 @contextmanager
 def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "case-attachments") -> Iterator[Source]:
-    """Yield the manifest, whose header has what every row needs.
+    """Yield the manifest, whose header has what every row needs; faults of anything else pass through.
 
     Raises:
         RefusedManifestError: it can't be imported as it is.
 
     """
     try:
-        with opened(manifest, mapping) as source:
-            check_columns(source.header, kind)
+        with ExitStack() as stack:
+            try:
+                source = stack.enter_context(opened(manifest, mapping))
+                check_columns(source.header, kind)
+            except OSError as fault:
+                raise ManifestError(f"{fault}") from fault
             yield source
-    except (ManifestError, OSError) as wrong:
+    except ManifestError as wrong:
         raise RefusedManifestError(f"{manifest}: {wrong}") from wrong

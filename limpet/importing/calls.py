@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from limpet.client import Client, HeldBackError, NoAnswerError
+import click
+import httpx
+
+from limpet.client import Client, HeldBackError, NoAnswerError, RefusedError
 from schemas.answers import Batch
 from schemas.imports import (
     Checked,
@@ -36,10 +39,19 @@ class Calls:
     patience: float
 
     def open(self, wanted: OpenImport) -> Import:
-        """Open an import, or find it again; at once or not at all."""
+        """Open an import, or find it again; twice with ``restart``, the first one is cancelled before it has rows."""
         body = wanted.model_dump_json(by_alias=True, exclude_defaults=True).encode()
-        with self.client.opened("POST", "/imports", body) as response:
-            return Import.model_validate_json(response.read())
+
+        def ask() -> Import:
+            with self.client.opened("POST", "/imports", body) as response:
+                return Import.model_validate_json(response.read())
+
+        try:
+            return ask()
+        except NoAnswerError as fault:
+            # The address may be wrong: whoever waits is to know for what.
+            click.echo(f"{fault.message} Waiting for {self.patience:g} s at most.", err=True)
+        return self.patiently(ask)
 
     def places(self, import_id: UUID, contents: Sequence[ContentName]) -> list[ContentPlace]:
         """Return for each content whether it is stored, or where it may go."""
@@ -97,6 +109,15 @@ class Calls:
     def get(self, import_id: UUID) -> Import:
         """Return how far the import is."""
         return self.patiently(lambda: self._import("GET", f"/imports/{import_id}"))
+
+    def error(self, batch_id: UUID) -> str | None:
+        """Return why an import ended before its manifest did; None if it did not, or the batch is of no import."""
+        try:
+            return self.get(batch_id).error
+        except RefusedError as refusal:
+            if refusal.status != httpx.codes.NOT_FOUND:
+                raise
+            return None
 
     def batch(self, batch_id: UUID, wait: int = 0) -> Batch:
         """Return how its batch stands, held for ``wait`` seconds unless it ends before."""

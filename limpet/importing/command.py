@@ -7,21 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import click
 
-from limpet.client import RefusedError
+from limpet.client import ClientError, RefusedError
 from limpet.importing.asked import SOME_FAILED, client_of, manifest_at, mapping_of
 from limpet.importing.calls import Calls
 from limpet.importing.contents import Contents, folder_of
 from limpet.importing.dry_run import DryRun
 from limpet.importing.progress import Progress, Teller
-from limpet.importing.results import failures, write_report
+from limpet.importing.results import check_report, failures, write_report
 from limpet.importing.sending import Sender
 from limpet.importing.source import Source
-from limpet.importing.watching import watch_to_end
+from limpet.importing.watching import exit_code, watch_to_end
 from schemas.answers import Batch
 from schemas.imports import Import, ImportKind, OnConflict, OpenImport
+from schemas.manifest import ManifestError
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Options:
 
     def fingerprint(self, source: Source) -> str:
         """Return what must be the same for the import to go on."""
-        facts = [source.sha256, self.kind, self.mapping, self.on_conflict, self.files is not None]
+        folder = str(self.files.resolve()) if self.files else None
+        facts = [source.sha256, self.kind, self.mapping, self.on_conflict, folder]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -74,13 +77,12 @@ def import_command(database: str | None, pairs: Sequence[str], *, as_json: bool,
     """
     options = Options(mapping=mapping_of(pairs), **values)
     teller = Teller(as_json=as_json)
+    check_report(options.report, options.manifest)
     with manifest_at(options.manifest, options.mapping, options.kind) as source, client_of(database) as client:
         calls = Calls(client, options.patience)
         if options.dry_run:
             sys.exit(_dry_run(calls, options, source, teller))
-        batch = _run(calls, options, source, teller)
-    bad = any(batch.counts.get(outcome, 0) for outcome in ("invalid", "failed", "cancelled"))
-    sys.exit(SOME_FAILED if bad or batch.state == "cancelled" else 0)
+        sys.exit(_run(calls, options, source, teller))
 
 
 def _dry_run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
@@ -92,7 +94,7 @@ def _dry_run(calls: Calls, options: Options, source: Source, teller: Teller) -> 
     return SOME_FAILED if counts["refused"] else 0
 
 
-def _run(calls: Calls, options: Options, source: Source, teller: Teller) -> Batch:
+def _run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
     there = calls.open(
         OpenImport(
             name=options.known_as,
@@ -104,12 +106,18 @@ def _run(calls: Calls, options: Options, source: Source, teller: Teller) -> Batc
         )
     )
     _announce(there, teller)
+    other_pace = options.rows_per_second not in (None, there.rows_per_second)
+    if there.resumed and there.state != "finished" and other_pace:
+        pace = f"{there.rows_per_second:,} rows a second at most" if there.rows_per_second else "as fast as it can"
+        click.echo(f"it goes on as it was opened, {pace}; --restart begins anew at another pace", err=True)
     progress = Progress(sent=there.next_row)
     if there.state == "open":
         _send(calls, options, source, Shown(there, progress, teller))
     batch = watch_to_end(calls, there.id, progress, teller)
-    _conclude(calls, options, source, batch, teller)
-    return batch
+    error = calls.error(batch.id)
+    _tell_end(batch, error, teller)
+    _report(calls, options, source, batch.id, teller)
+    return exit_code(batch, error)
 
 
 @dataclass(frozen=True)
@@ -167,14 +175,23 @@ def _announce(there: Import, teller: Teller) -> None:
         click.echo(f"batch {there.id}")
 
 
-def _conclude(calls: Calls, options: Options, source: Source, batch: Batch, teller: Teller) -> None:
-    written = None
-    if options.report is not None:
-        written = write_report(options.report, source, failures(calls.client, batch.id))
-    teller.event("end", {"batch": str(batch.id), "state": batch.state, "total": batch.total, "counts": batch.counts})
+def _tell_end(batch: Batch, error: str | None, teller: Teller) -> None:
+    told = {"batch": str(batch.id), "state": batch.state, "total": batch.total, "counts": batch.counts, "error": error}
+    teller.event("end", told)
     if teller.as_json:
         return
     counts = ", ".join(f"{number:,} {outcome}" for outcome, number in batch.counts.items()) or "no rows"
     click.echo(f"{batch.state}: {counts}")
-    if written:
+    if error:
+        click.echo(f"ended early: {error}")
+
+
+def _report(calls: Calls, options: Options, source: Source, batch_id: UUID, teller: Teller) -> None:
+    if options.report is None:
+        return
+    try:
+        written = write_report(options.report, source, failures(calls.client, batch_id))
+    except ManifestError as changed:
+        raise ClientError(f"{options.manifest}: {changed}; 'limpet report {batch_id}' has the failed rows") from changed
+    if written and not teller.as_json:
         click.echo(f"{written:,} failed rows with their reasons in {options.report}")

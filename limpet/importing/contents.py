@@ -1,5 +1,6 @@
 """Contents on their way to the object store, many at once: hashed while read, past the API, each byte once."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,11 @@ from schemas.manifest_files import CHANGED, FileFlawError, below, digest
 AT_ONCE = 24
 _PIECE = 2**18
 _AGAIN = 0.5  # seconds
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+# How S3, SeaweedFS and MinIO say that the bytes are not those that were signed.
+_OTHER_BYTES = ("BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch")
+# The place expired, there is no bucket, it took too long, too many at once: nothing that one file is to blame for.
+_PASSING = (403, 404, 408, 429)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,20 @@ class Contents:
     def bring(self, paths: Sequence[str]) -> dict[str, Content]:
         """Return for each path the content that a row may name, stored by then, or why there is none."""
         wanted = list(dict.fromkeys(paths))
-        found = dict(zip(wanted, self.pool.map(self._look, wanted), strict=True))
-        one_each = {f.name.sha256: f for f in found.values() if isinstance(f, Found)}
-        stored = self._store(list(one_each.values()))
-        return {path: f if isinstance(f, FileFlawError) else stored[f.name.sha256] for path, f in found.items()}
+        looked = dict(zip(wanted, self.pool.map(self._look, wanted), strict=True))
+        same: dict[str, list[Found]] = {}
+        for found in looked.values():
+            if isinstance(found, Found):
+                same.setdefault(found.name.sha256, []).append(found)
+        ends = self._store(list(same.values()))
+        return {path: ends[found.path] if isinstance(found, Found) else found for path, found in looked.items()}
+
+    def size_of(self, path: str) -> int:
+        """Return how many bytes a file has by now, 0 if it can't be had."""
+        try:
+            return below(self.folder, path).stat().st_size
+        except (FileFlawError, OSError):
+            return 0
 
     def close(self) -> None:
         """Close connections and threads."""
@@ -71,12 +87,20 @@ class Contents:
         except FileFlawError as flaw:
             return flaw
 
-    def _store(self, files: Sequence[Found]) -> dict[str, Content]:
-        if not files:
-            return {}
-        places = self.calls.places(self.opened.id, [f.name for f in files])
-        ends = self.pool.map(self._upload, files, places)
-        return {f.name.sha256: end for f, end in zip(files, ends, strict=True)}
+    def _store(self, groups: Sequence[Sequence[Found]]) -> dict[Path, Content]:
+        places = self.calls.places(self.opened.id, [files[0].name for files in groups]) if groups else []
+        ends = self.pool.map(self.store_one, groups, places)
+        return {path: end for some in ends for path, end in some.items()}
+
+    def store_one(self, files: Sequence[Found], place: ContentPlace) -> dict[Path, Content]:
+        """Return how ``files``, of equal content, ended: it is stored from the first of them that did not change."""
+        ends: dict[Path, Content] = {}
+        for file in files:
+            end = self._upload(file, place)
+            if isinstance(end, RowContent):
+                return {f.path: end for f in files} | ends
+            ends[file.path] = end
+        return ends
 
     def _upload(self, file: Found, place: ContentPlace) -> Content:
         end = time.monotonic() + self.calls.patience
@@ -98,12 +122,20 @@ class Contents:
         assert place.url is not None
         headers = {**place.headers, "Content-Length": str(file.name.size)}
         answer = self._http.put(place.url, content=_pieces(file), headers=headers)
-        if answer.status_code == httpx.codes.BAD_REQUEST and b"Digest" in answer.content:
-            raise FileFlawError(CHANGED)
-        if answer.is_error:
-            raise NoAnswerError(f"HTTP {answer.status_code} {answer.text[:200]}")
+        if not answer.is_success:
+            raise refusal_of(answer)
         with self._lock:
             self.uploaded += file.name.size
+
+
+def refusal_of(answer: httpx.Response) -> FileFlawError | NoAnswerError:
+    """Return what it means that the store did not take a file: its own flaw, or something that passes."""
+    code = found[1] if (found := _CODE.search(answer.text)) else ""
+    if code in _OTHER_BYTES:
+        return FileFlawError(CHANGED)
+    if not answer.is_client_error or answer.status_code in _PASSING:
+        return NoAnswerError(f"HTTP {answer.status_code} {code or answer.text[:200]}")
+    return FileFlawError(f"is refused by the object store: HTTP {answer.status_code} {code}".strip())
 
 
 def _pieces(file: Found) -> Iterator[bytes]:

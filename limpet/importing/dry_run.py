@@ -7,11 +7,11 @@ from pathlib import Path
 
 from limpet.importing.calls import Calls
 from limpet.importing.results import Ending, Writer, report_file
-from limpet.importing.sending import Part, flawed, line_of, parts
+from limpet.importing.sending import Part, bodies, flawed, line_of, parts
 from limpet.importing.source import Source
-from schemas.imports import ImportKind, OnConflict
+from schemas.imports import Checked, ImportKind, OnConflict
 from schemas.manifest import Row
-from schemas.manifest_files import LARGEST, TOO_LARGE, FileFlawError, below, path_of
+from schemas.manifest_files import LARGEST, TOO_LARGE, FileFlawError, below, path_of, with_file_name
 
 
 @dataclass
@@ -24,6 +24,15 @@ class Found:
     generated: int = 0
     valid: int = 0
     keys: "array[int]" = field(default_factory=lambda: array("i"))
+
+    def add(self, answer: Checked) -> None:
+        """Add what the server says of some rows."""
+        self.updated += answer.updated
+        self.skipped += answer.skipped
+        self.valid += answer.valid
+        self.refused += len(answer.refused)
+        self.keys.extend(key for key in answer.created if key)
+        self.generated += answer.created.count(0)
 
     def counts(self) -> dict[str, int]:
         """Return how many rows would be created, updated, skipped and refused."""
@@ -54,22 +63,20 @@ class DryRun:
         """Return the counts; the refused rows are written to ``out``."""
         found = Found()
         with report_file(out, self.source.header) as write:
-            for part in parts(self.source.rows(), 0, with_files=False):
+            for part in parts(self.source.rows(), 0):
                 self._check(part, found, write)
         return found.counts()
 
     def _check(self, part: Part, found: Found, write: Writer) -> None:
-        answer = self.calls.check(b"".join(self._line(row) for row in part.rows), self.on_conflict, self.kind)
-        found.updated += answer.updated
-        found.skipped += answer.skipped
-        found.valid += answer.valid
-        found.refused += len(answer.refused)
-        found.keys.extend(key for key in answer.created if key)
-        found.generated += answer.created.count(0)
-        _report(part.rows, {r.line: Ending(0, r.status, r.error) for r in answer.refused}, write)
+        endings: dict[int, Ending] = {}
+        for body in bodies(self._line(row) for row in part.rows):
+            answer = self.calls.check(b"".join(body), self.on_conflict, self.kind)
+            found.add(answer)
+            endings |= {r.line: Ending(0, r.status, r.error) for r in answer.refused}
+        _report(part.rows, endings, write)
 
     def _line(self, row: Row) -> bytes:
-        path = path_of(row.fields) if self.folder and row.flaw is None else None
+        path = path_of(row.fields, self.kind) if self.folder and row.flaw is None else None
         if path is None:
             return line_of(row, row.fields)
         assert self.folder is not None
@@ -78,7 +85,7 @@ class DryRun:
                 return flawed(row, TOO_LARGE)
         except FileFlawError as flaw:
             return flawed(row, str(flaw))
-        return line_of(row, row.fields)
+        return line_of(row, with_file_name(row.fields, path, self.kind))
 
 
 def _report(rows: Sequence[Row], endings: dict[int, Ending], write: Writer) -> None:

@@ -14,7 +14,9 @@ from schemas.imports import Import
 from schemas.manifest import Row
 from schemas.manifest_files import FileFlawError, path_of, with_file_name
 
-_MOST_ROWS, _MOST_BYTES, _MOST_FILES = 5000, 4 * 2**20, 400
+# Of one part: its contents must all be stored before it is appended, while the places of the first ones are kept.
+_MOST_ROWS, _MOST_BYTES, _MOST_FILES, _MOST_CONTENT = 5000, 4 * 2**20, 400, 2**28
+LARGEST_BODY = 2**23  # of one request; the API takes twice as much
 _PREPARING = 2
 _TRIES = 5
 
@@ -44,20 +46,20 @@ class Sender:
 
         """
         skipped = sum(1 for _ in islice(rows, self.opened.next_row))
-        waiting: deque[tuple[Part, Future[bytes]]] = deque()
+        waiting: deque[tuple[Part, Future[list[bytes]]]] = deque()
         with ThreadPoolExecutor(_PREPARING, "parts") as pool:
-            for part in parts(rows, skipped, with_files=self.contents is not None):
+            for part in parts(rows, skipped, self._content_size):
                 waiting.append((part, pool.submit(self._lines, part)))
                 if len(waiting) > _PREPARING:
                     tell(self._append(*waiting.popleft()))
             while waiting:
                 tell(self._append(*waiting.popleft()))
 
-    def _append(self, part: Part, prepared: Future[bytes]) -> int:
+    def _append(self, part: Part, prepared: Future[list[bytes]]) -> int:
         lines = prepared.result()
         for attempt in range(_TRIES):
             try:
-                return self.calls.append(self.opened.id, part.first, lines).next_row
+                return self._put(part.first, lines)
             except RefusedError as refusal:
                 # A content that was known when we asked was removed since, or lay at its place for too long.
                 if refusal.reason != "ContentMissingError" or attempt == _TRIES - 1:
@@ -65,12 +67,23 @@ class Sender:
             lines = self._lines(part)
         raise AssertionError
 
-    def _lines(self, part: Part) -> bytes:
-        if self.contents is None:
-            return b"".join(line_of(row, row.fields) for row in part.rows)
-        paths = {row.line: path for row in part.rows if row.flaw is None and (path := path_of(row.fields))}
-        brought = self.contents.bring(list(paths.values()))
-        return b"".join(self._with_content(row, paths.get(row.line), brought) for row in part.rows)
+    def _put(self, first: int, lines: Sequence[bytes]) -> int:
+        for body in bodies(lines):
+            self.calls.append(self.opened.id, first, b"".join(body))
+            first += len(body)
+        return first
+
+    def _lines(self, part: Part) -> list[bytes]:
+        paths = {row.line: path for row in part.rows if (path := self._path(row))}
+        brought = self.contents.bring(list(paths.values())) if self.contents and paths else {}
+        return [self._with_content(row, paths.get(row.line), brought) for row in part.rows]
+
+    def _path(self, row: Row) -> str | None:
+        return path_of(row.fields, self.opened.kind) if self.contents and row.flaw is None else None
+
+    def _content_size(self, row: Row) -> int | None:
+        path = self._path(row)
+        return self.contents.size_of(path) if self.contents and path else None
 
     def _with_content(self, row: Row, path: str | None, brought: Mapping[str, object]) -> bytes:
         if path is None:
@@ -93,24 +106,50 @@ def line_of(row: Row, fields: object, content: object = None) -> bytes:
     return _line({"line": row.line, "item": fields} | ({"content": content} if content else {}))
 
 
-def _line(value: object) -> bytes:
-    return json.dumps(value, default=_plain).encode() + b"\n"
+def _line(value: Mapping[str, object]) -> bytes:
+    line = json.dumps(value, default=_plain).encode() + b"\n"
+    if len(line) <= LARGEST_BODY:
+        return line
+    flaw = {"message": f"takes {len(line)} bytes on its way, and {LARGEST_BODY} is the most", "status": 413}
+    return _line({"line": value["line"], "flaw": value.get("flaw", flaw)})
 
 
 def _plain(value: object) -> object:
     return value.model_dump()  # type: ignore[attr-defined]
 
 
-def parts(rows: Iterable[Row], first: int, *, with_files: bool) -> Iterator[Part]:
-    """Yield ``rows`` in parts, bounded by rows, bytes and files."""
+def bodies(lines: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
+    """Yield ``lines`` in groups of ``LARGEST_BODY`` bytes at most."""
+    group: list[bytes] = []
+    size = 0
+    for line in lines:
+        if group and size + len(line) > LARGEST_BODY:
+            yield group
+            group, size = [], 0
+        group.append(line)
+        size += len(line)
+    if group:
+        yield group
+
+
+def parts(
+    rows: Iterable[Row], first: int, content_size: Callable[[Row], int | None] = lambda _: None
+) -> Iterator[Part]:
+    """Yield ``rows`` in parts, bounded by rows, bytes, files and the bytes of these; one file may be larger.
+
+    ``content_size`` is of a row's file, None if it has none.
+    """
     part: list[Row] = []
-    size = files = 0
+    size = files = content = 0
     for row in rows:
-        part.append(row)
-        size += len(row.raw)
-        files += with_files and path_of(row.fields) is not None
-        if len(part) == _MOST_ROWS or size >= _MOST_BYTES or files == _MOST_FILES:
+        more = content_size(row)
+        full = len(part) == _MOST_ROWS or size >= _MOST_BYTES or files == _MOST_FILES
+        if part and (full or content + (more or 0) > _MOST_CONTENT):
             yield Part(first, part)
-            first, part, size, files = first + len(part), [], 0, 0
+            first, part, size, files, content = first + len(part), [], 0, 0, 0
+        part.append(row)
+        size += len(row.raw) + sum(map(len, row.fields))  # as names are sent with each row
+        files += more is not None
+        content += more or 0
     if part:
         yield Part(first, part)

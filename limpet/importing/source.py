@@ -1,6 +1,7 @@
 """The manifest on the client's side: a path or standard input, known by its hash."""
 
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
@@ -11,7 +12,9 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-from schemas.manifest import Header, Row, read_header, rows, uncompressed
+from schemas.manifest import Header, ManifestError, Row, read_header, rows, uncompressed
+
+_State = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,31 @@ class Source:
     text: BinaryIO
     header: Header
     sha256: str
-    size: int
+    state: _State
 
     def rows(self) -> Iterator[Row]:
-        """Yield all rows, from the first."""
-        return rows(self.text, self.header)
+        """Yield all rows, from the first.
+
+        Raises:
+            ManifestError: the manifest can't be read on, or is not what was hashed.
+
+        """
+        try:
+            for row in rows(self.text, self.header):
+                self._check()
+                yield row
+            self._check()
+        except OSError as fault:
+            raise ManifestError(f"can't be read on: {fault}") from fault
+
+    def _check(self) -> None:
+        if _state(self.stream) != self.state:
+            raise ManifestError("changed while it was read; import it again when it is at rest")
+
+    @property
+    def size(self) -> int:
+        """How many bytes the file has."""
+        return self.state[0]
 
     @property
     def read(self) -> int:
@@ -44,11 +67,17 @@ def opened(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
 
     """
     with _file(manifest) as stream:
+        state = _state(stream)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        size = stream.tell()
         stream.seek(0)
         text = uncompressed(stream)
-        yield Source(stream, text, read_header(text, mapping), digest, size)
+        yield Source(stream, text, read_header(text, mapping), digest, state)
+
+
+def _state(stream: BinaryIO) -> _State:
+    """Return what differs once a file was written to: its size, and when it was."""
+    found = os.fstat(stream.fileno())
+    return found.st_size, found.st_mtime_ns
 
 
 @contextmanager

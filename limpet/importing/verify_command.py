@@ -10,6 +10,7 @@ from limpet.importing.asked import SOME_FAILED, client_of, manifest_at, mapping_
 from limpet.importing.calls import Calls
 from limpet.importing.contents import folder_of
 from limpet.importing.progress import Teller
+from limpet.importing.results import check_report
 from limpet.importing.verifying import Verification
 
 
@@ -36,6 +37,7 @@ def verify(  # noqa: PLR0913  the command line's
     Ends with 0 if all is equal, 3 if not.
     """
     folder = folder_of(files) if files else None
+    check_report(report, manifest)
     with manifest_at(manifest, mapping_of(pairs)) as source, client_of(database) as client:
         counts = Verification(Calls(client, 60), source, folder, extra).run(report)
     Teller(as_json=as_json).event("verified", {"counts": counts})

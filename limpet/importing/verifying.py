@@ -39,7 +39,7 @@ class Verification:
         """Compare all rows, then look for records that no row names; write what is wrong to ``out``."""
         keys, left = self._keys()
         with report_file(out, self.source.header) as write, ThreadPoolExecutor(_READERS) as pool:
-            for part in parts(self.source.rows(), 0, with_files=False):
+            for part in parts(self.source.rows(), 0):
                 # Of rows with one key the last one says what is stored.
                 rows = [row for row in part.rows if _is_last(row, left)]
                 hashes = pool.map(self._look, rows)
@@ -56,7 +56,7 @@ class Verification:
         return found, {key: count + 1 for key, count in doubled.items()}
 
     def _look(self, row: Row) -> ContentName | FileFlawError | None:
-        path = path_of(row.fields) if self.folder and row.flaw is None else None
+        path = path_of(row.fields, "case-attachments") if self.folder and row.flaw is None else None
         if path is None or self.folder is None:
             return None
         try:
@@ -113,7 +113,7 @@ def _is_last(row: Row, left: dict[int, int]) -> bool:
 
 
 def _differences(row: Row, content: ContentName | FileFlawError | None, stored: StoredRecord) -> Iterator[str]:
-    path = path_of(row.fields)
+    path = path_of(row.fields, "case-attachments")
     fields: Mapping[str, Any] = with_file_name(row.fields, path) if content and path else row.fields
     try:
         sent, there = CaseAttachment.model_validate(fields), CaseAttachment.model_validate({**stored.fields, _KEY: 0})

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from limpet.importing.asked import SOME_FAILED
 from limpet.importing.calls import Calls
 from limpet.importing.progress import Progress, Teller
 from schemas.answers import Batch
@@ -17,3 +18,9 @@ def watch_to_end(calls: Calls, batch_id: UUID, progress: Progress, teller: Telle
         teller.show(progress, last=ended)
         if ended:
             return batch
+
+
+def exit_code(batch: Batch, error: str | None) -> int:
+    """Return 0 if all of a batch is in; ``error`` is why its import ended before its manifest did."""
+    bad = any(batch.counts.get(outcome, 0) for outcome in ("invalid", "failed", "cancelled"))
+    return SOME_FAILED if bad or error or batch.state == "cancelled" else 0

@@ -61,6 +61,11 @@ def test_a_quote_that_is_never_closed_spoils_its_own_line_only() -> None:
     assert [row.line for row in found] == list(range(2, 5001))
 
 
+def test_a_quote_opened_by_mistake_reaches_to_the_next_one_and_no_further() -> None:
+    found = read(HEAD + b'1,"open,c\n2,1,c\n3,1,5"\n4,1,c\n')
+    assert [(row.line, row.flaw) for row in found] == [(2, "has 2 columns, and the header has 3"), (5, None)]
+
+
 def test_a_line_without_end_is_not_held_whole() -> None:
     found = read(HEAD + b"1,1," + b"x" * 5_000_000 + b"\n2,1,c\n")
     assert len(found[0].raw) <= 2**20
@@ -132,5 +137,8 @@ def test_a_file_is_taken_below_the_folder_only_after_links(tmp_path: Path) -> No
 def test_the_file_of_a_row_and_its_name() -> None:
     assert path_of({"attachment_Path": "", "filename": "f"}) == "f"
     assert path_of({"attachment_Path": 5}) is None
+    deletes = {"action": "Delete", "attachment_Path": "f"}
+    assert path_of(deletes, "files") is None
+    assert path_of(deletes, "case-attachments") == "f", "of case attachments, action is a column like any other"
     assert with_file_name({}, "a\\b/c.txt") == {"attachment_File": "c.txt"}
     assert with_file_name({"attachment_File": "own"}, "c.txt") == {"attachment_File": "own"}

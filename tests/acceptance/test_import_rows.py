@@ -1,0 +1,79 @@
+"""What becomes of odd rows, in an import as in a dry run; and imports that ended early."""
+
+import json
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from calls import fresh_keys
+from manifests import Command, ended, write_csv
+
+
+@pytest.fixture
+def limpet(stack: dict[str, str]) -> Command:
+    return Command(stack)
+
+
+@pytest.mark.parametrize("how", [[], ["--dry-run"]])
+def test_text_that_is_no_text_is_that_rows_outcome_with_its_line(
+    limpet: Command, tmp_path: Path, how: list[str]
+) -> None:
+    good, bad = fresh_keys(2)
+    table, out = tmp_path / "m.csv", tmp_path / "failed.csv"
+    table.write_bytes(b"caseAttachment_Key,case_Key,comment\n%d,1,fine\n%d,1,\xff\n" % (good, bad))
+    limpet.run("import", table, "--report", out, *how, code=3)
+    assert out.read_bytes().splitlines()[1:] == [
+        b'%d,1,\xff,400,"is not UTF-8: invalid start byte, 0xff at byte %d",3' % (bad, len(f"{bad},1,"))
+    ]
+    objects, out = tmp_path / "m.ndjson", tmp_path / "failed.ndjson"
+    row = '{"caseAttachment_Key": %d, "case_Key": 1, "comment": "\\ud800"}\n'
+    objects.write_text('{"caseAttachment_Key": 0, "case_Key": 1}\n' + row % bad)
+    limpet.run("import", objects, "--report", out, *how, code=3)
+    (found,) = map(json.loads, out.read_text().splitlines())
+    assert (found["status"], found["error"], found["line"]) == (422, "comment must not contain a lone surrogate", 2)
+
+
+def test_a_dry_run_refuses_no_row_that_an_import_takes(limpet: Command, tmp_path: Path) -> None:
+    (mark,) = fresh_keys()
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "a.txt").write_text("a")
+    manifest = write_csv(tmp_path / "m.csv", ["table", "item", "attachment_Path"], [["claims", mark, "a.txt"]])
+    asked = ("import", manifest, "--kind", "files", "--files", files)
+    assert limpet.end(*asked, "--dry-run")["counts"] == {"valid": 1, "refused": 0}
+    assert limpet.end(*asked)["counts"] == {"created": 1}
+
+
+def test_a_column_named_action_keeps_no_content_from_a_case_attachment(
+    limpet: Command, client: httpx.Client, tmp_path: Path
+) -> None:
+    (key,) = fresh_keys()
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "a.txt").write_text("a")
+    header = ["caseAttachment_Key", "case_Key", "attachment_Path", "action"]
+    manifest = write_csv(tmp_path / "m.csv", header, [[key, 1, "a.txt", "delete"]])
+    assert limpet.end("import", manifest, "--files", files)["counts"] == {"created": 1}
+    assert client.get(f"/case-attachments/{key}/content").content == b"a"
+
+
+def test_an_import_that_ended_early_does_not_look_fine(limpet: Command, client: httpx.Client) -> None:
+    answer = client.post("/imports?name=early", content=b"a,a\n1,1\n", headers={"Content-Type": "text/csv"}).json()
+    ended(client, answer)
+    assert "ended early: the header names a twice" in limpet.run("watch", answer["id"], code=3)
+    assert "twice" in limpet.end("watch", answer["id"], code=3)["error"]
+
+
+def test_another_pace_for_an_import_that_goes_on_is_not_ignored_in_silence(limpet: Command, tmp_path: Path) -> None:
+    keys = fresh_keys(40)
+    manifest = write_csv(tmp_path / "m.csv", ["caseAttachment_Key", "case_Key"], [[key, 1] for key in keys])
+    first = limpet.start("import", manifest, "--rows-per-second", "5", "--json")
+    assert first.stdout is not None
+    assert json.loads(first.stdout.readline())["event"] == "opened"
+    time.sleep(1)
+    first.kill()
+    first.communicate()
+    told = limpet.run("import", manifest, "--rows-per-second", "100")
+    assert "goes on as it was opened, 5 rows a second at most" in told
+    assert "40 created" in told

@@ -1,0 +1,45 @@
+"""The command without a server: what it waits for, and what makes an import the same one."""
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from limpet.importing.asked import manifest_at
+from limpet.importing.command import Options, import_command
+
+
+def test_whoever_waits_for_a_server_is_told_for_what(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("caseAttachment_Key,case_Key\n1,1\n")
+    server = {"LIMPET_URL": "http://127.0.0.1:1", "LIMPET_DATABASE": "demo", "LIMPET_API_KEY": "key"}
+    told = CliRunner().invoke(import_command, [str(tmp_path / "m.csv"), "--patience", "1"], env=server)
+    assert told.exit_code == 1
+    assert "http://127.0.0.1:1/imports: no answer" in told.output
+    assert "Waiting for 1 s at most" in told.output
+
+
+def test_files_of_another_folder_are_another_import(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("caseAttachment_Key,case_Key\n1,1\n")
+    (tmp_path / "link").symlink_to(tmp_path)
+    with manifest_at(str(tmp_path / "m.csv"), {}) as source:
+        one, same, other, none = (
+            options(source.stream.name, folder).fingerprint(source)
+            for folder in (tmp_path, tmp_path / "link", tmp_path / "other", None)
+        )
+    assert one == same
+    assert len({one, other, none}) == 3
+
+
+def options(manifest: str, files: Path | None) -> Options:
+    return Options(
+        manifest=manifest,
+        files=files,
+        kind="case-attachments",
+        mapping={},
+        on_conflict="replace",
+        rows_per_second=None,
+        report=None,
+        name=None,
+        restart=False,
+        dry_run=False,
+        patience=1.0,
+    )
