@@ -19,7 +19,7 @@ class FileFlawError(Exception):
     """The row's file can't be taken; the text says why."""
 
 
-def path_of(fields: Mapping[str, Any], kind: ImportKind = "files") -> str | None:
+def path_of(fields: Mapping[str, Any], kind: ImportKind) -> str | None:
     """Return the path that a row names, if it names one; of files, one that is to be deleted has no content."""
     if kind == "files" and str(fields.get("action") or "").strip().upper().startswith("DELETE"):
         return None

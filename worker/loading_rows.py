@@ -38,8 +38,8 @@ def import_rows(rule: Rule, tree: Tree | None, sent: Sequence[Row], pulse: Calla
         readers = Readers(pool, pulse)
         while len(found) < len(sent) and time.monotonic() < end:
             some = sent[len(found) : len(found) + _GROUP]
-            looked = readers.each(lambda row: _looked(tree, row), some)
-            stored = _brought(rule.database, tree, readers, list(zip(some, looked, strict=True)))
+            looked = readers.each(lambda row: _looked(tree, row, rule.kind), some)
+            stored = _brought(rule, tree, readers, list(zip(some, looked, strict=True)))
             found += [_import_row(row, content, rule.kind) for row, content in zip(some, stored, strict=True)]
     return found
 
@@ -59,8 +59,8 @@ class Readers:
         return [future.result() for future in futures]
 
 
-def _looked(tree: Tree, row: Row) -> Content:
-    path = path_of(row.fields) if row.flaw is None else None
+def _looked(tree: Tree, row: Row, kind: ImportKind) -> Content:
+    path = path_of(row.fields, kind) if row.flaw is None else None
     if path is None:
         return None
     try:
@@ -69,16 +69,16 @@ def _looked(tree: Tree, row: Row) -> Content:
         return flaw
 
 
-def _brought(database: str, tree: Tree, readers: Readers, pairs: Sequence[tuple[Row, Content]]) -> list[Content]:
+def _brought(rule: Rule, tree: Tree, readers: Readers, pairs: Sequence[tuple[Row, Content]]) -> list[Content]:
     """Return where each content is by now: among the blobs, or under an intended key."""
-    with transaction(database) as session:
+    with transaction(rule.database) as session:
         known = find(session, [(c.sha256, c.size) for _, c in pairs if isinstance(c, Stored)])
     fresh = {
-        (c.sha256, c.size): path_of(row.fields) or ""
+        (c.sha256, c.size): path_of(row.fields, rule.kind) or ""
         for row, c in pairs
         if isinstance(c, Stored) and (c.sha256, c.size) not in known
     }
-    keys = intend(database, len(fresh)) if fresh else []
+    keys = intend(rule.database, len(fresh)) if fresh else []
 
     def bring(name: tuple[bytes, int], path: str, key: str) -> Content:
         try:
@@ -98,5 +98,5 @@ def _import_row(row: Row, content: Content = None, kind: ImportKind = "case-atta
         return ImportRow(line=row.line, item=dict(row.fields), flaw=flaw)
     if content is None:
         return ImportRow(line=row.line, item=dict(row.fields))
-    item = dict(with_file_name(row.fields, path_of(row.fields) or "", kind))
+    item = dict(with_file_name(row.fields, path_of(row.fields, kind) or "", kind))
     return ImportRow(line=row.line, item=item, content=named(content))

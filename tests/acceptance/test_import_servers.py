@@ -41,8 +41,9 @@ def test_manifest_and_files_in_the_store_and_the_second_time_no_byte(client: htt
     for n, data in enumerate(contents):
         stored(f"{mark}/files/f{n}.txt", data)
     paths = ["f0.txt", "f1.txt", "f2.txt", "../other"]
-    cells = "".join(f"{key},1,{path}\n" for key, path in zip(keys, paths, strict=True))
-    stored(f"{mark}/m.csv", f"caseAttachment_Key,case_Key,attachment_Path\n{cells}".encode())
+    # Of case attachments a column "action" is one that nobody knows.
+    cells = "".join(f"{key},1,{path},Deleted scan\n" for key, path in zip(keys, paths, strict=True))
+    stored(f"{mark}/m.csv", f"caseAttachment_Key,case_Key,attachment_Path,action\n{cells}".encode())
     wanted: dict[str, Any] = {"name": mark, "manifest": f"{mark}/m.csv", "files": f"{mark}/files"}
     opened = client.post("/imports", json=wanted).json()
     assert ended(client, opened)["counts"] == {"created": 3, "invalid": 1}

@@ -135,8 +135,8 @@ def test_a_file_is_taken_below_the_folder_only_after_links(tmp_path: Path) -> No
 
 
 def test_the_file_of_a_row_and_its_name() -> None:
-    assert path_of({"attachment_Path": "", "filename": "f"}) == "f"
-    assert path_of({"attachment_Path": 5}) is None
+    assert path_of({"attachment_Path": "", "filename": "f"}, "files") == "f"
+    assert path_of({"attachment_Path": 5}, "files") is None
     deletes = {"action": "Delete", "attachment_Path": "f"}
     assert path_of(deletes, "files") is None
     assert path_of(deletes, "case-attachments") == "f", "of case attachments, action is a column like any other"
