@@ -34,7 +34,8 @@ class Fault:
 
 _COMMON = ("TERM", "KILL", "STOP")
 BLOWS = {
-    "worker child": _COMMON,
+    # No TERM: as `limpet up` starts workers, Celery lets their children ignore it.
+    "worker child": ("KILL", "STOP"),
     "worker parent": _COMMON,
     "relay": _COMMON,
     "beat": _COMMON,

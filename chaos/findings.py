@@ -17,6 +17,7 @@ class Findings:
     def note(self, kind: str, text: str, count: int = 1) -> None:
         """Note ``count`` findings of a kind."""
         assert kind in KINDS
+        assert count > 0, f"{text}: found, and none of it"
         if self.counts[kind] < _SHOWN:
             self.shown.append(f"{kind}: {text}")
         self.counts[kind] += count

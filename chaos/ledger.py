@@ -78,7 +78,8 @@ class Ledger:
     def _compare(self, name: str, items: int, already: int) -> None:
         sent = len(self.wanted(name))
         if already or items > sent:
-            self.findings.note("doubled", f"{name}: {sent} were sent, {already + items} are there", abs(items - sent))
+            more = items if already else items - sent
+            self.findings.note("doubled", f"{name}: {sent} were sent, {already + items} are there", more)
         if items < sent:
             self.findings.note("lost", f"{name}: {sent} were sent, {items} are there", sent - items)
 

@@ -65,7 +65,7 @@ class Seen:
     """What has taken effect on one record or collection so far."""
 
     sent: float = -math.inf  # the latest moment at which any of it was sent
-    made: float = -math.inf  # when the request that made the record was sent
+    made: float = -math.inf  # when the request that made the record was answered
     last: dict[UUID, int] = field(default_factory=dict)  # the position, by batch
     place: tuple[int, int] = (0, 0)
 
@@ -118,14 +118,14 @@ class Replay:
         seen = self._in_order(item, "record", key) if key else Seen()
         span = self.ledger.origins[item.batch].span
         there = key in self.records.records
-        if item.status == 404 and there and seen.made < span.answered:
+        if item.status == 404 and there and seen.made > span.sent:
             # The record is being made by a request that overlaps with this one, which did not see it yet.
             return
         self.records.carry_out(
             Sent(item.place, wanted.kind, key, wanted.fields, item.outcome, item.status, item.retry_of)
         )
         if not there and key in self.records.records:
-            seen.made = span.sent
+            seen.made = span.answered
 
     def _carry_out_action(self, item: Settled, wanted: Wanted) -> None:
         collection = item.collection or ""

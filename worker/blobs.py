@@ -173,7 +173,14 @@ _COLLECT = text("""
     )
     INSERT INTO garbage SELECT object_key, now() FROM gone
 """)
-_DUE = text("SELECT object_key FROM garbage WHERE due_at <= now() ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED")
+# Never what a manifest is still read from, however long its import is paused; nor what a blob names, whoever noted it.
+_DUE = text("""
+    SELECT object_key FROM garbage
+    WHERE due_at <= now()
+      AND NOT EXISTS (SELECT FROM loader WHERE loader.manifest = garbage.object_key AND loader.due_at IS NOT NULL)
+      AND NOT EXISTS (SELECT FROM blob WHERE blob.object_key = garbage.object_key)
+    ORDER BY due_at LIMIT :limit FOR UPDATE OF garbage SKIP LOCKED
+""")
 
 
 def collect(database: str, age: timedelta) -> int:

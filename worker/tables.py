@@ -106,7 +106,7 @@ class Chunk(Base):
     state: Mapped[str] = mapped_column(Text, server_default="open")
     due_at: Mapped[datetime | None] = mapped_column(Instant)
     rings: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    attempts: Mapped[int] = mapped_column(Integer, server_default="0")
     deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     worker: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime | None] = mapped_column(Instant)

@@ -4,6 +4,7 @@ A worker can be connected, answer pings and take nothing. One that has its hands
 rung for again and again, and nobody takes them, is such a worker: it ends, and its supervisor starts it anew.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy import text
@@ -38,16 +39,16 @@ class Watchdog:
         return any(rings >= self._first[chunk] + _IN_VAIN for chunk, rings in rung.items())
 
     def _rung(self) -> dict[tuple[str, int], int]:
-        """Return how often each waiting chunk was rung for; nothing while a server is away, for then nobody hears."""
+        """Return how often each waiting chunk was rung for; nothing of a server that is away, for then nobody hears."""
         found: dict[tuple[str, int], int] = {}
         try:
             for database in settings().databases:
-                with transaction(database) as session:
+                with suppress(DBAPIError), transaction(database) as session:
                     rows = session.execute(_RUNG, {"queues": self.queues}).all()
-                found |= {(database, row.id): row.rings for row in rows}
+                    found |= {(database, row.id): row.rings for row in rows}
             if found:
                 broker.check()
-        except (DBAPIError, BrokerUnavailableError):
+        except BrokerUnavailableError:
             return {}
         finally:
             # The processes that are forked from this one later must not inherit a connection.

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from another import another_api
 from calls import connected, fresh_keys, item, put, read
+from celery import Celery
 from parts import eventually, finished, pids
 
 GRACE = 15  # seconds that `limpet up` gives a worker
@@ -41,6 +42,12 @@ def sleeping(database: psycopg.Connection) -> bool:
     return found is not None
 
 
+def all_are_ready(stack: dict[str, str]) -> bool:
+    """Whether every worker answers; one that is still being started hears no signal as it should."""
+    with Celery(broker=stack["LIMPET_BROKER_URL"]) as app:
+        return len(app.control.ping(timeout=1) or ()) == len(pids(stack)["worker"])
+
+
 def deaths(database: psycopg.Connection, href: str) -> Any:
     return database.execute(
         "SELECT sum(c.deaths), (SELECT sum(deaths) FROM item WHERE batch_id = %(id)s) FROM chunk AS c"
@@ -54,6 +61,7 @@ def test_workers_told_to_stop_in_mid_batch_end_or_hand_back_what_they_hold(
     stack: dict[str, str], client: httpx.Client, demo_db: psycopg.Connection, seconds: int
 ) -> None:
     keys = fresh_keys(6)
+    eventually(lambda: all_are_ready(stack))
     with sleepy_records(demo_db):
         sent = [item(key, comment=f"sleep {seconds}") for key in keys]
         href: str = put(client, sent, Prefer="respond-async").json()["batch"]["href"]

@@ -12,7 +12,7 @@ from worker.ledger.arrows import ring_again
 
 
 @pytest.mark.usefixtures("server_environment")
-@pytest.mark.parametrize("lost", [0, 3, 10])
+@pytest.mark.parametrize("lost", [0, 3, 10, 32_767])
 def test_however_many_rings_were_lost_the_next_comes_within_a_minute(lost: int) -> None:
     (key,) = fresh_keys()
     with transaction("demo") as session:

@@ -228,7 +228,7 @@ def finish_orphans(session: Session, age: timedelta) -> list[UUID]:
 # No further apart than a minute: rings that are lost while the broker or the workers are away must not make the
 # chunk wait for long once they are back. A ring too many costs its worker one statement.
 _RING = text("""
-    UPDATE chunk SET rings = rings + 1,
+    UPDATE chunk SET rings = least(rings + 1, 1000),
         due_at = CASE WHEN state = 'taken' THEN due_at ELSE
             clock_timestamp() + least(:first * power(2, least(rings, 10)), interval '1 minute') END
     WHERE id IN (SELECT id FROM chunk

@@ -72,7 +72,7 @@ def resume(session: Session, batch_id: UUID) -> bool:
 
 
 _RING_LOADERS = text("""
-    UPDATE loader SET rings = rings + 1,
+    UPDATE loader SET rings = least(rings + 1, 1000),
         due_at = clock_timestamp() + least(:first * power(2, least(rings, 10)), interval '1 minute')
     WHERE batch_id IN (SELECT l.batch_id FROM loader AS l JOIN import AS i ON i.batch_id = l.batch_id
                        WHERE l.due_at <= clock_timestamp() AND i.paused_at IS NULL AND i.closed_at IS NULL
