@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from calls import connected, fresh_keys
 from manifests import Command, ended, write_files
 
-ROWS = 900
+ROWS, KILLS = 900, 5
 _dice = random.Random()
 
 
@@ -36,10 +37,15 @@ def until(look: Callable[[], bool], deadline: float = 60) -> None:
         time.sleep(0.02)
 
 
-def kill_part(stack: dict[str, str], name: str) -> None:
-    found: Any = json.loads(Path(stack["data"], "pids.json").read_text())[name]
+def kill_part(stack: dict[str, str], name: str) -> bool:
+    """Kill every process of that part; whether there was one."""
+    found: Any = json.loads(Path(stack["data"], "pids.json").read_text()).get(name) or []
+    killed = False
     for pid in found if isinstance(found, list) else [found]:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it is being started again
+            os.kill(pid, signal.SIGKILL)
+            killed = True
+    return killed
 
 
 def rows_there(stack: dict[str, str], batch_id: str) -> tuple[int, int]:
@@ -60,26 +66,29 @@ def appended(stack: dict[str, str], batch_id: str) -> int:
 
 
 @pytest.mark.parametrize("victim", ["command", "worker", "postgres", "s3", "api"])
-def test_a_kill_at_any_moment_loses_no_row_and_doubles_none(
+def test_kills_at_five_random_moments_lose_no_row_and_double_none(
     stack: dict[str, str], limpet: Command, tmp_path: Path, victim: str
 ) -> None:
     keys = fresh_keys(ROWS)
-    moment = _dice.randrange(0, ROWS // 2)
     files = tmp_path / "files"
     manifest = write_files(files, keys, seed=keys[0])
-    process = limpet.start("import", manifest, "--files", files, "--json")
-    assert process.stdout is not None
-    batch = json.loads(process.stdout.readline())["batch"]
-    until(lambda: appended(stack, batch) >= moment)
+    paced = ["import", manifest, "--files", files, "--rows-per-second", ROWS // 6]
     if victim == "command":
-        process.kill()
+        for _ in range(KILLS):
+            process = limpet.start(*paced, "--json")
+            time.sleep(_dice.uniform(0.5, 3))
+            process.kill()
+            process.communicate()
     else:
-        kill_part(stack, victim)
-        out, err = process.communicate(timeout=200)
-        assert process.returncode == 0, f"killed at {moment}: {out}\n{err}"
-    again = limpet.end("import", manifest, "--files", files)
-    assert (again["batch"], again["counts"]) == (batch, {"created": ROWS}), f"killed at {moment}"
-    assert rows_there(stack, batch) == (ROWS, ROWS)
+        process = limpet.start(*paced, "--json")
+        for _ in range(KILLS):
+            time.sleep(_dice.uniform(0, 1.5))
+            until(lambda: kill_part(stack, victim))
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, f"{out}\n{err}"
+    again = limpet.end(*paced)
+    assert again["counts"] == {"created": ROWS}
+    assert rows_there(stack, again["batch"]) == (ROWS, ROWS)
     assert limpet.end("verify", manifest, "--files", files, "--no-extra")["counts"] == {"equal": ROWS}
 
 
