@@ -39,7 +39,9 @@ def write_tree(folder: Path, count: int) -> int:
         for key, length in enumerate(lengths, 1):
             path = folder / f"{key % 100:02}" / f"{key}.bin"
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(dice.randbytes(length))
+            with path.open("wb") as file:
+                for at in range(0, length, MB):
+                    file.write(dice.randbytes(min(MB, length - at)))
             out.writerow([key, key // 4, path.relative_to(folder)])
     return sum(lengths)
 
