@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import create_engine
 
 from limpet.stack.running import running_stack
-from worker.tables import Base
+from worker.all_tables import METADATA
 
 _PEERS = "peers"
 _LONGEST = 120  # seconds
@@ -132,6 +132,6 @@ def running_servers(data: Path, workers: int = 2) -> Iterator[Servers]:
         with servers.connect("postgres") as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_PEERS)))
         engine = create_engine(servers.url(_PEERS))
-        Base.metadata.create_all(engine)
+        METADATA.create_all(engine)
         engine.dispose()
         yield servers

@@ -9,22 +9,21 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from calls import connected, fresh_keys
 
-from worker import import_tables, record_tables  # noqa: F401  each adds its tables to the metadata
+from worker.all_tables import METADATA
 from worker.database import engine, transaction
 from worker.deliver import deliver
 from worker.ledger.accept import NewBatch, NewItem, accept
 from worker.migrate import is_current, migrate
 from worker.settings import settings
-from worker.tables import Base
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 
 
 def test_a_migrated_database_differs_in_nothing_from_the_models() -> None:
     with engine("demo").connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
         names = connection.exec_driver_sql("SELECT sequencename FROM pg_sequences").scalars().all()
-    assert set(Base.metadata._sequences) <= set(names)
+    assert set(METADATA._sequences) <= set(names)
 
 
 def test_migrating_what_is_current_changes_nothing() -> None:

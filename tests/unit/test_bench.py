@@ -6,6 +6,7 @@ from bench.lines import Goal, Line, in_short, table
 from bench.plots import goals, rates
 from bench.rows import bodies, record, row
 from schemas.case_attachment import CaseAttachment
+from worker.all_tables import METADATA
 from worker.record_tables import CaseAttachment as Table
 
 
@@ -52,3 +53,7 @@ def test_plots_are_well_formed() -> None:
     line = Line(1, "a < b & c", "items/s", ours=[2.0], peer=[1.0], goal=Goal("≥", 1))
     for plot in (goals([line]), rates({"Limpet": 9000, "(a) <Celery>": 300})):
         assert ET.fromstring(plot).tag.endswith("svg")
+
+
+def test_the_peers_schema_has_the_table_they_write_to_and_the_one_a_copy_goes_to() -> None:
+    assert {"case_attachment", "item"} <= set(METADATA.tables)

@@ -2,9 +2,8 @@
 
 from alembic import context
 
-from worker import import_tables, record_tables  # noqa: F401  each adds its tables to the metadata
-from worker.tables import Base
+from worker.all_tables import METADATA
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
 with context.begin_transaction():
     context.run_migrations()
