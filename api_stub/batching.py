@@ -20,7 +20,7 @@ from api_stub.publishing import Publisher
 from api_stub.waiting import Waiting
 from worker import uploads
 from worker.blobs import adopt
-from worker.database import transaction
+from worker.database import glance, transaction
 from worker.errors import IdempotencyConflictError, StoreUnavailableError
 from worker.ledger import report
 from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
@@ -57,10 +57,12 @@ async def submit(
     new = NewBatch(kind, identity.name, items, key, fingerprint)
     rooms: Rooms = request.app.state.rooms
     try:
-        accepted = await anyio.to_thread.run_sync(_accept, identity.database, new)
+        accepted, new = await anyio.to_thread.run_sync(_accept, identity.database, new)
     except IdempotencyConflictError as conflict:
         raise ProblemError(IDEMPOTENCY, f"{conflict}".capitalize()) from conflict
     rooms.publisher.ring(identity.database, accepted.rings)
+    if accepted.rings and not wanted.wait:
+        return _unread(accepted.batch_id, new)  # nobody needs to look
     if wanted.wait and (accepted.rings or accepted.replayed):
         await rooms.waiting.until_ended(identity.database, accepted.batch_id, wanted.wait)
     try:
@@ -98,15 +100,16 @@ def _unread_item(position: int, item: NewItem) -> ItemView:
     return ItemView(position, item.kind, item.key, *facts)
 
 
-def _accept(database: str, new: NewBatch) -> Accepted:
+def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
+    """Return what the ledger made of ``new``, and ``new`` as it was recorded, with the contents that it names."""
     items = [_taken(database, new.caller, item) for item in new.items]
     with transaction(database) as session:
-        fair = _adopted(session, items)
-        await_turn(session, fair)
-        accepted = accept(session, replace(new, items=fair))
+        new = replace(new, items=_adopted(session, items))
+        await_turn(session, new.items)
+        accepted = accept(session, new)
     if not accepted.replayed:
         event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
-    return accepted
+    return accepted, new
 
 
 def _taken(database: str, caller: str, item: NewItem) -> NewItem:
@@ -138,7 +141,7 @@ def _adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
 
 
 def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:
-    with transaction(database) as session:
+    with glance(database) as session:
         view = report.view(session, batch_id)
         assert view is not None, "a batch that was just accepted is there"
         return view, report.items(session, batch_id, limit=max(view.total, 1))

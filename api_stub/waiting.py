@@ -1,4 +1,4 @@
-"""Wait for batches to end, without a thread for each: one query for all who wait in this process.
+"""Wait for batches to end, without a thread for each: one query for all who wait for those of a database.
 
 A message over Redis would be a hint at most; the ledger is asked anyway, often
 at first and then less, so a wait costs little and ends soon after the batch.
@@ -19,36 +19,51 @@ import anyio.to_thread
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from worker.database import transaction
+from worker.database import glance
 from worker.ledger.report import ended
 from worker.log import trouble
 
-_SHORTEST, _LONGEST = 0.004, 0.1
+# Seconds between two looks: a part of what the youngest has waited, so that nobody waits much longer than needed, but
+# several times what a look takes, so that looking does not take the time that the work needs.
+_SHARE, _EASE, _SHORTEST, _LONGEST = 0.15, 4, 0.003, 0.1
+
+
+@dataclass(slots=True)
+class _Room:
+    """Who waits for batches of one database, and the task that asks for them."""
+
+    waiters: dict[UUID, list[asyncio.Event]] = field(default_factory=dict)
+    newest: float = 0.0
+    """when the last one came in, in the loop's seconds"""
+    watch: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True)
 class Waiting:
-    """The batches that requests of this process wait for, by database."""
+    """The batches that requests of this process wait for: a room for each database, so that none waits for another."""
 
-    _events: dict[str, dict[UUID, list[asyncio.Event]]] = field(default_factory=lambda: defaultdict(dict))
-    _somebody: asyncio.Event = field(default_factory=asyncio.Event)
+    _rooms: dict[str, _Room] = field(default_factory=lambda: defaultdict(_Room))
     closed: bool = False
     """nobody is to wait any more, because the process is about to end"""
 
     def close(self) -> None:
         """Let all who wait go, and nobody wait from now on: they answer with what is known."""
         self.closed = True
-        for waiting in [waiter for batches in self._events.values() for some in batches.values() for waiter in some]:
-            waiting.set()
+        for room in self._rooms.values():
+            for waiter in (waiter for some in room.waiters.values() for waiter in some):
+                waiter.set()
 
     async def until_ended(self, database: str, batch_id: UUID, longest: timedelta) -> None:
         """Return when the batch has ended, or after ``longest``, or when the room is closed."""
         if self.closed:
             return
+        room = self._rooms[database]
         ended_event = asyncio.Event()
-        waiting = self._events[database].setdefault(batch_id, [])
+        waiting = room.waiters.setdefault(batch_id, [])
         waiting.append(ended_event)
-        self._somebody.set()
+        room.newest = asyncio.get_running_loop().time()
+        if room.watch is None or room.watch.done():
+            room.watch = asyncio.create_task(_watch(database, room))
         try:
             async with asyncio.timeout(longest.total_seconds()):
                 await ended_event.wait()
@@ -57,53 +72,49 @@ class Waiting:
         finally:
             waiting.remove(ended_event)
             if not waiting:
-                self._events[database].pop(batch_id, None)
+                room.waiters.pop(batch_id, None)
 
-    async def watch(self) -> None:
-        """Ask the ledger for all who wait, until cancelled; a database that is away is asked again."""
-        pause = _SHORTEST
-        while True:
-            if not any(self._events.values()):
-                self._somebody.clear()
-                await self._somebody.wait()
-                pause = _SHORTEST
-            woke = False
-            for database in [name for name, batches in self._events.items() if batches]:
-                woke |= await self._ask(database)
-            pause = _SHORTEST if woke or self._somebody.is_set() else min(pause * 1.5, _LONGEST)
-            self._somebody.clear()
-            await asyncio.sleep(pause)
+    async def stop(self) -> None:
+        """End the tasks."""
+        for watch in [room.watch for room in self._rooms.values() if room.watch]:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
 
-    async def _ask(self, database: str) -> bool:
-        batches = self._events[database]
+
+async def _watch(database: str, room: _Room) -> None:
+    """Ask the ledger as long as anybody waits; a database that is away is asked again."""
+    now = asyncio.get_running_loop().time
+    took = 0.0
+    while room.waiters:
+        await asyncio.sleep(min(max(_SHORTEST, _EASE * took, _SHARE * (now() - room.newest)), _LONGEST))
+        began = now()
         try:
-            done = await anyio.to_thread.run_sync(_ended, database, list(batches))
+            # Abandoned, lest a database that hangs keeps the process from ending.
+            done = await anyio.to_thread.run_sync(_ended, database, list(room.waiters), abandon_on_cancel=True)
         except (DBAPIError, PoolTimeoutError) as fault:
             trouble("waiting.database", fault, database=database)
-            return False
-        for batch_id in done:
-            for waiter in batches.get(batch_id, []):
-                waiter.set()
-        return bool(done)
+            continue
+        finally:
+            took = now() - began
+        for waiter in (waiter for batch_id in done for waiter in room.waiters.get(batch_id, [])):
+            waiter.set()
 
 
 def _ended(database: str, ids: list[UUID]) -> set[UUID]:
-    with transaction(database) as session:
+    with glance(database) as session:
         return ended(session, ids)
 
 
 @contextlib.asynccontextmanager
 async def watching() -> AsyncIterator[Waiting]:
-    """Yield the waiting room of this process, its watch running; a signal to end closes it."""
+    """Yield the waiting rooms of this process; a signal to end closes them."""
     room = Waiting()
-    watch = asyncio.create_task(room.watch())
     try:
         with _closed_by_signals(room):
             yield room
     finally:
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
+        await room.stop()
 
 
 @contextlib.contextmanager

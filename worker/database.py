@@ -1,11 +1,17 @@
 """Engines and sessions, one engine for each configured database and process."""
 
+import select
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
-from sqlalchemy import CursorResult, Engine, Executable, create_engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+import psycopg
+import sqlalchemy.event
+from psycopg.types.json import set_json_loads
+from pydantic_core import from_json
+from sqlalchemy import CursorResult, Engine, Executable, create_engine, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.orm import Session
 
 from worker.errors import UnknownDatabaseError
@@ -27,7 +33,7 @@ _SERVER_OPTIONS = " ".join(
         "plan_cache_mode": "force_custom_plan",
     }.items()
 )
-_CONNECT = {
+_CONNECT: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -44,6 +50,9 @@ _PASSING = ("08", "53", "57", "40", "55", "58", "25P04", "25P03", "25006")
 _OUR_MEMORY = ("cannot allocate memory", "out of memory")
 
 
+set_json_loads(from_json)  # a payload for each item: the standard library takes several times as long
+
+
 @cache
 def engine(database: str) -> Engine:
     """Return the engine of ``database``.
@@ -55,10 +64,8 @@ def engine(database: str) -> Engine:
     url = settings().databases.get(database)
     if url is None:
         raise UnknownDatabaseError(f"no database {database!r} in LIMPET_DATABASES")
-    # A first request after a restart of the server must not fail, hence the ping.
-    return create_engine(
+    made = create_engine(
         url.get_secret_value(),
-        pool_pre_ping=True,
         # The values are the callers' and belong into no log.
         hide_parameters=True,
         pool_size=10,
@@ -66,12 +73,42 @@ def engine(database: str) -> Engine:
         pool_timeout=10,
         connect_args=_CONNECT,
     )
+    sqlalchemy.event.listen(made, "checkout", _still_there)
+    return made
+
+
+def connect(url: str) -> psycopg.Connection:
+    """Return a connection of the driver alone to an SQLAlchemy URL, each statement its own transaction; close it."""
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(plain, autocommit=True, **_CONNECT)
+
+
+def _still_there(connection: psycopg.Connection, _record: object, _proxy: object) -> None:
+    """Have the pool connect anew if the server closed the connection: no request may fail for a restart before it.
+
+    A server says goodbye before it closes, and nothing else is said on an idle connection; so a look at the socket
+    tells what a round trip (``pool_pre_ping``) would.
+    """
+    look = select.poll()
+    look.register(connection.fileno(), select.POLLIN)
+    if look.poll(0):
+        raise InvalidatePoolError("the server has closed the connection")
 
 
 @contextmanager
 def transaction(database: str) -> Iterator[Session]:
     """Yield a session whose work is committed at the end, or rolled back if the block raises."""
     with Session(engine(database), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def glance(database: str) -> Iterator[Session]:
+    """Yield a session that only reads, each statement by itself: as good as a transaction, without its round trips.
+
+    (What READ COMMITTED sees is taken anew for each statement anyway.)
+    """
+    with Session(engine(database).execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False) as session:
         yield session
 
 

@@ -7,6 +7,7 @@ message, a dead worker, an emptied broker or a finisher that died all end here.
 import logging
 import signal
 import threading
+import time
 
 from sqlalchemy.exc import DBAPIError
 
@@ -17,7 +18,8 @@ from worker.ledger import arrows, import_arrows
 from worker.log import event, trouble
 from worker.settings import settings
 
-_PERIOD = 1.0
+_PERIOD, _SOON = 1.0, 0.05  # seconds
+_GRACE = 5.0
 _AT_ONCE = 500
 
 
@@ -37,22 +39,37 @@ def sweep(database: str) -> int:
     return len(due)
 
 
+def _sweep_on(database: str, stop: threading.Event) -> None:
+    """Sweep once a second until told to stop; whatever ends this ends the relay, for its supervisor to start anew."""
+    try:
+        while not stop.is_set():
+            rang = 0
+            try:
+                rang = sweep(database)
+            except (DBAPIError, BrokerUnavailableError) as fault:
+                trouble("relay.waits", fault, database=database)
+            # A full sweep means that more is due.
+            stop.wait(_SOON if rang >= _AT_ONCE else _PERIOD)
+    finally:
+        stop.set()
+
+
 def main() -> None:
-    """Sweep every database once a second until SIGTERM or SIGINT."""
+    """Sweep every database until SIGTERM or SIGINT, each in a thread: one that hangs must not make others wait."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    event("relay.started", databases=",".join(settings().databases))
-    while not stop.is_set():
-        rang = 0
-        for database in settings().databases:
-            try:
-                rang += sweep(database)
-            except (DBAPIError, BrokerUnavailableError) as fault:
-                trouble("relay.waits", fault, database=database)
-        # A full sweep means that more is due.
-        stop.wait(0.05 if rang >= _AT_ONCE else _PERIOD)
+    names = list(settings().databases)
+    event("relay.started", databases=",".join(names))
+    # Daemons, for a thread that hangs must not keep the process from ending.
+    sweeps = [threading.Thread(target=_sweep_on, args=(name, stop), name=name, daemon=True) for name in names]
+    for thread in sweeps:
+        thread.start()
+    stop.wait()
+    end = time.monotonic() + _GRACE
+    for thread in sweeps:
+        thread.join(max(0.0, end - time.monotonic()))
     event("relay.stopped")
 
 

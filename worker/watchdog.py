@@ -4,23 +4,27 @@ A worker can be connected, answer pings and take nothing. One that has its hands
 rung for again and again, and nobody takes them, is such a worker: it ends, and its supervisor starts it anew.
 """
 
-from contextlib import suppress
+import select
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+import psycopg
+from psycopg.pq import ExecStatus
 
 from worker import broker
-from worker.database import engine, transaction
+from worker.database import connect
 from worker.errors import BrokerUnavailableError
 from worker.settings import settings
 
 # Since the pauses between rings double, the first of two was long enough ago to have been heard.
 _IN_VAIN = 2
-_RUNG = text("""
+_PATIENCE = 2.0  # seconds
+_RUNG = b"""
     SELECT id, rings FROM chunk
-    WHERE due_at IS NOT NULL AND state = 'open' AND rings > 0 AND queue = ANY(:queues) ORDER BY due_at LIMIT 100
-""")
+    WHERE due_at IS NOT NULL AND state = 'open' AND rings > 0 AND queue = ANY($1::text[]) ORDER BY due_at LIMIT 100
+"""
 
 
 @dataclass(slots=True)
@@ -41,17 +45,40 @@ class Watchdog:
     def _rung(self) -> dict[tuple[str, int], int]:
         """Return how often each waiting chunk was rung for; nothing of a server that is away, for then nobody hears."""
         found: dict[tuple[str, int], int] = {}
+        for database, url in settings().databases.items():
+            with suppress(psycopg.Error, TimeoutError):
+                found |= {(database, id_): rings for id_, rings in rung_for(url.get_secret_value(), self.queues)}
         try:
-            for database in settings().databases:
-                with suppress(DBAPIError), transaction(database) as session:
-                    rows = session.execute(_RUNG, {"queues": self.queues}).all()
-                    found |= {(database, row.id): row.rings for row in rows}
             if found:
                 broker.check()
         except BrokerUnavailableError:
             return {}
-        finally:
-            # The processes that are forked from this one later must not inherit a connection.
-            for database in settings().databases:
-                engine(database).dispose()
         return found
+
+
+def rung_for(url: str, queues: Sequence[str]) -> list[tuple[int, int]]:
+    """Return up to a hundred chunks of ``queues`` that were rung for and not taken: id, and how often.
+
+    Below the driver's own waiting, which knows no limit: who asks is the one process that all tasks of a worker come
+    through, so a database that hangs must not hold it. (A thread would not do, since that process forks; nor a pool,
+    since what is forked would inherit its connections.)
+
+    Raises:
+        psycopg.Error: the database is away.
+        TimeoutError: it said nothing for two seconds.
+
+    """
+    with closing(connect(url)) as connection:
+        asked = connection.pgconn
+        asked.send_query_params(_RUNG, [f"{{{','.join(queues)}}}".encode()])
+        end = time.monotonic() + _PATIENCE
+        while asked.is_busy():
+            if not select.select([asked.socket], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise TimeoutError("the database says nothing")
+            asked.consume_input()
+        answer = asked.get_result()
+        if answer is None or answer.status != ExecStatus.TUPLES_OK:
+            raise psycopg.OperationalError("the database did not answer the question")
+        return [
+            (int(answer.get_value(row, 0) or 0), int(answer.get_value(row, 1) or 0)) for row in range(answer.ntuples)
+        ]
