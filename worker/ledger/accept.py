@@ -10,12 +10,13 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 from psycopg.types.json import Jsonb
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from worker.errors import IdempotencyConflictError
-from worker.ledger.cut import Cut, chunk_size, cut
+from worker.ledger.cut import MOST_SINGLES, Cut, Load, chunk_size, cut
 from worker.settings import settings
 from worker.stored import Spooled, Stored
 from worker.verdicts import Verdict
@@ -99,7 +100,12 @@ def new_batch_id() -> UUID:
     """Return a UUID version 7 (RFC 9562 §5.7): time first, so that indexes grow at their end."""
     random = int.from_bytes(os.urandom(10)) & (1 << 74) - 1
     high, low = random >> 62, random & (1 << 62) - 1
-    return UUID(int=time.time_ns() // 1_000_000 << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low)
+    return UUID(int=_first_id(time.time()).int | 0x7 << 76 | high << 64 | 0b10 << 62 | low)
+
+
+def _first_id(seconds: float) -> UUID:
+    """Return what is before all batch ids of that time (of the epoch) and later, and after all earlier ones."""
+    return UUID(int=int(1000 * seconds) << 80)
 
 
 def accept(session: Session, new: NewBatch) -> Accepted:
@@ -116,9 +122,9 @@ def accept(session: Session, new: NewBatch) -> Accepted:
     place = _insert_batch(session, batch_id, new)
     if place is None:
         return _replay(session, new)
-    acceptance, open_chunks = place
+    acceptance, load = place
     slot = Slot(batch_id, acceptance)
-    rings = append_chunks(session, slot, cut(new.items, chunk_size(len(new.items), open_chunks)))
+    rings = append_chunks(session, slot, cut(new.items, chunk_size(len(new.items), load)))
     copy_items(session, slot, new.items)
     return Accepted(batch_id, rings)
 
@@ -128,12 +134,14 @@ _INSERT_BATCH = text("""
     VALUES (:id, :kind, :caller, :total, CASE WHEN :finished THEN now() END, :idempotency_key, :request_sha256)
     ON CONFLICT (caller, idempotency_key) DO NOTHING
     RETURNING nextval('acceptance'),
-              (SELECT count(*) FROM (SELECT FROM chunk WHERE due_at IS NOT NULL LIMIT :enough) AS open)
+              (SELECT count(*) FROM (SELECT FROM chunk WHERE due_at IS NOT NULL LIMIT :enough) AS open),
+              (SELECT coalesce(sum(total), 0) FROM (
+                   SELECT total FROM batch WHERE id > :recent AND total <= :small LIMIT :enough) AS recent)
 """)
 
 
-def _insert_batch(session: Session, batch_id: UUID, new: NewBatch) -> tuple[int, int] | None:
-    """Return the order number and how many chunks are open (counted no further than matters), None on a replay."""
+def _insert_batch(session: Session, batch_id: UUID, new: NewBatch) -> tuple[int, Load] | None:
+    """Return the order number and the load (counted no further than matters), None on a replay."""
     row = session.execute(
         _INSERT_BATCH,
         {
@@ -144,10 +152,12 @@ def _insert_batch(session: Session, batch_id: UUID, new: NewBatch) -> tuple[int,
             "finished": all(item.verdict for item in new.items),
             "idempotency_key": new.idempotency_key,
             "request_sha256": new.request_sha256,
-            "enough": 4 * settings().worker_processes + 1,
+            "enough": MOST_SINGLES * settings().worker_processes + 1,
+            "recent": _first_id(time.time() - 1),
+            "small": settings().small_batch,
         },
     ).one_or_none()
-    return None if row is None else (row[0], row[1])
+    return None if row is None else (row[0], Load(row[1], row[2]))
 
 
 def _replay(session: Session, new: NewBatch) -> Accepted:
@@ -234,4 +244,6 @@ def _rows(items: Sequence[NewItem]) -> Iterator[tuple[object, ...]]:
             errors = Jsonb(v.errors) if v.errors else None
             end = (v.outcome, v.status, v.record_key, v.body, v.retry, errors)
         content = item.content.read() if isinstance(item.content, Spooled) else item.content
-        yield (item.kind, item.key, Jsonb(item.payload), content, item.blob_id, *end)
+        # What is refused may hold what only the standard library can spell.
+        payload = Jsonb(item.payload, None if item.verdict else to_json)
+        yield (item.kind, item.key, payload, content, item.blob_id, *end)

@@ -32,13 +32,28 @@ class Cut(NamedTuple):
     invalid: int
 
 
-def chunk_size(total: int, open_chunks: int) -> int:
-    """Return how many items a chunk carries at most, for a batch of ``total`` while ``open_chunks`` wait."""
+class Load(NamedTuple):
+    """How much there is to do: chunks that are open, and items that came in small batches in the last second."""
+
+    open_chunks: int
+    recent_items: int
+
+
+IDLE = Load(0, 0)
+MOST_WAITING, MOST_SINGLES = 2, 15  # for each worker process: chunks that are open, and items a second, one by one
+
+
+def chunk_size(total: int, load: Load = IDLE) -> int:
+    """Return how many items a chunk carries at most, for a batch of ``total``."""
     limits = settings()
-    busy = open_chunks > 4 * limits.worker_processes
+    busy = (
+        load.open_chunks > MOST_WAITING * limits.worker_processes
+        or load.recent_items > MOST_SINGLES * limits.worker_processes
+    )
     if total <= limits.small_batch and not busy:
         return 1
-    share = -(-total // limits.worker_processes)
+    # The processes share a batch, or, where they are busy, batches: fewer chunks cost less.
+    share = total if busy else -(-total // limits.worker_processes)
     return max(1, min(limits.chunk_items, max(share, limits.small_batch)))
 
 
@@ -61,5 +76,5 @@ def cut(items: Sequence[Cuttable], most: int) -> list[Cut]:
 
 def even_cuts(total: int) -> list[Cut]:
     """Cut ``total`` items by count alone, for contents that need not pass through here."""
-    size = chunk_size(total, 0)
+    size = chunk_size(total)
     return [Cut(first, min(first + size, total) - 1, 0) for first in range(0, total, size)]
