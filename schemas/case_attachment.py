@@ -40,21 +40,23 @@ def _instant(value: object) -> datetime | None:
 
 
 Key = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
-CleanText = Annotated[StrictStr, AfterValidator(_clean)]
-Text20 = Annotated[CleanText, Field(max_length=20)]
-Text255 = Annotated[CleanText, Field(max_length=255)]
-Text256 = Annotated[CleanText, Field(max_length=256)]
-Text500 = Annotated[CleanText, Field(max_length=500)]
-Text2048 = Annotated[CleanText, Field(max_length=2048)]
+# The length before the function: behind one, pydantic counts in Python.
+Text20 = Annotated[StrictStr, Field(max_length=20), AfterValidator(_clean)]
+Text255 = Annotated[StrictStr, Field(max_length=255), AfterValidator(_clean)]
+Text256 = Annotated[StrictStr, Field(max_length=256), AfterValidator(_clean)]
+Text500 = Annotated[StrictStr, Field(max_length=500), AfterValidator(_clean)]
+Text2048 = Annotated[StrictStr, Field(max_length=2048), AfterValidator(_clean)]
 ContentMode = Literal["set", "clear", "keep"]
 Instant = Annotated[datetime | None, BeforeValidator(_instant, json_schema_input_type=str | None)]
 
 
-class _Fields(BaseModel):
-    """What a case attachment has besides its key and its content; the wire spells names its own way."""
+class CaseAttachment(BaseModel):
+    """One case attachment as a client sends it; ``attachment`` is base64 (RFC 4648 §4), or null for none."""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
+    case_attachment_key: Key = Field(alias="caseAttachment_Key")
+    attachment: Any = Field(default=None, json_schema_extra={"type": ["string", "null"], "contentEncoding": "base64"})
     case_key: Key = Field(alias="case_Key")
     attachment_file: Text255 | None = Field(default=None, alias="attachment_File")
     attachment_path: Text500 | None = Field(default=None, alias="attachment_Path")
@@ -65,27 +67,29 @@ class _Fields(BaseModel):
     entry_date: Instant = Field(default=None, alias="entry_Date")
     update_date: Instant = Field(default=None, alias="update_Date")
 
-
-class CaseAttachment(_Fields):
-    """One case attachment as a client sends it; ``attachment`` is base64 (RFC 4648 §4), or null for none."""
-
-    case_attachment_key: Key = Field(alias="caseAttachment_Key")
-    attachment: Any = Field(default=None, json_schema_extra={"type": ["string", "null"], "contentEncoding": "base64"})
-
     def kept(self, content: ContentMode, on_conflict: OnConflict = "replace") -> dict[str, Any]:
-        """Return what the ledger keeps of it and `CaseAttachmentPayload` reads: whatever is not the default.
-
-        The fields are validated already, and by the same rules, so no payload is made only to be written.
-        """
+        """Return what the ledger keeps of it and `CaseAttachmentPayload` reads: whatever is not the default."""
         outside = {"case_attachment_key", "attachment"}
         fields = self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=outside)
         modes = {"content": content} if content != "keep" else {}
         return fields | modes | ({"on_conflict": on_conflict} if on_conflict != "replace" else {})
 
 
-class CaseAttachmentPayload(_Fields):
-    """What the ledger keeps of one: ``content`` says whether its bytes are set, cleared or kept as stored."""
+class CaseAttachmentPayload(BaseModel):
+    """What the ledger keeps of one: ``content`` says whether its bytes are set, cleared or kept as stored.
 
+    `CaseAttachment.kept` wrote it, so it only has types: checking the rules again took four times as long.
+    """
+
+    case_key: int = Field(alias="case_Key")
+    attachment_file: str | None = Field(default=None, alias="attachment_File")
+    attachment_path: str | None = Field(default=None, alias="attachment_Path")
+    case_attachment_type: str | None = Field(default=None, alias="caseAttachment_Type")
+    comment: str | None = None
+    entry_user: str | None = Field(default=None, alias="entry_User")
+    update_user: str | None = Field(default=None, alias="update_User")
+    entry_date: datetime | None = Field(default=None, alias="entry_Date")
+    update_date: datetime | None = Field(default=None, alias="update_Date")
     content: ContentMode = "keep"
     if_match: list[str] | None = None
     on_conflict: OnConflict = "replace"

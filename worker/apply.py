@@ -22,19 +22,27 @@ from worker.verdicts import CANCELLED, UNEXPECTED, Verdict
 Verdicts = list[tuple[Place, Verdict]]
 
 
-def apply(session: Session, items: Sequence[OpenItem]) -> Verdicts:
-    """Carry out ``items`` (oldest first) within the caller's transaction and return how each ended."""
+def apply(session: Session, items: Sequence[OpenItem], *, guarded: bool = True) -> Verdicts:
+    """Carry out ``items`` (oldest first) within the caller's transaction and return how each ended.
+
+    Not ``guarded``: whatever fails is raised, and the transaction can only be rolled back.
+    """
     verdicts = [(item.place, CANCELLED) for item in items if item.cancelled]
     wanted = [item for item in items if not item.cancelled]
     for handler, group in groupby(wanted, key=lambda item: KINDS[item.kind]):
-        verdicts.extend(_attempt(session, handler, list(group)))
+        carry_out = _attempt if guarded else _carry_out
+        verdicts.extend(carry_out(session, handler, list(group)))
     return verdicts
+
+
+def _carry_out(session: Session, handler: Handler, items: list[OpenItem]) -> Verdicts:
+    return [(item.place, end) for item, end in zip(items, handler(session, items), strict=True)]
 
 
 def _attempt(session: Session, handler: Handler, items: list[OpenItem]) -> Verdicts:
     try:
         with session.begin_nested():
-            ends = handler(session, items)
+            return _carry_out(session, handler, items)
     except LimpetError:
         raise
     except DBAPIError as fault:
@@ -43,7 +51,6 @@ def _attempt(session: Session, handler: Handler, items: list[OpenItem]) -> Verdi
         return _halved(session, handler, items, fault)
     except Exception as fault:  # noqa: BLE001  the one broad catch: a bug hits its item, not the neighbours
         return _halved(session, handler, items, fault)
-    return [(item.place, end) for item, end in zip(items, ends, strict=True)]
 
 
 def _halved(session: Session, handler: Handler, items: list[OpenItem], fault: Exception) -> Verdicts:

@@ -5,14 +5,11 @@ the verdict, so a chain of items on one key folds in memory and the table is
 read once and written once for a whole bite.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
-from operator import attrgetter
 from typing import TypeVar
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -70,15 +67,11 @@ def _upsert(record: Record | None, item: OpenItem, key: int) -> tuple[Record, Ve
         entry_date=_given(sent.entry_date, record.entry_date if record else item.accepted_at),
         update_user=_given(sent.update_user, None if record else caller),
         update_date=_given(sent.update_date, item.accepted_at),
-        blob_id=item.blob_id,
+        blob_id=record.blob_id if record and sent.content == "keep" else item.blob_id,
         acceptance=item.acceptance,
         position=item.position,
     )
-    if record is None:
-        return after, CREATED.on(key)
-    if sent.content == "keep":
-        after = replace(after, blob_id=record.blob_id)
-    return after, UPDATED.on(key)
+    return after, (UPDATED if record else CREATED).on(key)
 
 
 def _given(value: T | None, otherwise: T) -> T:
@@ -174,16 +167,9 @@ def _write(session: Session, before: Mapping[int, Record], after: Mapping[int, R
     made = [r for key, r in after.items() if r is not None and key not in before]
     changed = [r for key, r in after.items() if r is not None and key in before and r != before[key]]
     gone = [key for key, r in after.items() if r is None and key in before]
-    if made and count(session, _INSERT, {"rows": _json(made)}) != len(made):
+    if made and count(session, _INSERT, {"rows": to_json(made).decode()}) != len(made):
         raise OvertakenError("a key was created by another transaction meanwhile")
     if changed:
-        session.execute(_UPDATE, {"rows": _json(changed)})
+        session.execute(_UPDATE, {"rows": to_json(changed).decode()})
     if gone:
         session.execute(_DELETE, {"keys": gone})
-
-
-_values = attrgetter(*FIELDS)
-
-
-def _json(records: Sequence[Record]) -> str:
-    return json.dumps([dict(zip(FIELDS, _values(r), strict=True)) for r in records], default=datetime.isoformat)

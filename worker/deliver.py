@@ -3,14 +3,19 @@
 claim (committed) → store what content still waits → bites: lock, apply, settle,
 commit → close → finish the batch. Each step may be cut off anywhere; what was
 not committed is done again by whoever claims next.
+
+Most chunks need none of that care: they are new, small, and nothing is wrong
+with them. So the first delivery tries all of it in one transaction of a second
+at most (`_begin`), and whatever goes wrong there leaves no trace and is tried
+again in the careful steps, which know whom to blame.
 """
 
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -42,12 +47,11 @@ def deliver(database: str, chunk_id: int, worker: str) -> str:
     """Carry out one chunk and return in a few words what became of it; never raises for what passes by itself."""
     held, began = None, time.monotonic()
     try:
-        with transaction(database) as session:
-            held = arrows.claim(session, chunk_id, worker, settings().lease)
+        held, last = _begin(database, chunk_id, worker)
         if held is None:
             return "nothing to do"
-        counts = _carry_out(database, held)
-        _finish(database, held.batch_id)
+        last = _carry_out(database, held, last)
+        _finish(database, held, last)
     except _LostLeaseError:
         return "taken over"
     except (LimpetError, DBAPIError) as fault:
@@ -58,16 +62,38 @@ def deliver(database: str, chunk_id: int, worker: str) -> str:
         # A worker that is told to stop (SystemExit) hands back. A bug is left to the lease, and counts; so does a task
         # past its time limit, which Celery tells to stop, too, before it kills it.
         if not isinstance(end, Exception) and time.monotonic() - began < settings().task_seconds - _BEFORE_US:
+            with suppress(DBAPIError):
+                held = held or _claim(database, chunk_id, worker)
             _hand_back(database, held, end)
         raise
-    return ", ".join(f"{n} {outcome}" for outcome, n in counts.items())
+    return ", ".join(f"{n} {outcome}" for outcome, n in (last.closed or {}).items())
 
 
-def _finish(database: str, batch_id: UUID) -> None:
+def _begin(database: str, chunk_id: int, worker: str) -> tuple[Claim | None, "_Round"]:
+    """Claim the chunk, and carry it out in the same transaction if nothing speaks against it.
+
+    A worker that dies in there is not counted, but then the relay rings a second time, and the claim is no fresh one.
+    """
+    with suppress(Exception), transaction(database) as session:
+        # Whatever is raised, the careful way meets it again and knows what to do about it.
+        held = arrows.claim(session, chunk_id, worker, settings().lease)
+        return held, _first_round(session, held) if held and held.fresh else _Round()
+    return _claim(database, chunk_id, worker), _Round()
+
+
+def _claim(database: str, chunk_id: int, worker: str) -> Claim | None:
     with transaction(database) as session:
-        last = arrows.finish(session, batch_id)
-    if last:
-        event("batch.finished", database=database, batch=batch_id)
+        return arrows.claim(session, chunk_id, worker, settings().lease)
+
+
+def _finish(database: str, held: Claim, last: "_Round") -> None:
+    if last.finished:
+        ended = True
+    else:
+        with transaction(database) as session:
+            ended = arrows.finish(session, held.batch_id)
+    if ended:
+        event("batch.finished", database=database, batch=held.batch_id)
 
 
 def _hand_back(database: str, held: Claim | None, fault: BaseException) -> str:
@@ -98,28 +124,37 @@ def _why(fault: BaseException) -> str:
 class _Round:
     """What one transaction left to do: contents to store first, or an item to run alone next, or nothing.
 
-    ``closed`` is set once the chunk is done: how many of its items ended how.
+    ``closed`` is set once the chunk is done: how many of its items ended how; ``finished``: so did its batch.
     """
 
     closed: dict[str, int] | None = None
     waiting: Sequence[Place] = ()
     suspect: Place | None = None
+    finished: bool = False
 
 
-def _carry_out(database: str, held: Claim) -> dict[str, int]:
-    last = _Round()
+def _carry_out(database: str, held: Claim, last: _Round) -> _Round:
+    """Go on after the round ``last`` until the chunk is done."""
     while last.closed is None:
+        _store_contents(database, held, last)
         try:
             with transaction(database) as session:
+                _keep(session, held, last.suspect)
                 last = _round(session, held, last.suspect)
         except OvertakenError:
-            continue  # the next round reads again
-        _store_contents(database, held, last)
-    return last.closed
+            last = _Round(suspect=last.suspect)  # the next round reads again
+    return last
 
 
-def _round(session: Session, held: Claim, suspect: Place | None) -> _Round:
-    _keep(session, held, suspect)
+def _first_round(session: Session, held: Claim) -> _Round:
+    """Carry out a chunk that was just claimed by this very transaction; nothing in it is guarded."""
+    last = _round(session, held, None, guarded=False)
+    # Were it one of several chunks, two last ones that commit together would not see each other.
+    finished = last.closed is not None and held.whole and arrows.finish(session, held.batch_id)
+    return replace(last, finished=finished)
+
+
+def _round(session: Session, held: Claim, suspect: Place | None, *, guarded: bool = True) -> _Round:
     items = bite(session, held, 1 if held.alone or suspect else _BITE_ITEMS)
     alone = held.alone or any(item.deaths for item in items)
     if alone and items and items[0].place != suspect:
@@ -128,7 +163,7 @@ def _round(session: Session, held: Claim, suspect: Place | None) -> _Round:
         return _Round(suspect=items[0].place)
     if waiting := [item.place for item in items if _content_waits(item)]:
         return _Round(waiting=waiting, suspect=suspect)
-    verdicts = _verdicts(session, items)
+    verdicts = _verdicts(session, items, guarded=guarded)
     if verdicts:
         arrows.settle(session, verdicts)
     closed = arrows.close(session, [held.chunk_id])
@@ -147,10 +182,10 @@ def _keep(session: Session, held: Claim, suspect: Place | None) -> None:
         raise _LostLeaseError
 
 
-def _verdicts(session: Session, items: Sequence[OpenItem]) -> Verdicts:
+def _verdicts(session: Session, items: Sequence[OpenItem], *, guarded: bool) -> Verdicts:
     poison = [item for item in items if item.deaths >= MOST_DEATHS and not item.cancelled]
     ends: Verdicts = [(item.place, POISON if item.key is None else POISON.on(item.key)) for item in poison]
-    return ends + apply(session, [item for item in items if item not in poison])
+    return ends + apply(session, [item for item in items if item not in poison], guarded=guarded)
 
 
 def _store_contents(database: str, held: Claim, last: _Round) -> None:

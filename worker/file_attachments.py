@@ -1,10 +1,8 @@
 """The handler of family B: carries out file actions, reading and writing the table once for a whole bite."""
 
-import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from operator import attrgetter
 
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -91,13 +89,6 @@ def _write(session: Session, before: Files, after: Files) -> None:
     if gone := [number for number in before if number not in after]:
         session.execute(_DELETE, {"ids": gone})
     if changed := [file for file in after.values() if file.id in before and file != before[file.id]]:
-        session.execute(_UPDATE, {"rows": _json(changed)})
+        session.execute(_UPDATE, {"rows": to_json(changed).decode()})
     if made := [file for file in after.values() if file.id not in before]:
-        session.execute(_INSERT, {"rows": _json(made)})
-
-
-_values = attrgetter(*FIELDS)
-
-
-def _json(files: Sequence[File]) -> str:
-    return json.dumps([dict(zip(FIELDS, _values(f), strict=True)) for f in files], default=datetime.isoformat)
+        session.execute(_INSERT, {"rows": to_json(made).decode()})

@@ -8,13 +8,13 @@ Nothing that is done ever goes back. ``docs/states.md`` draws the same.
 Cancelling and the arrows of imports are in ``import_arrows``.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -23,6 +23,7 @@ from worker.ledger.accept import Ring
 from worker.verdicts import OUTCOMES, Verdict
 
 MOST_DEATHS = 3
+_FIRST_TRY = "1s"
 
 
 class Place(NamedTuple):
@@ -36,7 +37,8 @@ class Place(NamedTuple):
 class Claim:
     """A chunk that this worker holds. ``attempt`` fences it: whoever claims next has a higher one.
 
-    ``alone``: a worker died over this chunk, so its items run one by one.
+    ``alone``: a worker died over this chunk, so its items run one by one. ``fresh``: nobody has tried it, and nobody
+    had to ring twice. ``whole``: it is all of its batch.
     """
 
     chunk_id: int
@@ -46,6 +48,8 @@ class Claim:
     acceptance: int
     attempt: int
     alone: bool
+    fresh: bool
+    whole: bool
 
 
 # A chunk still 'taken' when it is due lost its worker. That counts as a death (of the item that ran
@@ -75,16 +79,22 @@ _CLAIM = text("""
             'error', CASE WHEN mine.died THEN 'the worker died or was cut off'
                           ELSE 'the database was restarted' END) END
     FROM mine WHERE chunk.id = mine.id
-    RETURNING chunk.id, chunk.batch_id, chunk.first, chunk.last, chunk.acceptance, chunk.attempts, chunk.deaths
+    RETURNING chunk.id, chunk.batch_id, chunk.first, chunk.last, chunk.acceptance, chunk.attempts, chunk.deaths > 0,
+        CASE WHEN mine.attempts = 0 AND mine.rings = 0
+             THEN set_config('statement_timeout', :first_try, true) IS NOT NULL ELSE false END,
+        (SELECT b.total = chunk.last + 1 AND chunk.first = 0 FROM batch AS b WHERE b.id = chunk.batch_id)
 """)
 
 
 def claim(session: Session, chunk_id: int, worker: str, lease: timedelta) -> Claim | None:
-    """Open or overdue → taken. None: it is done, paused, or in other hands (a duplicate message)."""
-    row = session.execute(_CLAIM, {"chunk_id": chunk_id, "worker": worker, "lease": lease}).one_or_none()
-    if row is None:
-        return None
-    return Claim(row.id, row.batch_id, row.first, row.last, row.acceptance, row.attempts, row.deaths > 0)
+    """Open or overdue → taken. None: it is done, paused, or in other hands (a duplicate message).
+
+    If it is fresh, no statement of the caller's transaction may take longer than a second: until the claim is
+    committed, nobody sees who is at work.
+    """
+    values = {"chunk_id": chunk_id, "worker": worker, "lease": lease, "first_try": _FIRST_TRY}
+    row = session.execute(_CLAIM, values).one_or_none()
+    return None if row is None else Claim(*row)
 
 
 _HOLD = text("""
@@ -100,18 +110,8 @@ def hold(session: Session, held: Claim, lease: timedelta, suspect: Place | None 
     False: the lease ran out and somebody else took over, so stop.
     """
     batch_id, position = suspect or (None, None)
-    done = count(
-        session,
-        _HOLD,
-        {
-            "chunk_id": held.chunk_id,
-            "attempt": held.attempt,
-            "lease": lease,
-            "suspect_batch_id": batch_id,
-            "suspect_position": position,
-        },
-    )
-    return done == 1
+    named = {"suspect_batch_id": batch_id, "suspect_position": position}
+    return count(session, _HOLD, {"chunk_id": held.chunk_id, "attempt": held.attempt, "lease": lease, **named}) == 1
 
 
 # The first ten and the last ten attempts are kept: a store that is away for a day must not bloat the ledger.
@@ -153,10 +153,10 @@ def settle(session: Session, verdicts: Sequence[tuple[Place, Verdict]]) -> None:
 
     """
     # One text for all: the driver takes several times as long for eight arrays.
-    ends = json.dumps(
+    ends = to_json(
         [
             {
-                "batch_id": str(place.batch_id),
+                "batch_id": place.batch_id,
                 "position": place.position,
                 "outcome": v.outcome,
                 "status": v.status,
@@ -167,7 +167,7 @@ def settle(session: Session, verdicts: Sequence[tuple[Place, Verdict]]) -> None:
             }
             for place, v in verdicts
         ]
-    )
+    ).decode()
     done = count(session, _SETTLE, {"ends": ends})
     if done != len(verdicts):
         raise RuntimeError(f"{len(verdicts)} items to settle, {done} of them open")
@@ -224,22 +224,21 @@ def finish_orphans(session: Session, age: timedelta) -> list[UUID]:
     return list(session.scalars(_FINISH_ORPHANS, {"age": age}))
 
 
+# Rings are no further apart than a minute: those that are lost while the broker or the workers are away must not make
+# the chunk wait for long once they are back. A ring too many costs its worker one statement.
+PAUSE_BEFORE_RINGING = "least(:first * power(2, least(rings, 10)), interval '1 minute')"
 # An overdue 'taken' keeps its due time, for that is what lets it be claimed; its rings are spaced all the same.
-# No further apart than a minute: rings that are lost while the broker or the workers are away must not make the
-# chunk wait for long once they are back. A ring too many costs its worker one statement.
-_RING = text("""
+_RING = text(f"""
     UPDATE chunk SET rings = least(rings + 1, 1000),
-        due_at = CASE WHEN state = 'taken' THEN due_at ELSE
-            clock_timestamp() + least(:first * power(2, least(rings, 10)), interval '1 minute') END
+        due_at = CASE WHEN state = 'taken' THEN due_at ELSE clock_timestamp() + {PAUSE_BEFORE_RINGING} END
     WHERE id IN (SELECT id FROM chunk
                  WHERE due_at <= clock_timestamp()
-                   AND (state = 'open' OR due_at + least(:first * (power(2, least(rings, 10)) - 1),
-                                                         interval '1 minute') <= clock_timestamp())
+                   AND (state = 'open' OR due_at + {PAUSE_BEFORE_RINGING} - :first <= clock_timestamp())
                    AND NOT EXISTS (SELECT FROM import
                                    WHERE import.batch_id = chunk.batch_id AND import.paused_at IS NOT NULL)
                  ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)
     RETURNING id, batch_id, first, last, queue
-""")
+""")  # noqa: S608  constants
 
 
 def ring_again(session: Session, first: timedelta, limit: int) -> list[Ring]:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.database import count
+from worker.ledger.arrows import PAUSE_BEFORE_RINGING
 
 _LOCK = text("SELECT FROM batch WHERE id = :batch_id FOR NO KEY UPDATE")
 _CLOSE = text("""
@@ -71,14 +72,13 @@ def resume(session: Session, batch_id: UUID) -> bool:
     return True
 
 
-_RING_LOADERS = text("""
-    UPDATE loader SET rings = least(rings + 1, 1000),
-        due_at = clock_timestamp() + least(:first * power(2, least(rings, 10)), interval '1 minute')
+_RING_LOADERS = text(f"""
+    UPDATE loader SET rings = least(rings + 1, 1000), due_at = clock_timestamp() + {PAUSE_BEFORE_RINGING}
     WHERE batch_id IN (SELECT l.batch_id FROM loader AS l JOIN import AS i ON i.batch_id = l.batch_id
                        WHERE l.due_at <= clock_timestamp() AND i.paused_at IS NULL AND i.closed_at IS NULL
                        ORDER BY l.due_at LIMIT :limit FOR UPDATE OF l SKIP LOCKED)
     RETURNING batch_id
-""")
+""")  # noqa: S608  constants
 
 
 def ring_loaders(session: Session, first: timedelta, limit: int) -> list[UUID]:
