@@ -25,7 +25,7 @@ from worker.log import trouble
 
 # Seconds between two looks: a part of what the youngest has waited, so that nobody waits much longer than needed, but
 # several times what a look takes, so that looking does not take the time that the work needs.
-_SHARE, _EASE, _SHORTEST, _LONGEST = 0.15, 4, 0.003, 0.1
+_SHARE, _EASE, _SHORTEST, _LONGEST = 0.15, 2, 0.003, 0.1
 
 
 @dataclass(slots=True)
