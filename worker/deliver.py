@@ -5,7 +5,7 @@ commit → close → finish the batch. Each step may be cut off anywhere; what w
 not committed is done again by whoever claims next.
 
 Most chunks need none of that care: they are new, small, and nothing is wrong
-with them. So the first delivery tries all of it in one transaction of a second
+with them. So the first delivery tries all of it in one transaction of some seconds
 at most (`_begin`), and whatever goes wrong there leaves no trace and is tried
 again in the careful steps, which know whom to blame.
 """

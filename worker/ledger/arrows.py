@@ -23,7 +23,7 @@ from worker.ledger.accept import Ring
 from worker.verdicts import OUTCOMES, Verdict
 
 MOST_DEATHS = 3
-_FIRST_TRY = "1s"
+_FIRST_TRY = "2s"
 
 
 class Place(NamedTuple):
@@ -89,7 +89,7 @@ _CLAIM = text("""
 def claim(session: Session, chunk_id: int, worker: str, lease: timedelta) -> Claim | None:
     """Open or overdue → taken. None: it is done, paused, or in other hands (a duplicate message).
 
-    If it is fresh, no statement of the caller's transaction may take longer than a second: until the claim is
+    If it is fresh, no statement of the caller's transaction may take longer than two seconds: until the claim is
     committed, nobody sees who is at work.
     """
     values = {"chunk_id": chunk_id, "worker": worker, "lease": lease, "first_try": _FIRST_TRY}
