@@ -37,8 +37,8 @@ def _lines(item: ItemDetail) -> Iterator[str]:
         yield f"workers that died while it ran alone: {item.deaths}"
     yield "attempts:" if item.attempts else "no attempt yet"
     for attempt in item.attempts:
-        yield f"  {attempt.at:%Y-%m-%d %H:%M:%S %Z}  {attempt.worker}  {attempt.error or _unfailed(item)}"
+        yield f"  {attempt.at:%Y-%m-%d %H:%M:%S %Z}  {attempt.worker}  {attempt.error or _without_error(item)}"
 
 
-def _unfailed(item: ItemDetail) -> str:
-    return "under way" if item.outcome == "pending" else "went well"
+def _without_error(item: ItemDetail) -> str:
+    return "under way" if item.outcome == "pending" else item.outcome
