@@ -7,6 +7,8 @@ import httpx
 import psycopg
 import pytest
 from calls import b64, fresh_keys, item, put, read, refusing
+from manifests import append, named
+from parts import eventually, finished
 
 from worker.upkeep import expire
 
@@ -51,13 +53,40 @@ def test_a_batch_that_ended_long_ago_goes_and_its_records_stay(
 
 def test_it_is_the_end_that_counts_not_the_beginning(client: httpx.Client, demo_db: psycopg.Connection) -> None:
     ended_today = batch_of(put(client, [item(*fresh_keys())]))
-    still_open: str = client.post("/imports", json={"name": f"open {fresh_keys()}"}).json()["id"]
+    still_open: str = named(client, f"open {fresh_keys()}")["id"]
+    client.post(f"/imports/{still_open}/pause")
     age(demo_db, ended_today, still_open, ended=False)
     assert expire("demo") == 0
     assert left(demo_db, ended_today)[0] == left(demo_db, still_open)[0] == 1
     client.post(f"/batches/{still_open}/cancel")
     age(demo_db, ended_today, still_open)
     assert expire("demo") == 2
+
+
+def test_an_import_that_nobody_goes_on_with_is_closed_and_the_same_one_begins_anew(
+    client: httpx.Client, demo_db: psycopg.Connection
+) -> None:
+    name, (key, other) = f"idle {fresh_keys()}", fresh_keys(2)
+    idle, at_work, paused = opened = [named(client, f"{name} {n}") for n in range(3)]
+    for each in opened:
+        append(client, each["href"], 0, [item(key)])
+    eventually(lambda: not any("pending" in client.get(each["batch"]).json()["counts"] for each in opened))
+    client.post(f"{paused['href']}/pause")
+    ids = [each["id"] for each in opened]
+    age(demo_db, *ids, ended=False)
+    for last in ("item SET accepted_at", "chunk SET started_at"):
+        demo_db.execute(f"UPDATE {last} = {LONG_AGO} WHERE batch_id = ANY(%s)", [[UUID(i) for i in ids]])
+    append(client, at_work["href"], 1, [item(other)])
+    assert expire("demo") == 0, "none is forgotten before it has ended for as long"
+    assert finished(client, idle["batch"])["counts"] == {"created": 1}
+    assert "no row came for 90 days" in client.get(idle["href"]).json()["error"]
+    assert [client.get(each["href"]).json()["state"] for each in (at_work, paused)] == ["open", "open"]
+    assert named(client, f"{name} 0")["id"] != idle["id"]
+    for each in (at_work, paused):
+        client.post(f"{each['batch']}/cancel")
+        finished(client, each["batch"])
+    age(demo_db, *ids)
+    assert expire("demo") == 3
 
 
 def test_a_parent_stays_as_long_as_a_child(client: httpx.Client, demo_db: psycopg.Connection) -> None:
