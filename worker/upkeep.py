@@ -3,13 +3,11 @@
 import time
 from datetime import timedelta
 
-from sqlalchemy.exc import IntegrityError
-
 from worker import blobs, uploads
 from worker.database import transaction
 from worker.ledger import import_arrows
 from worker.ledger.retention import expire_some
-from worker.log import event, in_short
+from worker.log import event
 from worker.settings import settings
 
 _LONGEST = 240.0  # seconds; what is left then is for the next time
@@ -28,12 +26,8 @@ def expire(database: str) -> int:
     if more:
         _close_idle(database, days)
     while more and time.monotonic() < end:
-        try:
-            with transaction(database) as session:
-                some, more = expire_some(session, timedelta(days=days))
-        except IntegrityError as named:  # a retry made one of them a parent between our look and our removal
-            event("batches.expire.named_meanwhile", database=database, reason=in_short(named))
-            break
+        with transaction(database) as session:
+            some, more = expire_some(session, timedelta(days=days))
         gone += some
     if gone:
         event("batches.expired", database=database, batches=gone)
