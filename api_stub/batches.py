@@ -19,7 +19,7 @@ from worker.database import transaction
 from worker.importing import cancel
 from worker.ledger import report
 from worker.ledger.report import BatchView, ItemView
-from worker.ledger.retry import Retry, retry
+from worker.ledger.retry import ForgottenError, Retry, retry
 from worker.ledger.why import ItemStory, story
 from worker.log import event
 from worker.verdicts import OUTCOMES
@@ -191,8 +191,11 @@ def _cancel(identity: Identity, batch_id: UUID) -> BatchView:
 
 def _retry(request: Request, database: str, wanted: Retry) -> BatchView:
     _view(database, wanted.parent)
-    with transaction(database) as session:
-        accepted = retry(session, wanted)
+    try:
+        with transaction(database) as session:
+            accepted = retry(session, wanted)
+    except ForgottenError as late:
+        raise ProblemError(CONFLICT, f"It is too late for a retry: {late}, and is being forgotten") from late
     if accepted is None:
         raise ProblemError(
             CONFLICT,

@@ -6,9 +6,12 @@ content with it, which can go on. ``parts`` tells which part and what it means.
 """
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
 
-import anyio
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Response
 from sqlalchemy.exc import DBAPIError
@@ -17,15 +20,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from api_stub.pressure import is_full, spool_has_room
 from schemas.answers import Health
 from worker import broker, store
-from worker.errors import BrokerUnavailableError, StoreUnavailableError
+from worker.errors import LimpetError
 from worker.log import trouble
 from worker.migrate import is_current
 from worker.settings import settings
 
 router = APIRouter(prefix="/health", tags=["health"])
-# A server that hangs is away, too. Its threads are not those that requests need, and can't pile up.
-_PATIENCE = 3.0  # seconds
-_THREADS = anyio.CapacityLimiter(8)
+_PATIENCE = 3.0  # seconds: a server that hangs is away, too
+# Threads that are not those of requests; as many as there are parts, since one look at each is under way at most.
+_THREADS = CapacityLimiter(math.inf)
+_looks: dict[str, asyncio.Task[str]] = {}
 _OK = "ok"
 _AWAY = "a database does not answer"
 _SCHEMA = "the schema is not this version's: run limpet migrate"
@@ -45,7 +49,9 @@ async def ready(response: Response) -> Health:
     """Return whether batches can be taken in: 503 if they can't be at all, and what is amiss besides."""
     names = list(settings().databases)
     store_state, broker_state, *states = await asyncio.gather(
-        _answered(_store, _NO_STORE), _answered(_broker, _NO_BROKER), *(_database(name) for name in names)
+        _answered("store", partial(_reached, "store", store.check, _NO_STORE), _NO_STORE),
+        _answered("broker", partial(_reached, "broker", broker.check, _NO_BROKER), _NO_BROKER),
+        *(_answered(f"database {name}", partial(_database, name), _AWAY) for name in names),
     )
     # Databases are counted, not named: their names are the callers'.
     serving = any(state in (_OK, _FULL) for state in states) and _SCHEMA not in states
@@ -60,43 +66,32 @@ async def ready(response: Response) -> Health:
     return Health(status="not ready" if not serving else "ready" if whole else "degraded", parts=parts)
 
 
-async def _answered(look: Callable[[], str], otherwise: str) -> str:
-    """Return what ``look`` says, or ``otherwise`` if it says nothing for long."""
-    with anyio.move_on_after(_PATIENCE):
-        return await run_sync(look, abandon_on_cancel=True, limiter=_THREADS)
-    return otherwise
+async def _answered(part: str, look: Callable[[], Coroutine[Any, Any, str]], otherwise: str) -> str:
+    """Return what ``look`` says of ``part``, or ``otherwise`` if it says nothing for long.
+
+    Whoever comes while a look is under way waits for that one: a server that hangs is not asked again and again.
+    """
+    if part not in _looks or _looks[part].done():
+        _looks[part] = asyncio.create_task(look())
+    under_way = _looks[part]
+    done, _ = await asyncio.wait({under_way}, timeout=_PATIENCE)
+    return under_way.result() if done else otherwise
+
+
+async def _reached(part: str, check: Callable[[], None], otherwise: str) -> str:
+    try:
+        await run_sync(check, abandon_on_cancel=True, limiter=_THREADS)
+    except LimpetError as fault:
+        trouble(f"health.{part}", fault)
+        return otherwise
+    return _OK
 
 
 async def _database(name: str) -> str:
-    state = await _answered(lambda: _schema(name), _AWAY)
     try:
-        return _FULL if state == _OK and await is_full(name) else state
+        if not await run_sync(is_current, name, abandon_on_cancel=True, limiter=_THREADS):
+            return _SCHEMA
+        return _FULL if await is_full(name, _THREADS) else _OK
     except (DBAPIError, PoolTimeoutError) as fault:
         trouble("health.database", fault, database=name)
         return _AWAY
-
-
-def _schema(name: str) -> str:
-    try:
-        return _OK if is_current(name) else _SCHEMA
-    except (DBAPIError, PoolTimeoutError) as fault:
-        trouble("health.database", fault, database=name)
-        return _AWAY
-
-
-def _store() -> str:
-    try:
-        store.check()
-    except StoreUnavailableError as fault:
-        trouble("health.store", fault)
-        return _NO_STORE
-    return _OK
-
-
-def _broker() -> str:
-    try:
-        broker.check()
-    except BrokerUnavailableError as fault:
-        trouble("health.broker", fault)
-        return _NO_BROKER
-    return _OK

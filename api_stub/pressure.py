@@ -9,6 +9,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from api_stub.problems import FULL, ProblemError
@@ -43,8 +44,8 @@ async def admit(database: str) -> None:
         raise ProblemError(FULL, detail, _LATER)
 
 
-async def is_full(database: str) -> bool:
-    """Return whether as many items are open in ``database`` as may be.
+async def is_full(database: str, threads: CapacityLimiter | None = None) -> bool:
+    """Return whether as many items are open in ``database`` as may be; looked at in one of ``threads``.
 
     The bound is soft: what others append while a look is good, about a second, is not seen.
 
@@ -57,7 +58,7 @@ async def is_full(database: str) -> bool:
         if known is not None:
             # Whoever comes meanwhile goes by the old look, so one request asks for all.
             _looks[database] = replace(known, good_until=time.monotonic() + _LEAST)
-        _looks[database] = known = await run_sync(_look, database)
+        _looks[database] = known = await run_sync(_look, database, abandon_on_cancel=True, limiter=threads)
     return known.open_items >= settings().most_open_items
 
 

@@ -2,11 +2,9 @@
 
 import json
 import sys
-from typing import TypeVar
 from uuid import UUID
 
 import click
-from pydantic import BaseModel
 
 from limpet.client import Client
 from limpet.importing.asked import client_of
@@ -16,7 +14,6 @@ from limpet.importing.watching import exit_code, watch_to_end
 from schemas.answers import Batch, BatchList
 from schemas.imports import Import
 
-M = TypeVar("M", bound=BaseModel)
 _PATIENCE = 600.0
 _TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "json": "application/json"}
 _database = click.option("--database", help="The target database.  [default: LIMPET_DATABASE]")
@@ -35,7 +32,7 @@ def batches(state: str | None, outcome: str | None, limit: int, database: str | 
     wanted = {"state": state, "outcome": outcome, "limit": str(limit)}
     query = "&".join(f"{name}={value}" for name, value in wanted.items() if value)
     with client_of(database) as client:
-        found = _get(client, f"/batches?{query}", BatchList)
+        found = client.ask(BatchList, "GET", f"/batches?{query}")
     for batch in found.batches:
         click.echo(batch.model_dump_json(by_alias=True) if as_json else _line(batch))
 
@@ -56,7 +53,7 @@ def watch(batch: UUID, database: str | None, *, as_json: bool) -> None:
 
 
 def _watch(client: Client, batch_id: UUID, teller: Teller) -> None:
-    first = _get(client, f"/batches/{batch_id}", Batch)
+    first = client.batch(batch_id)
     progress = Progress(sent=first.total, share=1.0)
     calls = Calls(client, _PATIENCE)
     end = watch_to_end(calls, batch_id, progress, teller)
@@ -99,7 +96,7 @@ def report(batch: UUID, form: str, outcome: str | None, database: str | None) ->
 def retry(batch: UUID, database: str | None, *, force: bool, as_json: bool) -> None:
     """Run the failed items again that may run as they are, as a new batch, and watch it."""
     with client_of(database) as client:
-        child = _post(client, f"/batches/{batch}/retry?force={str(force).lower()}", Batch)
+        child = client.ask(Batch, "POST", f"/batches/{batch}/retry?force={str(force).lower()}")
         if not as_json:
             click.echo(f"batch {child.id}")
         _watch(client, child.id, Teller(as_json=as_json))
@@ -111,7 +108,7 @@ def retry(batch: UUID, database: str | None, *, force: bool, as_json: bool) -> N
 def cancel(batch: UUID, database: str | None) -> None:
     """Cancel a batch: what has not started will not, what has, finishes."""
     with client_of(database) as client:
-        click.echo(_line(_post(client, f"/batches/{batch}/cancel", Batch)))
+        click.echo(_line(client.ask(Batch, "POST", f"/batches/{batch}/cancel")))
 
 
 @click.command()
@@ -132,15 +129,5 @@ def resume(batch: UUID, database: str | None) -> None:
 
 def _steer(batch: UUID, database: str | None, how: str) -> None:
     with client_of(database) as client:
-        there = _post(client, f"/imports/{batch}/{how}", Import)
+        there = client.ask(Import, "POST", f"/imports/{batch}/{how}")
     click.echo(json.dumps({"id": str(there.id), "state": there.state, "paused": there.paused}))
-
-
-def _get(client: Client, path: str, model: type[M]) -> M:
-    with client.opened("GET", path) as response:
-        return model.model_validate_json(response.read())
-
-
-def _post(client: Client, path: str, model: type[M]) -> M:
-    with client.opened("POST", path) as response:
-        return model.model_validate_json(response.read())

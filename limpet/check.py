@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from limpet.operate import known_databases
 from worker.checking import Checker, Finding, Tally
-from worker.errors import StoreUnavailableError
+from worker.errors import RepairedElsewhereError, StoreUnavailableError
 from worker.log import in_short
 from worker.settings import settings
 
@@ -35,7 +35,7 @@ def check(databases: tuple[str, ...], *, hashes: bool, repair: bool, as_json: bo
             for finding in Checker(database, hashes, repair, tally).findings():
                 here += 1
                 _tell(database, finding, as_json=as_json)
-        except (StoreUnavailableError, DBAPIError) as fault:
+        except (StoreUnavailableError, RepairedElsewhereError, DBAPIError) as fault:
             raise click.ClickException(f"{database}: {in_short(fault)}") from fault
         _sum_up(database, tally, here, as_json=as_json)
         found += here

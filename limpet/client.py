@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 from uuid import UUID
 
 import click
 import httpx
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from schemas.answers import Batch, BatchBrief, Envelope, ItemStatus
 from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
@@ -20,6 +20,7 @@ _PATIENCE = httpx.Timeout(90, connect=5)
 # A proxy of the environment can't reach this machine's own loopback.
 _DIRECT = {"all://127.0.0.1": None, "all://localhost": None}
 _SERVERS_FAULT = 500
+M = TypeVar("M", bound=BaseModel)
 _items = TypeAdapter(list[CaseAttachment])
 
 
@@ -50,6 +51,12 @@ class Report(Envelope):
 
     data: list[ItemStatus]
     batch: BatchBrief
+
+
+class _Record(Envelope):
+    """The answer that has one record."""
+
+    data: CaseAttachmentRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +126,7 @@ class Client:
 
     def record(self, key: int) -> CaseAttachmentRecord:
         """Return one record with its content in base64."""
-        with self.opened("GET", f"/case-attachments/{key}") as response:
-            return CaseAttachmentRecord.model_validate(Envelope.model_validate_json(response.read()).data)
+        return self.ask(_Record, "GET", f"/case-attachments/{key}").data
 
     def content(self, key: int) -> Digest:
         """Read the content of one record, piece by piece, and return its size and hash."""
@@ -133,8 +139,19 @@ class Client:
 
     def batch(self, batch_id: UUID) -> Batch:
         """Return how a batch stands."""
-        with self.opened("GET", f"/batches/{batch_id}") as response:
-            return Batch.model_validate_json(response.read())
+        return self.ask(Batch, "GET", f"/batches/{batch_id}")
+
+    def ask(
+        self,
+        model: type[M],
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> M:
+        """Return what one request is answered with, as a ``model``."""
+        with self.opened(method, path, body, headers) as response:
+            return model.model_validate_json(response.read())
 
     @contextmanager
     def opened(

@@ -16,8 +16,8 @@ from schemas.answers import ItemDetail
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on standard output.")
 def why(batch: UUID, position: int, database: str | None, *, as_json: bool) -> None:
     """Tell why an item is as it is: each attempt at it, and what it waits for."""
-    with client_of(database) as client, client.opened("GET", f"/batches/{batch}/items/{position}") as response:
-        item = ItemDetail.model_validate_json(response.read())
+    with client_of(database) as client:
+        item = client.ask(ItemDetail, "GET", f"/batches/{batch}/items/{position}")
     if as_json:
         click.echo(item.model_dump_json(by_alias=True))
         return
@@ -37,8 +37,8 @@ def _lines(item: ItemDetail) -> Iterator[str]:
         yield f"workers that died while it ran alone: {item.deaths}"
     yield "attempts:" if item.attempts else "no attempt yet"
     for attempt in item.attempts:
-        yield f"  {attempt.at:%Y-%m-%d %H:%M:%S %Z}  {attempt.worker}  {attempt.error or _unfailed(item)}"
+        yield f"  {attempt.at:%Y-%m-%d %H:%M:%S %Z}  {attempt.worker}  {attempt.error or _without_error(item)}"
 
 
-def _unfailed(item: ItemDetail) -> str:
-    return "under way" if item.outcome == "pending" else "went well"
+def _without_error(item: ItemDetail) -> str:
+    return "under way" if item.outcome == "pending" else item.outcome

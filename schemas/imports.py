@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 OnConflict = Literal["replace", "skip", "newer"]
 ImportKind = Literal["case-attachments", "files"]
-Sha256 = str
 LAST_LINE = 2**53
 
 

@@ -4,20 +4,20 @@ What the database names and what the bucket holds come sorted by key and are mer
 there are. They are not of one moment: whatever looks wrong is looked at again before it is said.
 """
 
-import hashlib
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from heapq import merge
 from itertools import groupby
 from typing import Literal
 
 import psycopg
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from worker import store
 from worker.database import engine, transaction
-from worker.errors import BlobMissingError
+from worker.errors import BlobMissingError, RepairedElsewhereError
 from worker.settings import settings
 
 Sort = Literal["missing", "wrong-size", "wrong-hash", "unnamed", "lost"]
@@ -77,10 +77,11 @@ class Checker:
 
         Raises:
             StoreUnavailableError, DBAPIError: a server is away.
+            RepairedElsewhereError: another check repairs this database now.
 
         """
-        yield from self._lost()
-        with closing(_named(self.database)) as named:
+        with _connected(self.database, alone=self.repair) as connection, closing(_named(connection)) as named:
+            yield from self._lost()
             for key, words in groupby(merge(named, _objects(self.database), key=lambda s: s.key), lambda s: s.key):
                 told = list(words)
                 blob = next((seen.blob for seen in told if seen.blob), None)
@@ -98,25 +99,28 @@ class Checker:
         self.tally.garbage += noted
 
     def _blob(self, key: str, blob: _Blob, size: int | None) -> Iterator[Finding]:
-        # One that was stored after its place in the listing had passed, or collected since, is as it should be.
-        if size is None and (size := _size_now(key)) is None:
+        if wrong := self._wrong_with(key, blob, size):
+            sort, what = wrong
+            # One that was collected meanwhile is as it should be.
             if who := self._named_by(blob.id):
-                yield Finding("missing", key, f"the content of {who} is not in the store")
-        elif size != blob.size:
-            if who := self._named_by(blob.id):
-                yield Finding("wrong-size", key, f"{size} bytes instead of {blob.size}: the content of {who}")
-        elif self.hashes and not self._hash_is(key, blob) and (who := self._named_by(blob.id)):
-            yield Finding("wrong-hash", key, f"other bytes than those that came: the content of {who}")
+                yield Finding(sort, key, f"{what}: the content of {who}")
 
-    def _hash_is(self, key: str, blob: _Blob) -> bool:
-        digest = hashlib.sha256()
+    def _wrong_with(self, key: str, blob: _Blob, size: int | None) -> tuple[Sort, str] | None:
         try:
-            for piece in store.read(key, 0, blob.size):
-                digest.update(piece)
-        except BlobMissingError:
-            return False
+            if size is None:  # it may have been stored after its place in the listing had passed
+                size = store.size_of(key)
+            if size != blob.size:
+                return "wrong-size", f"{size} bytes instead of {blob.size}"
+            if self.hashes and self._hash(key, size) != blob.sha256:
+                return "wrong-hash", "other bytes than those that came"
+        except BlobMissingError:  # before it could be read, or all the while
+            return "missing", "not in the store"
+        return None
+
+    def _hash(self, key: str, size: int) -> bytes:
+        sha256 = store.sha256_of(key, size)
         self.tally.hashed += 1
-        return digest.digest() == blob.sha256
+        return sha256
 
     def _named_by(self, blob_id: int) -> str:
         """Return who names the blob, in words; nothing if there is no such blob any more."""
@@ -170,14 +174,30 @@ _LOST = text("""
 """)
 
 
-def _named(database: str) -> Generator[_Seen]:
+# Any fixed number: whoever repairs a database holds it.
+_LOCK = 0x11_33_C4_EC
+
+
+@contextmanager
+def _connected(database: str, *, alone: bool) -> Iterator[Connection]:
+    """Yield a connection of its own, each statement a transaction; ``alone``: no other check repairs meanwhile."""
     with engine(database).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)
+        connection.detach()  # not to be used again: the lock ends with it, however the check does
+        if alone and not connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LOCK}):
+            raise RepairedElsewhereError("another check repairs it at this moment")
+        yield connection
+
+
+def _named(connection: Connection) -> Generator[_Seen]:
+    driver = connection.connection.dbapi_connection
+    assert isinstance(driver, psycopg.Connection)
+    try:
         with driver.cursor("limpet_check", withhold=True) as names:
             names.itersize = _AT_ONCE
             for key, ident, size, sha256 in names.execute(_NAMES):
                 yield _Seen(key, None if ident is None else _Blob(ident, size, bytes(sha256)))
+    except psycopg.Error as fault:  # past SQLAlchemy, so translated here
+        raise DBAPIError("names", None, fault) from fault
 
 
 def _objects(database: str) -> Iterator[_Seen]:

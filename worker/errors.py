@@ -27,3 +27,7 @@ class OvertakenError(LimpetError):
 
 class IdempotencyConflictError(LimpetError):
     """The idempotency key was used before, for another request."""
+
+
+class RepairedElsewhereError(LimpetError):
+    """Two checks were to repair one database at once: the second lets the first one end."""

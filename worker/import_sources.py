@@ -170,7 +170,7 @@ class Prefix:
             size, _ = store.version_of(key)
             if size > LARGEST:
                 raise FileFlawError(TOO_LARGE)
-            return Stored("", *_hashed(key, size))
+            return Stored("", store.sha256_of(key, size), size)
         except BlobMissingError as missing:
             raise FileFlawError("there is no such object below the prefix of the files") from missing
 
@@ -178,7 +178,7 @@ class Prefix:
         """Copy the object within the store, unless it changed: the copy is what counts."""
         store.copy(self._key(path), key)
         size, _ = store.version_of(key)
-        if _hashed(key, size) != (looked.sha256, looked.size):
+        if (store.sha256_of(key, size), size) != (looked.sha256, looked.size):
             raise FileFlawError(CHANGED)
         return Stored(key, looked.sha256, looked.size)
 
@@ -192,13 +192,6 @@ class Prefix:
         if not parts or length > _LONGEST_KEY or any("\ud800" <= c <= "\udfff" for c in key):
             raise FileFlawError("is no text that an object can be named by")
         return key
-
-
-def _hashed(key: str, size: int) -> tuple[bytes, int]:
-    sha256 = hashlib.sha256()
-    for piece in store.read(key, 0, size):
-        sha256.update(piece)
-    return sha256.digest(), size
 
 
 def tree_of(database: str, wanted: OpenImport) -> Tree | None:

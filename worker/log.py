@@ -2,6 +2,9 @@
 
 import logging
 
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
 _log = logging.getLogger("limpet")
 
 
@@ -17,13 +20,35 @@ def trouble(name: str, fault: BaseException, **facts: object) -> None:
 
 def in_short(fault: BaseException) -> str:
     """Return what sort of fault it is and its first line: the statement and its values come after that."""
-    first = next(iter(str(fault).splitlines()), "")
-    return f"{type(fault).__name__}: {first[:300]}"
+    return f"{type(fault).__name__}: {_first_line(fault)[:300]}"
 
 
 def bug(name: str, fault: BaseException, **facts: object) -> None:
-    """Log a fault that somebody must look at, with its traceback."""
-    _log.error("%s %s", name, _spell(facts), exc_info=fault)
+    """Log a fault that somebody must look at, with its traceback, and what PostgreSQL calls it."""
+    without_values(fault)
+    _log.error("%s %s", name, _spell(facts | _diagnosis(fault)), exc_info=fault)
+
+
+def without_values(fault: BaseException) -> None:
+    """Cut ``fault``, and what it comes from, to what may be in a log.
+
+    PostgreSQL quotes the row that it refuses (DETAIL, CONTEXT), hence the caller's values, below the first line.
+    """
+    link: BaseException | None = fault
+    while link is not None:
+        if isinstance(link, (DBAPIError, psycopg.Error)):
+            link.args = (_first_line(link),)
+        link = link.__cause__ or link.__context__
+
+
+def _first_line(fault: BaseException) -> str:
+    return next(iter(str(fault).splitlines()), "")
+
+
+def _diagnosis(fault: BaseException) -> dict[str, object]:
+    diag = getattr(getattr(fault, "orig", fault), "diag", None)
+    told = {"sqlstate": diag.sqlstate, "constraint": diag.constraint_name} if diag else {}
+    return {name: value for name, value in told.items() if value}
 
 
 def _spell(facts: dict[str, object]) -> str:

@@ -1,5 +1,6 @@
 """The object store: the one module that knows minio-py. Its failures become ours here."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -86,6 +87,20 @@ def read(key: str, offset: int, length: int, piece: int = 2**18) -> Iterator[byt
             answer.release_conn()
 
     return pieces()
+
+
+def sha256_of(key: str, size: int) -> bytes:
+    """Return the SHA-256 of the object under ``key``, all of whose ``size`` bytes are read.
+
+    Raises:
+        BlobMissingError: there is none.
+        StoreUnavailableError: it may pass.
+
+    """
+    sha256 = hashlib.sha256()
+    for piece in read(key, 0, size):
+        sha256.update(piece)
+    return sha256.digest()
 
 
 def size_of(key: str) -> int:

@@ -2,7 +2,8 @@
 
 import os
 import resource
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from worker.deliver import deliver
 from worker.errors import BrokerUnavailableError, LimpetError
 from worker.ledger.accept import BULK
 from worker.loading import load
-from worker.log import event, trouble
+from worker.log import event, trouble, without_values
 from worker.settings import settings
 from worker.watchdog import Watchdog
 
@@ -68,13 +69,25 @@ class WatchdogStep(StartStopStep):
 app.steps["consumer"].add(WatchdogStep)
 
 
+@contextmanager
+def _fit_to_be_logged() -> Iterator[None]:
+    """Celery logs what a task raises: let no caller's value be in it."""
+    try:
+        yield
+    except Exception as fault:
+        without_values(fault)
+        raise
+
+
 @app.task(name=DELIVER, bind=True)
+@_fit_to_be_logged()
 def deliver_chunk(self: Task[..., str], /, database: str, chunk_id: int) -> str:
     """Carry out one chunk."""
     return deliver(database, chunk_id, f"{self.request.hostname} pid {os.getpid()}")
 
 
 @app.task(name=LOAD)
+@_fit_to_be_logged()
 def load_import(database: str, batch_id: str) -> str:
     """Append rows of an import that the servers read themselves, for some seconds."""
     try:
@@ -88,12 +101,14 @@ def load_import(database: str, batch_id: str) -> str:
 
 
 @app.task(name="limpet.collect")
+@_fit_to_be_logged()
 def collect(database: str) -> int:
     """Remove content that nothing names, and uploads that expired; return how many objects went."""
     return upkeep.collect(database)
 
 
 @app.task(name="limpet.expire")
+@_fit_to_be_logged()
 def expire(database: str) -> int:
     """Forget batches that ended long ago; return how many."""
     return upkeep.expire(database)

@@ -3,12 +3,11 @@
 import time
 from datetime import timedelta
 
-from sqlalchemy.exc import IntegrityError
-
 from worker import blobs, uploads
 from worker.database import transaction
+from worker.ledger import import_arrows
 from worker.ledger.retention import expire_some
-from worker.log import event, in_short
+from worker.log import event
 from worker.settings import settings
 
 _LONGEST = 240.0  # seconds; what is left then is for the next time
@@ -24,14 +23,21 @@ def expire(database: str) -> int:
     """Forget batches that ended more than LIMPET_KEEP_BATCHES days ago; return how many. With 0 days: none."""
     days = settings().keep_batches
     gone, more, end = 0, days > 0, time.monotonic() + _LONGEST
+    if more:
+        _close_idle(database, days)
     while more and time.monotonic() < end:
-        try:
-            with transaction(database) as session:
-                some, more = expire_some(session, timedelta(days=days))
-        except IntegrityError as named:  # a retry made one of them a parent between our look and our removal
-            event("batches.expire.named_meanwhile", database=database, reason=in_short(named))
-            break
+        with transaction(database) as session:
+            some, more = expire_some(session, timedelta(days=days))
         gone += some
     if gone:
         event("batches.expired", database=database, batches=gone)
     return gone
+
+
+def _close_idle(database: str, days: int) -> None:
+    """Close imports that nobody goes on with: while one is open, what came after it can't be forgotten."""
+    reason = f"no row came for {days} days, so it was closed; the same command begins it anew"
+    with transaction(database) as session:
+        closed = import_arrows.close_idle(session, timedelta(days=days), reason)
+    for batch_id in closed:
+        event("import.closed_idle", database=database, batch=batch_id)

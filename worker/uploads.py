@@ -5,8 +5,6 @@ copied to a key of its own first, then hashed there; what is left at the place
 is garbage, due since it was opened.
 """
 
-import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -79,14 +77,7 @@ def take(database: str, caller: str, ident: UUID) -> Stored:
     store.copy(source, target)
     # The source may have been overwritten in between, so the copy tells its size, too.
     size = store.size_of(target)
-    return Stored(target, _sha256(store.read(target, 0, size)), size)
-
-
-def _sha256(pieces: Iterator[bytes]) -> bytes:
-    digest = hashlib.sha256()
-    for piece in pieces:
-        digest.update(piece)
-    return digest.digest()
+    return Stored(target, store.sha256_of(target, size), size)
 
 
 _USE = text("UPDATE upload SET used_at = now() WHERE id = :id AND used_at IS NULL")

@@ -1,15 +1,17 @@
 """What an import says to the server. What can be said twice without harm is said until it is heard."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 import click
 import httpx
+from pydantic import BaseModel
 
-from limpet.client import Client, HeldBackError, NoAnswerError, RefusedError
+from limpet.client import Client, HeldBackError, M, NoAnswerError, RefusedError
 from schemas.answers import Batch
 from schemas.imports import (
     Checked,
@@ -40,12 +42,7 @@ class Calls:
 
     def open(self, wanted: OpenImport) -> Import:
         """Open an import, or find it again; twice with ``restart``, the first one is cancelled before it has rows."""
-        body = wanted.model_dump_json(by_alias=True, exclude_defaults=True).encode()
-
-        def ask() -> Import:
-            with self.client.opened("POST", "/imports", body) as response:
-                return Import.model_validate_json(response.read())
-
+        ask = partial(self.client.ask, Import, "POST", "/imports", _json(wanted))
         try:
             return ask()
         except NoAnswerError as fault:
@@ -55,60 +52,32 @@ class Calls:
 
     def places(self, import_id: UUID, contents: Sequence[ContentName]) -> list[ContentPlace]:
         """Return for each content whether it is stored, or where it may go."""
-        body = ContentQuery(contents=list(contents)).model_dump_json().encode()
-
-        def ask() -> list[ContentPlace]:
-            with self.client.opened("POST", f"/imports/{import_id}/contents", body) as response:
-                return ContentAnswer.model_validate_json(response.read()).contents
-
-        return self.patiently(ask)
+        body = _json(ContentQuery(contents=list(contents)))
+        return self._ask(ContentAnswer, "POST", f"/imports/{import_id}/contents", body).contents
 
     def append(self, import_id: UUID, first: int, lines: bytes) -> RowsTaken:
         """Append a part; again, it is passed by."""
-
-        def send() -> RowsTaken:
-            path = f"/imports/{import_id}/rows?from={first}"
-            with self.client.opened("PUT", path, lines, _NDJSON) as response:
-                return RowsTaken.model_validate_json(response.read())
-
-        return self.patiently(send)
+        return self._ask(RowsTaken, "PUT", f"/imports/{import_id}/rows?from={first}", lines, _NDJSON)
 
     def check(self, lines: bytes, on_conflict: str, kind: str) -> Checked:
         """Ask what would become of rows."""
-
-        def ask() -> Checked:
-            path = f"/imports/check?onConflict={on_conflict}&kind={kind}"
-            with self.client.opened("POST", path, lines, _NDJSON) as response:
-                return Checked.model_validate_json(response.read())
-
-        return self.patiently(ask)
+        return self._ask(Checked, "POST", f"/imports/check?onConflict={on_conflict}&kind={kind}", lines, _NDJSON)
 
     def stored(self, keys: Sequence[int]) -> list[StoredRecord]:
         """Return the records that exist among ``keys``."""
-        body = StoredQuery(keys=list(keys)).model_dump_json().encode()
-
-        def ask() -> list[StoredRecord]:
-            with self.client.opened("POST", "/imports/stored", body) as response:
-                return StoredAnswer.model_validate_json(response.read()).records
-
-        return self.patiently(ask)
+        return self._ask(StoredAnswer, "POST", "/imports/stored", _json(StoredQuery(keys=list(keys)))).records
 
     def stored_keys(self, after: int) -> list[int]:
         """Return the next keys of all records, in order; none at the end."""
-
-        def ask() -> list[int]:
-            with self.client.opened("GET", f"/imports/stored?after={after}") as response:
-                return KeysAnswer.model_validate_json(response.read()).keys
-
-        return self.patiently(ask)
+        return self._ask(KeysAnswer, "GET", f"/imports/stored?after={after}").keys
 
     def close(self, import_id: UUID) -> Import:
         """Say that no row follows."""
-        return self.patiently(lambda: self._import("POST", f"/imports/{import_id}/close"))
+        return self._ask(Import, "POST", f"/imports/{import_id}/close")
 
     def get(self, import_id: UUID) -> Import:
         """Return how far the import is."""
-        return self.patiently(lambda: self._import("GET", f"/imports/{import_id}"))
+        return self._ask(Import, "GET", f"/imports/{import_id}")
 
     def error(self, batch_id: UUID) -> str | None:
         """Return why an import ended before its manifest did; None if it did not, or the batch is of no import."""
@@ -121,17 +90,17 @@ class Calls:
 
     def batch(self, batch_id: UUID, wait: int = 0) -> Batch:
         """Return how its batch stands, held for ``wait`` seconds unless it ends before."""
+        return self._ask(Batch, "GET", f"/batches/{batch_id}", headers={"Prefer": f"wait={wait}"} if wait else None)
 
-        def ask() -> Batch:
-            headers = {"Prefer": f"wait={wait}"} if wait else {}
-            with self.client.opened("GET", f"/batches/{batch_id}", headers=headers) as response:
-                return Batch.model_validate_json(response.read())
-
-        return self.patiently(ask)
-
-    def _import(self, method: str, path: str) -> Import:
-        with self.client.opened(method, path) as response:
-            return Import.model_validate_json(response.read())
+    def _ask(
+        self,
+        model: type[M],
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> M:
+        return self.patiently(partial(self.client.ask, model, method, path, body, headers))
 
     def patiently(self, call: Callable[[], T]) -> T:
         """Return what ``call`` returns, repeated while no answer comes.
@@ -151,3 +120,7 @@ class Calls:
                     raise
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _json(body: BaseModel) -> bytes:
+    return body.model_dump_json(by_alias=True, exclude_defaults=True).encode()

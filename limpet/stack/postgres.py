@@ -45,6 +45,8 @@ async def postgres(home: DataFolder, port: int, password: str, run: Run) -> Part
         "listen_addresses": HOST,
         "unix_socket_directories": "",
         "max_connections": "100",
+        # More would quote rows, with the callers' values.
+        "log_error_verbosity": "terse",
     }
     command = Command(
         name="postgres",

@@ -89,6 +89,48 @@ def test_a_check_of_a_store_that_is_away_is_no_clean_one(limpet: Command, monkey
     assert "demo: StoreUnavailableError" in limpet.run("check", code=1)
 
 
+def test_a_check_of_a_database_that_refuses_is_no_clean_one(limpet: Command, demo_db: psycopg.Connection) -> None:
+    with demo_db.transaction():
+        demo_db.execute("LOCK TABLE blob IN ACCESS EXCLUSIVE MODE")
+        told = limpet.run("check", "--database=demo", code=1)
+    assert "LockNotAvailable" in told
+    assert "Traceback" not in told
+
+
+@pytest.fixture
+def stray(server_environment: None) -> Iterator[str]:  # noqa: ARG001  the store's own
+    """An object that nothing names, the first of all to be found."""
+    key = f"demo/blobs/!{secrets.token_hex(16)}"
+    store.put(key, io.BytesIO(b"stray"), 5)
+    yield key
+    store.remove(key)
+
+
+def test_an_object_that_vanishes_before_it_is_read_is_missing(
+    client: httpx.Client, demo_db: psycopg.Connection, stray: str
+) -> None:
+    (key,) = fresh_keys()
+    content = secrets.token_bytes(100)
+    put(client, [item(key, attachment=b64(content))])
+    vanishing = object_of(demo_db, key)
+    findings = Checker("demo", hashes=True, repair=False, tally=Tally()).findings()
+    assert next(findings).object_key == stray
+    store.remove(vanishing)  # the listing has it still
+    try:
+        assert [(found.sort, found.object_key) for found in findings] == [("missing", vanishing)]
+    finally:
+        store.put(vanishing, io.BytesIO(content), len(content))
+
+
+def test_one_check_repairs_at_a_time_and_the_second_says_so(limpet: Command, stray: str) -> None:
+    first = Checker("demo", hashes=False, repair=True, tally=Tally()).findings()
+    assert next(first).object_key == stray
+    assert "demo: RepairedElsewhereError: another check repairs it" in limpet.run("check", "--repair", code=1)
+    assert check(limpet, code=0) == {}, "whoever only looks may go on"
+    assert list(first) == []
+    assert check(limpet, "--repair", code=0) == {}
+
+
 def test_collectors_at_once_beside_writers_leave_no_orphan_and_take_nothing_that_is_named(
     client: httpx.Client, files: httpx.Client, demo_db: psycopg.Connection
 ) -> None:

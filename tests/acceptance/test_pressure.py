@@ -4,7 +4,8 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,51 @@ def test_a_disk_that_is_nearly_full_refuses_large_bodies_only(
         assert (refused.status_code, refused.json()["error"]["type"].rpartition("#")[2]) == (503, "full")
         assert int(refused.headers["retry-after"]) > 0
         assert statuses(put(other, [item(key, attachment=b64(b"small"))])) == [201]
+
+
+@contextmanager
+def hanging() -> Iterator[tuple[str, list[socket.socket]]]:
+    """A server that takes connections and never says a word: its address, and the connections."""
+    taken: list[socket.socket] = []
+
+    def take() -> None:
+        with suppress(OSError):  # closed: the end
+            while True:
+                taken.append(server.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as thread:
+        thread.submit(take)
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}", taken
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            for connection in taken:
+                connection.close()
+
+
+def test_a_store_that_hangs_is_asked_once_however_many_ask_for_health(
+    stack: dict[str, str], client: httpx.Client, tmp_path: Path
+) -> None:
+    with (
+        hanging() as (address, taken),
+        api(stack, client, tmp_path, LIMPET_S3_ENDPOINT=address) as other,
+        ThreadPoolExecutor(20) as asking,
+    ):
+        told = list(asking.map(lambda _: health(other), range(20)))
+        assert [(status, state, list(parts)) for status, state, parts in told] == [(200, "degraded", ["store"])] * 20
+        assert len(taken) == 1
+
+
+def test_health_does_not_wait_for_a_database_that_counts_its_items_for_long(
+    stack: dict[str, str], client: httpx.Client, demo_db: psycopg.Connection, tmp_path: Path
+) -> None:
+    with api(stack, client, tmp_path) as other:
+        with demo_db.transaction():
+            demo_db.execute("LOCK TABLE chunk IN ACCESS EXCLUSIVE MODE")
+            began = time.monotonic()
+            assert health(other) == (200, "degraded", {"databases": "a database does not answer"})
+            assert time.monotonic() - began < 4.5
+        until(lambda: health(other)[1] == "ready")
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from calls import fresh_keys, item, put
+from calls import fresh_keys, item, put, refusing
 from manifests import Command, append, named
 from parts import eventually, finished
 from sqlalchemy import text
@@ -63,7 +63,17 @@ def test_a_worker_an_earlier_item_and_a_pause_after_a_failure(
         assert "LockNotAvailable" in printed
     assert finished(client, second)["counts"] == {"updated": 1}
     assert story(client, first)["attempts"][0]["error"]
-    assert "went well" in limpet.run("why", ident, 0)
+    assert limpet.run("why", ident, 0).endswith("created\n")
+
+
+def test_the_attempt_at_which_an_item_failed_did_not_go_well(
+    client: httpx.Client, demo_db: psycopg.Connection, limpet: Command
+) -> None:
+    with refusing(demo_db):
+        href = put(client, [item(*fresh_keys(), comment="refuse")]).json()["batch"]["href"]
+    reason = "The database refused it: comment is refused"
+    assert [attempt["error"] for attempt in story(client, href)["attempts"]] == [reason]
+    assert limpet.run("why", href.rpartition("/")[2], 0).splitlines()[-1].endswith(reason)
 
 
 def test_an_import_that_is_paused_or_held_to_a_pace(client: httpx.Client) -> None:

@@ -1,13 +1,18 @@
 """Retention: what ended long ago is forgotten, and nothing that something still needs."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import UUID
 
 import httpx
 import psycopg
 import pytest
 from calls import b64, fresh_keys, item, put, read, refusing
+from manifests import append, named
+from parts import eventually, finished
 
+from worker.database import transaction
+from worker.ledger.retention import expire_some
 from worker.upkeep import expire
 
 pytestmark = pytest.mark.usefixtures("server_environment")
@@ -51,13 +56,40 @@ def test_a_batch_that_ended_long_ago_goes_and_its_records_stay(
 
 def test_it_is_the_end_that_counts_not_the_beginning(client: httpx.Client, demo_db: psycopg.Connection) -> None:
     ended_today = batch_of(put(client, [item(*fresh_keys())]))
-    still_open: str = client.post("/imports", json={"name": f"open {fresh_keys()}"}).json()["id"]
+    still_open: str = named(client, f"open {fresh_keys()}")["id"]
+    client.post(f"/imports/{still_open}/pause")
     age(demo_db, ended_today, still_open, ended=False)
     assert expire("demo") == 0
     assert left(demo_db, ended_today)[0] == left(demo_db, still_open)[0] == 1
     client.post(f"/batches/{still_open}/cancel")
     age(demo_db, ended_today, still_open)
     assert expire("demo") == 2
+
+
+def test_an_import_that_nobody_goes_on_with_is_closed_and_the_same_one_begins_anew(
+    client: httpx.Client, demo_db: psycopg.Connection
+) -> None:
+    name, (key, other) = f"idle {fresh_keys()}", fresh_keys(2)
+    idle, at_work, paused = opened = [named(client, f"{name} {n}") for n in range(3)]
+    for each in opened:
+        append(client, each["href"], 0, [item(key)])
+    eventually(lambda: not any("pending" in client.get(each["batch"]).json()["counts"] for each in opened))
+    client.post(f"{paused['href']}/pause")
+    ids = [each["id"] for each in opened]
+    age(demo_db, *ids, ended=False)
+    for last in ("item SET accepted_at", "chunk SET started_at"):
+        demo_db.execute(f"UPDATE {last} = {LONG_AGO} WHERE batch_id = ANY(%s)", [[UUID(i) for i in ids]])
+    append(client, at_work["href"], 1, [item(other)])
+    assert expire("demo") == 0, "none is forgotten before it has ended for as long"
+    assert finished(client, idle["batch"])["counts"] == {"created": 1}
+    assert "no row came for 90 days" in client.get(idle["href"]).json()["error"]
+    assert [client.get(each["href"]).json()["state"] for each in (at_work, paused)] == ["open", "open"]
+    assert named(client, f"{name} 0")["id"] != idle["id"]
+    for each in (at_work, paused):
+        client.post(f"{each['batch']}/cancel")
+        finished(client, each["batch"])
+    age(demo_db, *ids)
+    assert expire("demo") == 3
 
 
 def test_a_parent_stays_as_long_as_a_child(client: httpx.Client, demo_db: psycopg.Connection) -> None:
@@ -118,6 +150,42 @@ def test_an_import_goes_with_its_rows_in_many_small_steps_and_its_name_is_free(
         assert sum(pool.map(expire, ["demo"] * 3)) == 1
     assert left(demo_db, opened["id"]) == (0, 0, 0)
     assert client.get(opened["href"]).status_code == 404
+
+
+def test_a_child_stays_as_long_as_its_parent_can_be_retried(client: httpx.Client, demo_db: psycopg.Connection) -> None:
+    with refusing(demo_db):
+        parent = batch_of(put(client, [item(0, comment="refuse")]))
+    child: str = client.post(f"/batches/{parent}/retry", headers={"Prefer": "wait=20"}).json()["id"]
+    age(demo_db, child)
+    assert expire("demo") == 0
+    assert client.post(f"/batches/{parent}/retry").status_code == 409, "the child tells that it has been done"
+    age(demo_db, parent)
+    assert expire("demo") == 2
+
+
+def test_what_is_about_to_be_forgotten_is_not_retried(client: httpx.Client, demo_db: psycopg.Connection) -> None:
+    with refusing(demo_db):
+        old = batch_of(put(client, [item(*fresh_keys(), comment="refuse")]))
+    age(demo_db, old)
+    refused = client.post(f"/batches/{old}/retry")
+    assert refused.status_code == 409
+    assert "more than 90 days ago" in refused.json()["error"]["detail"]
+    assert expire("demo") == 1
+
+
+def test_of_a_batch_that_is_forgotten_in_part_nothing_is_retried(
+    client: httpx.Client, demo_db: psycopg.Connection
+) -> None:
+    half = batch_of(put(client, [None] * 6000))
+    demo_db.execute("UPDATE item SET outcome = 'failed', retry = 'as-is' WHERE batch_id = %s", [half])
+    age(demo_db, half)
+    with transaction("demo") as session:
+        assert expire_some(session, timedelta(days=90)) == (0, True)
+    assert left(demo_db, half)[2] == 1000
+    demo_db.execute("UPDATE batch SET finished_at = now() WHERE id = %s", [half])  # as if batches were kept for longer
+    assert client.post(f"/batches/{half}/retry").status_code == 409
+    age(demo_db, half)
+    assert expire("demo") == 1
 
 
 def test_many_that_expire_at_once_are_each_counted_once(client: httpx.Client, demo_db: psycopg.Connection) -> None:

@@ -30,6 +30,31 @@ def close_import(session: Session, batch_id: UUID, error: str | None = None) -> 
     session.execute(_CLOSE, {"batch_id": batch_id, "error": error})
 
 
+# A pause is somebody's wish, however long it lasts.
+_OPEN_LONG = text("""
+    SELECT b.id FROM import AS i JOIN batch AS b ON b.id = i.batch_id
+    WHERE b.finished_at IS NULL AND b.accepted_at < now() - :age AND i.closed_at IS NULL AND i.paused_at IS NULL
+    FOR NO KEY UPDATE OF b SKIP LOCKED
+""")
+_IDLE = text("""
+    SELECT id FROM batch AS b
+    WHERE id = ANY(:ids) AND NOT EXISTS (SELECT FROM chunk AS c WHERE c.batch_id = b.id AND c.state <> 'done')
+      AND greatest(b.accepted_at, (SELECT max(started_at) FROM chunk AS c WHERE c.batch_id = b.id),
+                   (SELECT accepted_at FROM item AS i WHERE i.batch_id = b.id ORDER BY position DESC LIMIT 1))
+          < now() - :age
+""")
+
+
+def close_idle(session: Session, age: timedelta, error: str) -> list[UUID]:
+    """Open → closed, with ``error``, where no row came and none was carried out for ``age``; return which."""
+    held = list(session.scalars(_OPEN_LONG, {"age": age}))
+    # A statement of its own sees the rows that came before the locks.
+    idle = list(session.scalars(_IDLE, {"ids": held, "age": age}))
+    for batch_id in idle:
+        session.execute(_CLOSE, {"batch_id": batch_id, "error": error})
+    return idle
+
+
 _PAUSE = text("""
     UPDATE import SET paused_at = clock_timestamp()
     FROM batch AS b

@@ -11,8 +11,6 @@ from sqlalchemy.orm import Session
 
 from worker.verdicts import OUTCOMES
 
-STATES = ("accepted", "running", "finished", "cancelled")
-
 
 @dataclass(frozen=True, slots=True)
 class BatchView:

@@ -14,13 +14,15 @@ from worker.database import count
 _BATCHES, _ITEMS = 200, 5000  # at most in one transaction
 
 # A batch ends after it was accepted, so the index on accepted_at finds those that may go among few others. A parent
-# stays with its children. What deleted records stays as long as a batch that began before: its items may still be
-# retried, and the ledger alone can tell that they were overtaken by a deletion.
+# stays with its children, and they as long as it can be retried, for they tell what not to do again. What deleted
+# records stays as long as a batch that began before: its items may still be retried, and the ledger alone can tell
+# that they were overtaken by a deletion.
 _EXPIRED = text("""
     WITH old AS (
         SELECT b.id, b.accepted_at, b.finished_at,
-               b.finished_at < now() - :age AND NOT EXISTS (SELECT FROM batch AS k WHERE k.parent_id = b.id) AS may_go
-        FROM batch AS b WHERE b.accepted_at < now() - :age
+               b.finished_at < now() - :age AND (p.id IS NULL OR p.finished_at < now() - :age)
+                   AND NOT EXISTS (SELECT FROM batch AS k WHERE k.parent_id = b.id) AS may_go
+        FROM batch AS b LEFT JOIN batch AS p ON p.id = b.parent_id WHERE b.accepted_at < now() - :age
     ), staying AS (
         SELECT coalesce(min(accepted_at), 'infinity') AS since FROM old WHERE may_go IS NOT TRUE
     )
@@ -29,13 +31,15 @@ _EXPIRED = text("""
                           OR NOT EXISTS (SELECT FROM chunk AS c WHERE c.batch_id = old.id AND c.deleted > 0))
     ORDER BY old.accepted_at LIMIT :limit FOR UPDATE OF b SKIP LOCKED
 """)
+# A retry that came between our look and our lock has made a parent of one.
+_PARENTS = text("SELECT parent_id FROM batch WHERE parent_id = ANY(:ids)")
 # A batch that is on its way out answers no request any more: its key is free for a new one.
 _FREE_KEYS = text("""
     UPDATE batch SET idempotency_key = NULL, request_sha256 = NULL WHERE id = ANY(:ids) AND idempotency_key IS NOT NULL
 """)
 _FORGET_ITEMS = text("""
     DELETE FROM item WHERE (batch_id, position) IN (
-        SELECT batch_id, position FROM item WHERE batch_id = ANY(:ids) LIMIT :limit)
+        SELECT batch_id, position FROM item WHERE batch_id = ANY(:ids) ORDER BY batch_id, position LIMIT :limit)
 """)
 _FORGET_BATCHES = text("""
     DELETE FROM batch WHERE id = ANY(:ids) AND NOT EXISTS (SELECT FROM item WHERE item.batch_id = batch.id)
@@ -45,11 +49,13 @@ _FORGET_BATCHES = text("""
 def expire_some(session: Session, age: timedelta) -> tuple[int, bool]:
     """Forget some of what ended more than ``age`` ago; return how many batches are gone, and whether there may be more.
 
-    A batch of more items than go at once becomes shorter by and by, and goes last.
+    A batch of more items than go at once becomes shorter by and by, from its first item on, and goes last.
     """
-    ids = list(session.scalars(_EXPIRED, {"age": age, "limit": _BATCHES}))
-    if not ids:
+    locked = list(session.scalars(_EXPIRED, {"age": age, "limit": _BATCHES}))
+    if not locked:
         return 0, False
+    parents = set(session.scalars(_PARENTS, {"ids": locked}))
+    ids = [batch_id for batch_id in locked if batch_id not in parents]
     session.execute(_FREE_KEYS, {"ids": ids})
     session.execute(_FORGET_ITEMS, {"ids": ids, "limit": _ITEMS})
     return count(session, _FORGET_BATCHES, {"ids": ids}), True

@@ -5,6 +5,7 @@ can leave it out when the record was changed by a later item since.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import text
@@ -12,9 +13,16 @@ from sqlalchemy.orm import Session
 
 from schemas.kinds import FILE_KINDS
 from worker.database import count
+from worker.errors import LimpetError
 from worker.ledger.accept import BULK, Accepted, Slot, append_chunks, new_batch_id
 from worker.ledger.cut import even_cuts
 from worker.ledger.turns import await_every_turn
+from worker.settings import settings
+
+
+class ForgottenError(LimpetError):
+    """The batch ended so long ago that it is about to be forgotten, or in part is."""
+
 
 # What a child of the same batch repeats already, and has not failed at, is not repeated again.
 _COPY = text("""
@@ -29,8 +37,9 @@ _COPY = text("""
             WHERE b.parent_id = :parent AND again.payload -> 'retry_of' = origin
               AND (again.outcome IS NULL OR again.outcome NOT IN ('failed', 'cancelled'))))
 """)
-# A batch is of one family.
-_KIND = text("SELECT kind FROM item WHERE batch_id = :parent LIMIT 1")
+_LOCK = text("SELECT finished_at < now() - CAST(:age AS interval) FROM batch WHERE id = :parent FOR UPDATE")
+# A batch is of one family; its first item is the first to be forgotten.
+_KIND = text("SELECT kind FROM item WHERE batch_id = :parent AND position = 0")
 _IMPORT = text("SELECT rows_per_second, now() AS start FROM import WHERE batch_id = :parent")
 _CHILD = text("""
     INSERT INTO batch (id, kind, caller, total, parent_id)
@@ -48,10 +57,20 @@ class Retry:
 
 
 def retry(session: Session, wanted: Retry) -> Accepted | None:
-    """Append the child batch; None: the batch has no item that can be retried as it is."""
+    """Append the child batch; None: the batch has no item that can be retried as it is.
+
+    Raises:
+        ForgottenError: it ended longer ago than batches are kept.
+
+    """
+    days = settings().keep_batches
     # Two retries at once must not repeat the same items: the parent's row is theirs in turn.
-    session.execute(text("SELECT FROM batch WHERE id = :parent FOR UPDATE"), {"parent": wanted.parent})
-    if session.scalar(_KIND, {"parent": wanted.parent}) in FILE_KINDS:
+    if session.scalar(_LOCK, {"parent": wanted.parent, "age": timedelta(days=days) if days else None}):
+        raise ForgottenError(f"the batch ended more than {days} days ago")
+    kind = session.scalar(_KIND, {"parent": wanted.parent})
+    if kind is None:
+        return None
+    if kind in FILE_KINDS:
         await_every_turn(session)  # while the parent runs, more may fail, of any item
     child = new_batch_id()
     acceptance: int = session.scalars(text("SELECT nextval('acceptance')")).one()

@@ -47,9 +47,10 @@ def story(session: Session, batch_id: UUID, position: int) -> ItemStory | None:
     if row is None:
         return None
     attempts = [attempt for attempt in row.history if _is_about(attempt, batch_id, position)]
-    # What is in the history has failed; an attempt that runs, or that did it, is not there.
+    # What is in the history has failed; an attempt that runs, or that ended the item, is not there.
     if row.state != "open" and row.started_at is not None:
-        attempts.append({"at": row.started_at.isoformat(), "worker": row.worker, "error": None})
+        error = row.body if row.outcome == "failed" else None
+        attempts.append({"at": row.started_at.isoformat(), "worker": row.worker, "error": error})
     return ItemStory(
         item=ItemView(*row[:9]),
         accepted_at=row.accepted_at,
