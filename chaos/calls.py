@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from chaos.answers import Told, ends_told
 from chaos.load import Request
 
 _AGAIN = 0.3  # seconds
@@ -30,11 +31,12 @@ class Span:
 
 @dataclass
 class Calls:
-    """The spans of all requests by name, and the way to make more. Threads share it."""
+    """The spans of all requests by name, what was told of their items, and the way to make more. Threads share it."""
 
     variables: Mapping[str, str]
     give_up: threading.Event = field(default_factory=threading.Event)
     spans: dict[str, Span] = field(default_factory=dict)
+    told: dict[str, dict[int, Told]] = field(default_factory=dict)
     repeats: int = 0
 
     def client(self) -> httpx.Client:
@@ -53,7 +55,7 @@ class Calls:
         )
 
     def make(self, http: httpx.Client, request: Request) -> httpx.Response:
-        """Send a request until it is answered, and note when.
+        """Send a request until it is answered, and note when and what.
 
         Raises:
             GaveUpError: it never was.
@@ -68,6 +70,7 @@ class Calls:
         if not _tells_of_a_batch(answer):
             raise RuntimeError(f"{request.name}: HTTP {answer.status_code} {answer.text[:500]}")
         self.spans[request.name] = Span(sent, time.monotonic())
+        self.told[request.name] = ends_told(answer, len(request.items))
         return answer
 
     def insist(self, ask: Callable[[], httpx.Response]) -> httpx.Response:

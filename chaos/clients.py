@@ -21,6 +21,7 @@ from chaos.load import Content, Load
 _AHEAD = 10  # batches of one client that may be unfinished
 _REMEMBERED = 100
 _SOME_FAILED = 3
+_FAMILIES = ("case_attachments", "file_attachments")
 
 
 @dataclass
@@ -85,24 +86,27 @@ class Clients:
                 if answer.content:
                     href = answer.json()["batch"]["href"]
                     unfinished.append(href)
-                    if client.startswith("small"):
+                    if client.startswith(("small", "files")):
                         self._recent.append(href)
                 if len(unfinished) > _AHEAD:
                     self.calls.ended(http, unfinished.popleft())
                 self.stop.wait(dice.uniform(0, 2 * pause))
 
     def _steer(self) -> None:
-        """Cancel some batches, and retry what failed in others."""
+        """Cancel some batches of either family, and retry what failed in others."""
         dice = random.Random(f"{self.load.seed} steer")
         with self.calls.client() as http:
-            while not self.stop.wait(dice.uniform(0.2, 1.5)):
-                if not self._recent:
-                    continue
-                href = dice.choice(list(self._recent))
-                if dice.random() < 0.15:
+            while not self.stop.wait(dice.uniform(0.2, 1.2)):
+                if dice.random() < 0.15 and self._recent:
+                    href = dice.choice(list(self._recent))
                     self.calls.insist(partial(http.post, f"{href}/cancel"))
-                else:
-                    self._retry(http, href)
+                elif failed := self._failed(http, dice.choice(_FAMILIES)):
+                    self._retry(http, dice.choice(failed))
+
+    def _failed(self, http: httpx.Client, family: str) -> list[str]:
+        """Return some of the newest batches of a family with items that failed, not yet ended ones among them."""
+        found = self.calls.insist(lambda: http.get("/batches?outcome=failed&limit=100")).json()["batches"]
+        return [batch["href"] for batch in found if batch["kind"] == family]
 
     def _retry(self, http: httpx.Client, href: str) -> None:
         sent = time.monotonic()

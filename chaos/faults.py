@@ -105,8 +105,8 @@ def targets(data: Path, up: Process, fault: Fault, dice: random.Random) -> list[
 def strike(fault: Fault, struck: Sequence[Process], seconds: float) -> bool:
     """Strike, wait until it is seen (a stop: until it is over, after ``seconds``), and return whether it was."""
     if fault.blow != "STOP":
-        struck[0].send(signal.Signals[f"SIG{fault.blow}"])
-        return struck[0].seen("", _DEATH[fault.blow])
+        # One that was gone before the blow did not die of it.
+        return struck[0].send(signal.Signals[f"SIG{fault.blow}"]) and struck[0].seen("", _DEATH[fault.blow])
     try:
         for process in struck:
             process.send(signal.SIGSTOP)

@@ -4,16 +4,39 @@ from dataclasses import dataclass, field
 from typing import Any
 
 End = tuple[str, int]  # outcome, status
+Place = tuple[int, int]  # order number, position
+Action = dict[str, Any] | None  # None: delete all
 
 
 @dataclass
 class SerialFiles:
-    """The files of one item by id: title, file name, contents, access."""
+    """The files of one item by id: title, file name, contents, access; where each was changed last, and deletions."""
 
     files: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _changed: dict[int, Place] = field(default_factory=dict)
+    _deletions: list[tuple[Place, Action]] = field(default_factory=list)
 
-    def carry_out(self, action: dict[str, Any] | None, number: int | None) -> End:
-        """Carry out ``action`` (None: delete all) and return how it must end; ``number`` is the id it was answered."""
+    def carry_out(self, action: Action, number: int | None, place: Place) -> End:
+        """Carry out ``action`` and return how it must end; ``number`` is the id it was answered."""
+        end = self._carried_out(action, number)
+        if end[0] == "deleted":
+            self._deletions.append((place, action))
+        elif end[0] in ("created", "updated"):
+            assert number is not None
+            self._changed[number] = place
+        return end
+
+    def overtaken(self, action: Action, place: Place, retry_of: Place) -> bool:
+        """Return whether what the retry at ``place`` is about was changed since, or what may be that deleted."""
+
+        def since(done: Place) -> bool:
+            return done > retry_of and done[0] != place[0]
+
+        if there := list(self.files) if action is None else self._found(action):
+            return any(since(self._changed[number]) for number in there)
+        return any(since(done) and _may_mean_one_file(deletion, action) for done, deletion in self._deletions)
+
+    def _carried_out(self, action: Action, number: int | None) -> End:
         if action is None:
             end = ("deleted", 204) if self.files else ("skipped", 200)
             self.files.clear()
@@ -54,3 +77,11 @@ class SerialFiles:
             **{k: action[k] for k in action if k not in ("action", "id")},
         }
         return "created", 201
+
+
+def _may_mean_one_file(one: Action, other: Action) -> bool:
+    if one is None or other is None:
+        return True
+    if "id" in one or "id" in other:
+        return "id" not in one or "id" not in other or one["id"] == other["id"]
+    return all(one[name] == other[name] for name in ("title", "filename") if name in one and name in other)

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-KINDS = ("lost", "doubled", "out of order", "differing", "orphans")
+KINDS = ("lost", "doubled", "out of order", "differing", "taken back", "orphans")
 _SHOWN = 10  # of each kind
 
 

@@ -1,6 +1,7 @@
 """The ledger seen from outside, read only: whose batches are there, whether all ended, and whether counters hold."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -27,7 +28,7 @@ def wait_until_done(database: psycopg.Connection, seconds: float) -> float:
 
 
 _BATCHES = """
-    SELECT b.id, coalesce(b.idempotency_key, i.name), b.parent_id, b.total,
+    SELECT b.id, coalesce(b.idempotency_key, i.name), b.parent_id, b.kind, b.total,
            (SELECT count(*) FROM item WHERE item.batch_id = b.id),
            (SELECT coalesce(max(position) + 1, 0) FROM item WHERE item.batch_id = b.id)
     FROM batch AS b LEFT JOIN import AS i ON i.batch_id = b.id
@@ -54,15 +55,18 @@ class Ledger:
     def __post_init__(self) -> None:
         """Read which batches there are, and hold them against what was sent."""
         self.origins: dict[UUID, Origin] = {}
+        self.retries: Counter[str] = Counter()
         named: dict[str, int] = {}
-        for batch, name, parent, total, items, last in self.database.execute(_BATCHES):
+        for batch, name, parent, kind, total, items, last in self.database.execute(_BATCHES):
             if not total == items == last:
                 self.findings.note("differing", f"batch {batch} says {total} items, has {items}, the last at {last}")
             self.origins[batch] = Origin(name, self.calls.spans.get(name or str(batch), Span()))
             if name is not None:
                 self._compare(name, items, already=named.get(name, 0))
                 named[name] = items
-            elif parent is None:
+            elif parent is not None:
+                self.retries[kind] += 1
+            else:
                 self.findings.note("doubled", f"batch {batch}, which nobody sent", items)
         for name in self.calls.spans.keys() - named.keys() - {str(batch) for batch in self.origins}:
             self.findings.note("lost", f"all of {name}")

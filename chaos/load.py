@@ -17,6 +17,7 @@ _OF_ITS_OWN = 100_000_000
 COLLECTIONS = tuple(f"hot {number}" for number in range(6))
 _INLINE = 2**20  # the product's bound: content up to this rides in the ledger
 _SHARED = 20  # contents that many items bring
+RESTRICTED = "ATTACHACCESS-RESTRICTED"  # the database refuses files of this access for some seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +192,10 @@ def _action(dice: random.Random) -> dict[str, Any]:
     action |= dice.choices([{"filename": name}, {"title": name}, {"filename": name, "title": name}], [6, 1, 2])[0]
     if action["action"] != "NEW-ONLY" and dice.random() < 0.15:
         action["id"] = dice.randrange(1, 400)
-    if action["action"] != "DELETE" and dice.random() < 0.9:
-        action["contents"] = _content(dice)
+    if action["action"] != "DELETE":
+        action["accessType"] = RESTRICTED if dice.random() < 0.15 else "ATTACHACCESS-DEFAULT"
+        if dice.random() < 0.9:
+            action["contents"] = _content(dice)
     return action
 
 

@@ -25,10 +25,15 @@ class Process:
         found = _stat(self.pid)
         return "" if found is None or found[2] != self.born or found[0] in "ZX" else found[0]
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal, unless it is gone."""
-        if self.state:
+    def send(self, number: signal.Signals) -> bool:
+        """Send a signal; return whether the process was there to get it."""
+        if not self.state:
+            return False
+        try:
             os.kill(self.pid, number)
+        except ProcessLookupError:  # gone since the look
+            return False
+        return True
 
     def seen(self, state: str, seconds: float) -> bool:
         """Wait until the process is in that state, at most so long; return whether it was."""

@@ -115,8 +115,11 @@ def _reckon(stack: Stack, clients: Clients, findings: Findings, say: Say) -> Non
         blobs = store.check()
         check_answers(clients.calls, replay, findings, _READ_BACK)
     ends = ", ".join(f"{count:,} {outcome}" for outcome, count in replay.outcomes.most_common())
+    retries = ", ".join(f"{count:,} of {kind}" for kind, count in sorted(ledger.retries.items())) or "none"
     say(f"{len(ledger.origins):,} batches, {clients.imports} imports, {clients.calls.repeats:,} requests repeated")
+    say(f"retries: {retries}")
     say(f"{replay.outcomes.total():,} items accepted: {ends}")
+    say(f"{replay.told:,} items had ended when their request was answered")
     say(f"{records:,} records and {blobs:,} blobs compared, bytes and all")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     say(f"the harness itself took {memory} MB at most")

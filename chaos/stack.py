@@ -6,20 +6,22 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 import psycopg
 
+from chaos.load import RESTRICTED
 from chaos.processes import Process, parts, process
 from limpet.stack.errors import StartError
+from limpet.stack.ports import Reservations
 from limpet.stack.running import running_stack
 
 _RESTART = 60.0  # seconds
 _STARTS = 3
 
 # Who changed which record, in the order in which it was done: twice the same place is an effect that came twice.
-# A record whose comment begins with 'refuse' is refused in some seconds, so that there is something to retry.
-_WITNESS = """
+# A record whose comment begins with 'refuse' and a file of restricted access are refused in some seconds, so that there
+# is something to retry in both families.
+_WITNESS = f"""
 CREATE TABLE chaos_effect (record text, key bigint, acceptance bigint, position int);
 CREATE FUNCTION chaos_witness() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -32,12 +34,15 @@ CREATE TRIGGER chaos_witness AFTER INSERT OR UPDATE ON case_attachment FOR EACH 
 CREATE TRIGGER chaos_witness AFTER INSERT OR UPDATE ON file_attachment FOR EACH ROW EXECUTE FUNCTION chaos_witness();
 CREATE FUNCTION chaos_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF NEW.comment LIKE 'refuse%' AND extract(second FROM clock_timestamp())::int % 10 < 5 THEN
+  IF extract(second FROM clock_timestamp())::int % 10 < 5 THEN
     RAISE EXCEPTION 'refused for some seconds' USING ERRCODE = 'check_violation';
   END IF;
   RETURN NEW;
 END $$;
-CREATE TRIGGER chaos_refuse BEFORE INSERT OR UPDATE ON case_attachment FOR EACH ROW EXECUTE FUNCTION chaos_refuse();
+CREATE TRIGGER chaos_refuse BEFORE INSERT OR UPDATE ON case_attachment FOR EACH ROW
+  WHEN (NEW.comment LIKE 'refuse%') EXECUTE FUNCTION chaos_refuse();
+CREATE TRIGGER chaos_refuse BEFORE INSERT OR UPDATE ON file_attachment FOR EACH ROW
+  WHEN (NEW.access_type = '{RESTRICTED}') EXECUTE FUNCTION chaos_refuse();
 """
 
 
@@ -47,7 +52,9 @@ class Stack:
     def __init__(self, data: Path) -> None:
         self.data = data
         self._running = ExitStack()
-        self._port: int | None = None
+        # Not the usual one, which somebody else may take while this stack is down.
+        with Reservations() as free:
+            self._port = free.take_any()
 
     def __enter__(self) -> Self:
         """Start it, and prepare its database for the look from outside."""
@@ -62,9 +69,8 @@ class Stack:
         self._running.close()
 
     def start(self) -> None:
-        """Start ``limpet up``, on the port that it had before; return when it is ready."""
+        """Start ``limpet up``, always on the same port; return when it is ready."""
         self.variables = self._started(_STARTS)
-        self._port = urlsplit(self.variables["LIMPET_URL"]).port
         found = process(int(self.variables["pid"]))
         assert found is not None, "what is ready runs"
         self.up: Process = found

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 import httpx
 import psycopg
 from calls import connected
+from parts import eventually
 
 from worker.credentials import make_token
 
@@ -61,11 +61,8 @@ def another_api(stack: dict[str, str], folder: Path, **settings: str) -> Iterato
     serve = ("uvicorn", "api_stub.app:create_app", "--factory", "--no-access-log", "--port", str(port))
     with another(stack, folder / f"api-{port}.log", *serve, **settings) as api:
         url = f"http://127.0.0.1:{port}"
-        end = time.monotonic() + 120
-        while not _lives(url):
-            assert api.process.poll() is None, api.log.read_text()
-            assert time.monotonic() < end, api.log.read_text()
-            time.sleep(0.1)
+        eventually(lambda: _lives(url) or api.process.poll() is not None, 120)
+        assert api.process.poll() is None, api.log.read_text()
         yield url, api
 
 

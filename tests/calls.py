@@ -2,13 +2,13 @@
 
 import base64
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import psycopg
+from parts import eventually
 
 _fresh = iter(range(100_000, 2**31))
 
@@ -70,7 +70,5 @@ def connected(stack: dict[str, str], database: str = "demo") -> psycopg.Connecti
 
 def until_it_waits(database: psycopg.Connection, locktype: str) -> None:
     """Go on once somebody waits for a lock of that type, as pg_locks calls it."""
-    end = time.monotonic() + 20
-    while not database.execute("SELECT 1 FROM pg_locks WHERE locktype = %s AND NOT granted", [locktype]).fetchone():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    waits = "SELECT 1 FROM pg_locks WHERE locktype = %s AND NOT granted"
+    eventually(lambda: database.execute(waits, [locktype]).fetchone())

@@ -1,22 +1,20 @@
 """Every promise under one fault at a time: each item ends once and right, before a deadline."""
 
-import json
 import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
 import redis
 from calls import b64, connected, fresh_keys, item, put, read, statuses
-
-T = TypeVar("T")
+from parts import eventually, finished, pids
 
 # A record whose comment begins with 'slow' takes its worker three seconds, in the middle of the item's transaction.
 _SLOW = """
@@ -26,36 +24,8 @@ CREATE OR REPLACE TRIGGER slow BEFORE INSERT OR UPDATE ON case_attachment FOR EA
 """
 
 
-def eventually(look: Callable[[], T | None], deadline: float = 60) -> T:
-    """Return what ``look`` finds, as soon as it finds something."""
-    end = time.monotonic() + deadline
-    while time.monotonic() < end:
-        if found := look():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within {deadline} s")
-
-
-def pids(stack: dict[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(stack["data"], "pids.json").read_text())
-    return found
-
-
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-
-
-def finished(client: httpx.Client, href: str, deadline: float = 90) -> dict[str, Any]:
-    """The batch at its end; the API itself may be away in between."""
-
-    def look() -> dict[str, Any] | None:
-        try:
-            batch: dict[str, Any] = client.get(href, headers={"Prefer": "wait=5"}).json()
-        except httpx.TransportError:
-            return None
-        return batch if batch.get("state") in ("finished", "cancelled") else None
-
-    return eventually(look, deadline)
 
 
 @contextmanager

@@ -116,8 +116,9 @@ def test_two_clients_on_one_item_end_as_in_the_serial_model(
         by_batch = {call.batch: call for call in calls}
         model = SerialFiles()
         rows = demo_db.execute(_ENDS, [list(by_batch)]).fetchall()
-        for batch, position, _, outcome, status, number in rows:
-            assert (outcome, status) == model.carry_out(by_batch[batch].asked[position], number)
+        for batch, position, acceptance, outcome, status, number in rows:
+            asked = by_batch[batch].asked[position]
+            assert (outcome, status) == model.carry_out(asked, number, (acceptance, position))
         assert {
             f["id"]: {"title": f["title"], "filename": f["fileName"], "contents": content(f)} for f in get(one, item)
         } == model.files

@@ -1,20 +1,19 @@
 """Imports under faults: whatever is killed, at whatever moment, each row is in once, its bytes as they were."""
 
-import json
 import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
 import pytest
 from calls import connected, fresh_keys
 from manifests import Command, ended, write_files
+from parts import eventually, pids
 
 ROWS, KILLS = 900, 5
 _dice = random.Random()
@@ -30,16 +29,9 @@ def limpet(stack: dict[str, str]) -> Iterator[Command]:
         process.communicate()
 
 
-def until(look: Callable[[], bool], deadline: float = 60) -> None:
-    end = time.monotonic() + deadline
-    while not look():
-        assert time.monotonic() < end, f"not within {deadline} s"
-        time.sleep(0.02)
-
-
 def kill_part(stack: dict[str, str], name: str) -> bool:
     """Kill every process of that part; whether there was one."""
-    found: Any = json.loads(Path(stack["data"], "pids.json").read_text()).get(name) or []
+    found = pids(stack).get(name) or []
     killed = False
     for pid in found if isinstance(found, list) else [found]:
         with suppress(ProcessLookupError):  # it is being started again
@@ -83,7 +75,7 @@ def test_kills_at_five_random_moments_lose_no_row_and_double_none(
         process = limpet.start(*paced, "--json")
         for _ in range(KILLS):
             time.sleep(_dice.uniform(0, 1.5))
-            until(lambda: kill_part(stack, victim))
+            eventually(lambda: kill_part(stack, victim))
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, f"{out}\n{err}"
     again = limpet.end(*paced)
@@ -100,7 +92,7 @@ def test_the_servers_own_import_goes_on_after_its_workers_were_killed(
     opened = client.post(
         f"/imports?name=body {keys[0]}", content=text.encode(), headers={"Content-Type": "text/csv"}
     ).json()
-    until(lambda: appended(stack, opened["id"]) > 0)
+    eventually(lambda: appended(stack, opened["id"]) > 0)
     kill_part(stack, "worker")
     assert ended(client, opened)["counts"] == {"created": 9000}
     assert rows_there(stack, opened["id"]) == (9000, 9000)

@@ -1,7 +1,6 @@
 """Flat memory: bodies of 200 MB go through, and no process of ours grows by more than 64 MB."""
 
 import base64
-import json
 import random
 import re
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from calls import fresh_keys
+from parts import pids
 
 MB = 2**20
 TEXT = 200 * MB
@@ -17,9 +17,9 @@ TEXT = 200 * MB
 
 def processes(stack: dict[str, str]) -> dict[str, int]:
     """API, relay, and the workers with their children."""
-    pids = json.loads(Path(stack["data"], "pids.json").read_text())
-    named = {"api": pids["api"], "relay": pids["relay"]}
-    for parent in pids["worker"]:
+    running = pids(stack)
+    named = {"api": running["api"], "relay": running["relay"]}
+    for parent in running["worker"]:
         named[f"worker {parent}"] = parent
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         named |= {f"worker child {child}": int(child) for child in children}

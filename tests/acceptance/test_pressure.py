@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from another import another_api
 from calls import b64, fresh_keys, item, put, read, statuses
 from file_calls import fresh_item, send
+from parts import eventually
 
 LARGE = b64(bytes(3 * 2**20))  # more than rides in the ledger
 
@@ -35,13 +36,6 @@ def nowhere() -> str:
         return f"127.0.0.1:{held.getsockname()[1]}"
 
 
-def until(look: Callable[[], bool], deadline: float = 30) -> None:
-    end = time.monotonic() + deadline
-    while not look():
-        assert time.monotonic() < end, f"not within {deadline} s"
-        time.sleep(0.05)
-
-
 def health(client: httpx.Client) -> tuple[int, str, dict[str, str]]:
     answer = client.get("/health/ready")
     told: dict[str, Any] = answer.json()
@@ -56,7 +50,7 @@ def test_a_full_ledger_refuses_new_work_and_goes_on_with_all_else(
         with demo_db.transaction():  # while it lasts, no item can end
             demo_db.execute("LOCK TABLE case_attachment IN EXCLUSIVE MODE")
             held = put(other, [item(k) for k in keys], Prefer="respond-async").json()["batch"]
-            until(lambda: "databases" in health(other)[2])
+            eventually(lambda: "databases" in health(other)[2])
             before = count_batches(demo_db)
             refused = [
                 put(other, [item(1)]),
@@ -76,7 +70,7 @@ def test_a_full_ledger_refuses_new_work_and_goes_on_with_all_else(
         assert (files.status_code, files.json()["result"]["type"]) == (503, "ERROR")
         assert all(int(a.headers["retry-after"]) > 0 for a in [*refused, files])
         assert client.get(held["href"], headers={"Prefer": "wait=30"}).json()["counts"] == {"created": 60}
-        until(lambda: health(other)[1] == "ready")
+        eventually(lambda: health(other)[1] == "ready")
         assert statuses(put(other, [item(k) for k in fresh_keys(3)])) == [201] * 3
 
 
@@ -193,7 +187,7 @@ def test_health_does_not_wait_for_a_database_that_counts_its_items_for_long(
             began = time.monotonic()
             assert health(other) == (200, "degraded", {"databases": "a database does not answer"})
             assert time.monotonic() - began < 4.5
-        until(lambda: health(other)[1] == "ready")
+        eventually(lambda: health(other)[1] == "ready")
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])

@@ -10,11 +10,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from parts import eventually
 
 from limpet.stack.ports import Reservations
 from limpet.stack.running import running_stack
@@ -101,14 +102,14 @@ def test_flower_wants_a_password(stack: dict[str, str]) -> None:
 def test_a_part_that_is_killed_comes_back(stack: dict[str, str], folder: Path, part: str) -> None:
     before = pids(folder)
     os.kill(before[part][0], signal.SIGKILL)
-    wait_until(lambda: pids(folder).get(part, before[part]) not in ([], before[part]), 15, f"{part} comes back")
+    eventually(lambda: pids(folder).get(part, before[part]) not in ([], before[part]), 15)
     assert pids(folder)["up"] == [int(stack["pid"])]
-    wait_until(lambda: recorded(folder) <= children(int(stack["pid"])), 5, "pids.json is true")
+    eventually(lambda: recorded(folder) <= children(int(stack["pid"])), 5)
     assert set(pids(folder)) == {"up", "worker", *PARTS}
 
 
 def test_the_api_is_ready_after_all_those_deaths(stack: dict[str, str]) -> None:
-    wait_until(lambda: answers(f"{stack['LIMPET_URL']}/health/ready"), 30, "the API is ready")
+    eventually(lambda: answers(f"{stack['LIMPET_URL']}/health/ready"), 30)
 
 
 def test_strangers_files_stay_as_they_were(stack: dict[str, str], folder: Path) -> None:
@@ -140,12 +141,12 @@ def test_up_killed_while_nobody_comes_after_it_leaves_no_process(tmp_path: Path)
     process = subprocess.Popen(
         [sys.executable, "-m", "limpet", "up", "--data", str(tmp_path)], stdout=subprocess.DEVNULL
     )
-    wait_until(lambda: len(pids(tmp_path)) > 4, 30, "some parts run")
+    eventually(lambda: len(pids(tmp_path)) > 4, 30)
     family = descendants(process.pid)
     process.kill()
     process.wait()
-    wait_until(lambda: not set(family) & running(), 15, "all are gone")
-    wait_until(lambda: not (tmp_path / "pids.json").exists(), 5, "the list of processes is gone")
+    eventually(lambda: not set(family) & running(), 15)
+    eventually(lambda: not (tmp_path / "pids.json").exists(), 5)
 
 
 def test_a_port_that_is_taken_is_refused_at_once(tmp_path: Path) -> None:
@@ -249,10 +250,3 @@ def answers(url: str) -> bool:
 def plain(url: str) -> str:
     """libpq's form of an SQLAlchemy URL."""
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
-
-
-def wait_until(condition: Callable[[], object], seconds: float, promise: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {promise}"
-        time.sleep(0.05)

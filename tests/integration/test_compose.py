@@ -23,6 +23,7 @@ import psycopg
 import pytest
 import redis
 import yaml
+from parts import pids
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -142,7 +143,7 @@ def test_a_service_takes_the_options_of_the_embedded_one(name: str, stack: dict[
 
 def embedded_process(stack: dict[str, str], name: str) -> Path:
     """The folder of /proc about the process of that name in the embedded stack; its last worker is the bulk one."""
-    pid = json.loads((Path(stack["data"]) / "pids.json").read_text())[name.removesuffix("-bulk")]
+    pid = pids(stack)[name.removesuffix("-bulk")]
     return Path(f"/proc/{pid[-1 if name.endswith('-bulk') else 0] if isinstance(pid, list) else pid}")
 
 

@@ -1,12 +1,12 @@
 """The gap in the order: a batch that took its number early and committed late meets a later one on the same new key."""
 
 import threading
-import time
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 from calls import fresh_keys
+from parts import eventually
 from sqlalchemy.orm import Session
 
 from worker.database import engine, transaction
@@ -21,6 +21,7 @@ CREATE OR REPLACE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN IF NEW.comment LIKE 'gap%' THEN PERFORM pg_sleep(1); END IF; RETURN NEW; END $$;
 CREATE OR REPLACE TRIGGER slowly BEFORE INSERT ON case_attachment FOR EACH ROW EXECUTE FUNCTION slowly();
 """
+_SLEEPS = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_two_that_both_find_no_record_end_as_one_created_and_one_updated(demo_db
         with transaction("demo") as session:
             overtaking = upsert(session, key, "gap: late number, early commit")
         threads = [deliver_in_thread(overtaking)]
-        wait_until_it_inserts(demo_db)
+        eventually(lambda: demo_db.execute(_SLEEPS).fetchone())
         late.commit()
     threads.append(deliver_in_thread(early_number))
     for thread in threads:
@@ -55,13 +56,6 @@ def test_two_that_both_find_no_record_end_as_one_created_and_one_updated(demo_db
     assert sorted(str(end.outcome) for end in ends) == ["created", "updated"], "one of them came second, and knows it"
     second = next(n for n, end in enumerate(ends) if end.outcome == "updated")
     assert record.comment == ("gap: early number, late commit", "gap: late number, early commit")[second]
-
-
-def wait_until_it_inserts(database: psycopg.Connection) -> None:
-    end = time.monotonic() + 20
-    while not database.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchone():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def deliver_in_thread(accepted: Accepted) -> threading.Thread:

@@ -4,11 +4,20 @@ import base64
 import itertools
 import json
 import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from chaos.faults import BLOWS, FAULTS, FLUSH, Tally, deck
+from chaos.answers import Told, ends_told
+from chaos.faults import BLOWS, FAULTS, FLUSH, Fault, Tally, deck, strike
+from chaos.file_serial import SerialFiles
 from chaos.load import Content, Load
+from chaos.processes import process
 
 NAMES = ("bulk0.3", "small1.7", "single0.2", "files1.5", "probe.4")
 
@@ -46,3 +55,44 @@ def test_a_run_is_none_until_every_kind_of_fault_has_happened() -> None:
     for fault in itertools.islice(deck(random.Random(2)), 80):
         tally.happened(fault)
     assert tally.missing(every_blow=True) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+def test_only_who_was_there_can_be_struck() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as started:
+        found = process(started.pid)
+        assert found is not None
+        assert strike(Fault("relay", "STOP"), [found], 0)
+        assert strike(Fault("relay", "KILL"), [found], 0)
+        assert not any(strike(Fault("relay", blow), [found], 0) for blow in ("KILL", "TERM", "STOP")), "it is dead"
+        assert not found.send(signal.SIGCONT)
+
+
+_BATCH = [{"position": 0, "status": 201, "outcome": "created"}, {"position": 1, "status": 202, "outcome": "pending"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "items", "ends"),
+    [
+        (207, {"data": _BATCH}, 2, {0: Told(201, "created")}),
+        (200, {"actions": _BATCH}, 3, {1: Told(201, "created")}),  # the first of the three deletes all
+        (202, {"data": None}, 1, {}),
+        (409, {"data": None}, 1, {0: Told(409)}),
+        (204, None, 1, {0: Told(204)}),
+    ],
+)
+def test_what_an_answer_tells_of_each_item(status: int, body: Any, items: int, ends: dict[int, Told]) -> None:
+    answer = httpx.Response(status, json=body) if body else httpx.Response(status)
+    assert ends_told(answer, items) == ends
+
+
+def test_a_file_s_retry_is_overtaken_by_a_later_change_or_by_a_deletion_that_may_mean_the_same() -> None:
+    model, wanted = SerialFiles(), {"action": "NEW-UPDATE", "filename": "a", "contents": b""}
+    assert not model.overtaken(wanted, (9, 0), retry_of=(1, 0))
+    model.carry_out(wanted, 5, (2, 0))
+    assert model.overtaken(wanted, (9, 0), retry_of=(1, 0))
+    assert not model.overtaken(wanted, (9, 0), retry_of=(3, 0)), "the change came first"
+    assert not model.overtaken(wanted, (2, 1), retry_of=(1, 0)), "the change is of the same retry"
+    model.carry_out({"action": "DELETE", "title": "a"}, 5, (4, 0))
+    assert model.overtaken(wanted, (9, 0), retry_of=(3, 0))
+    assert not model.overtaken({**wanted, "title": "b"}, (9, 0), retry_of=(3, 0)), "that one was another's"
