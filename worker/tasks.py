@@ -24,7 +24,7 @@ from worker.log import event, trouble, without_values
 from worker.settings import settings
 from worker.watchdog import Watchdog
 
-_LOOK = 15.0  # seconds
+_LOOK = 3  # times the pause before the relay's first ring: 15 s, unless that is set otherwise
 UPKEEP = {"limpet.collect": timedelta(minutes=5), "limpet.expire": timedelta(hours=1)}
 app.conf.beat_schedule = {
     f"{task} {name}": {
@@ -63,7 +63,7 @@ class WatchdogStep(StartStopStep):
                 event("watchdog.stalled", worker=consumer.hostname, queues=",".join(dog.queues))
                 os._exit(os.EX_UNAVAILABLE)  # it has nothing in hand
 
-        consumer.timer.call_repeatedly(_LOOK, look)
+        consumer.timer.call_repeatedly(_LOOK * settings().ring_after.total_seconds(), look)
 
 
 app.steps["consumer"].add(WatchdogStep)

@@ -6,7 +6,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -51,18 +50,6 @@ def worker_of(database: psycopg.Connection, batch: str) -> int:
     return eventually(look)
 
 
-def workers_in_mid_item(database: psycopg.Connection, key: int) -> list[int]:
-    """The processes that hold a chunk with an item of ``key`` while a statement sleeps; the dead are left out."""
-    rows = database.execute(
-        "SELECT c.worker FROM chunk AS c JOIN item AS i"
-        " ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last WHERE i.key = %s AND c.state = 'taken'"
-        " AND EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')",
-        [key],
-    ).fetchall()
-    found = [int(re.findall(r"pid (\d+)", worker)[0]) for (worker,) in rows]
-    return [pid for pid in found if Path(f"/proc/{pid}").exists()]
-
-
 def send(client: httpx.Client, items: list[Any]) -> str:
     answer = put(client, items, Prefer="respond-async")
     href: str = answer.json()["batch"]["href"]
@@ -80,33 +67,6 @@ def test_a_worker_child_killed_in_mid_item_leaves_each_item_done_once(
     detail = [client.get(f"{href}/items/{n}").json() for n in range(4)]
     assert any("died" in (a["error"] or "") for d in detail for a in d["attempts"])
     assert [read(client, k)["comment"] for k in keys] == ["slow"] * 4
-
-
-def test_an_item_that_kills_its_worker_every_time_is_set_aside_and_its_neighbours_are_not(
-    client: httpx.Client, demo_db: psycopg.Connection
-) -> None:
-    left, poison, right = fresh_keys(3)
-    later: list[str] = []
-    with slow_records(demo_db):
-        first = send(client, [item(left), item(poison, comment="slow poison"), item(right)])
-
-        def killed_or_ended() -> bool:
-            for pid in workers_in_mid_item(demo_db, poison):
-                kill(pid)
-            # Once one death is its own, another batch comes to the same record and has to help first. (Sooner, both
-            # could be folded into one write, which is not slow.)
-            known = demo_db.execute("SELECT 1 FROM item WHERE key = %s AND deaths > 0", [poison]).fetchone()
-            if known and not later:
-                later.append(send(client, [item(poison, comment="after the poison")]))
-            return bool(client.get(first).json()["state"] == "finished")
-
-        eventually(killed_or_ended, 120)
-    report = client.get(f"{first}/report").json()["data"]
-    assert [e["status"] for e in report] == [201, 500, 201]
-    assert (report[1]["outcome"], report[1]["retry"]) == ("failed", "as-is")
-    assert "died three times" in report[1]["body"]
-    assert finished(client, later[0])["counts"] == {"created": 1}
-    assert read(client, poison)["comment"] == "after the poison"
 
 
 @pytest.mark.parametrize("part", ["worker", "relay", "api"])

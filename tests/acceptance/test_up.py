@@ -118,23 +118,25 @@ def test_strangers_files_stay_as_they_were(stack: dict[str, str], folder: Path) 
     assert (folder / "photos" / "cat.jpg").read_bytes() == b"miaow"
 
 
-def test_up_killed_leaves_no_process_and_its_data_is_there_at_the_next_start(tmp_path: Path) -> None:
-    with running_stack(tmp_path, workers=1) as first:
-        with psycopg.connect(plain(json.loads(first["LIMPET_DATABASES"])["acme"])) as connection:
-            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-        family = descendants(int(first["pid"]))
-        os.kill(int(first["pid"]), signal.SIGKILL)
-        # At once, while the guardian still ends the rest: this start has to wait for it.
-        with running_stack(tmp_path, workers=1) as second:
-            assert [process for process in family if process in running()] == []
-            with psycopg.connect(plain(json.loads(second["LIMPET_DATABASES"])["acme"])) as connection:
-                assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
-            assert second["LIMPET_API_KEY"] == first["LIMPET_API_KEY"]
-            assert second["LIMPET_BROKER_URL"] == first["LIMPET_BROKER_URL"]
-            again = descendants(int(second["pid"]))
+def test_up_killed_leaves_no_process_and_its_data_is_there_at_the_next_start(
+    stack: dict[str, str], folder: Path
+) -> None:
+    """The last of those that use the module's stack, which ends here."""
+    with psycopg.connect(plain(json.loads(stack["LIMPET_DATABASES"])["acme"])) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    family = descendants(int(stack["pid"]))
+    os.kill(int(stack["pid"]), signal.SIGKILL)
+    # At once, while the guardian still ends the rest: this start has to wait for it.
+    with running_stack(folder, workers=1) as second:
+        assert [process for process in family if process in running()] == []
+        with psycopg.connect(plain(json.loads(second["LIMPET_DATABASES"])["acme"])) as connection:
+            assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+        assert second["LIMPET_API_KEY"] == stack["LIMPET_API_KEY"]
+        assert second["LIMPET_BROKER_URL"] == stack["LIMPET_BROKER_URL"]
+        again = descendants(int(second["pid"]))
     assert [process for process in again if process in running()] == []
-    assert not (tmp_path / "pids.json").exists()
-    assert (tmp_path / "client.env").exists()
+    assert not (folder / "pids.json").exists()
+    assert (folder / "client.env").exists()
 
 
 def test_up_killed_while_nobody_comes_after_it_leaves_no_process(tmp_path: Path) -> None:

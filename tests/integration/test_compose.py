@@ -320,18 +320,6 @@ def test_what_does_not_run_is_not_healthy(system: System, name: str) -> None:
     assert not system.healthy(name)
 
 
-def test_the_api_is_ready(migrated: System) -> None:
-    with up(migrated, "api") as api:
-        api.wait_until(lambda: migrated.healthy("api"), "its check passes")
-        assert httpx.get(f"{migrated.api}/health/ready").status_code == 200
-
-
-def test_the_worker_answers_a_ping(migrated: System) -> None:
-    with up(migrated, "worker") as worker:
-        worker.wait_until(lambda: worker.says(f"worker@{socket.gethostname()} ready."), "it is ready")
-        assert migrated.healthy("worker")
-
-
 def test_the_relay_sweeps_the_database(migrated: System) -> None:
     url = json.loads(migrated.environment("relay")["LIMPET_DATABASES"])["main"]
     sweeping = "SELECT FROM pg_stat_activity WHERE datname = 'main' AND application_name = 'limpet'"
@@ -361,7 +349,7 @@ def test_flower_is_healthy_and_wants_its_password(migrated: System) -> None:
         assert httpx.get(f"{migrated.flower}/", auth=("limpet", "flower-s3cret")).status_code == 200
 
 
-def test_an_operator_s_first_key_and_token_bring_a_batch_in(migrated: System) -> None:
+def test_api_and_worker_are_healthy_and_an_operator_s_first_key_and_token_bring_a_batch_in(migrated: System) -> None:
     key = migrated.run("api", "limpet", "keys", "add", "tester", "--database", "main").stdout.strip()
     token = migrated.run("api", "limpet", "token", "tester", "--database", "main").stdout.strip()
     headers = {"vbasoftware-database": "main", "x-api-key": key, "Authorization": f"Bearer {token}"}
@@ -371,8 +359,10 @@ def test_an_operator_s_first_key_and_token_bring_a_batch_in(migrated: System) ->
         up(migrated, "worker") as worker,
         httpx.Client(base_url=migrated.api, headers=headers, timeout=60) as client,
     ):
-        api.wait_until(lambda: migrated.healthy("api"), "the API is ready")
-        worker.wait_until(lambda: worker.says(" ready."), "the worker is ready")
+        worker.wait_until(lambda: worker.says(f"worker@{socket.gethostname()} ready."), "it is ready")
+        assert migrated.healthy("worker")
+        api.wait_until(lambda: migrated.healthy("api"), "its check passes")
+        assert client.get("/health/ready").status_code == 200
         answer = client.put("/case-attachments-batch", json=[record])
         assert (answer.status_code, [item["status"] for item in answer.json()["data"]]) == (207, [201]), answer.text
         assert client.get("/case-attachments/17/content").content == b"hello"
