@@ -23,9 +23,9 @@ from worker.database import glance
 from worker.ledger.report import ended
 from worker.log import trouble
 
-# Seconds between two looks: a part of what the youngest has waited, so that nobody waits much longer than needed, but
-# several times what a look takes, so that looking does not take the time that the work needs.
-_SHARE, _EASE, _SHORTEST, _LONGEST = 0.15, 2, 0.003, 0.1
+# Seconds between two looks: a part of what the youngest has waited, or of what waits took lately if that is more, so
+# that nobody waits much longer than needed, and looking does not take the time that the work needs.
+_SHARE, _SHORTEST, _LONGEST = 0.15, 0.003, 0.1
 
 
 @dataclass(slots=True)
@@ -35,6 +35,8 @@ class _Room:
     waiters: dict[UUID, list[asyncio.Event]] = field(default_factory=dict)
     newest: float = 0.0
     """when the last one came in, in the loop's seconds"""
+    usual: float = 0.0
+    """how many seconds waits take, a tenth at most"""
     watch: asyncio.Task[None] | None = None
 
 
@@ -61,12 +63,14 @@ class Waiting:
         ended_event = asyncio.Event()
         waiting = room.waiters.setdefault(batch_id, [])
         waiting.append(ended_event)
-        room.newest = asyncio.get_running_loop().time()
+        began = room.newest = asyncio.get_running_loop().time()
         if room.watch is None or room.watch.done():
             room.watch = asyncio.create_task(_watch(database, room))
         try:
             async with asyncio.timeout(longest.total_seconds()):
                 await ended_event.wait()
+            waited = asyncio.get_running_loop().time() - began
+            room.usual += (min(waited, _LONGEST) - room.usual) / 8
         except TimeoutError:
             pass  # the caller reads the ledger and sees how far it is
         finally:
@@ -85,18 +89,15 @@ class Waiting:
 async def _watch(database: str, room: _Room) -> None:
     """Ask the ledger as long as anybody waits; a database that is away is asked again."""
     now = asyncio.get_running_loop().time
-    took = 0.0
     while room.waiters:
-        await asyncio.sleep(min(max(_SHORTEST, _EASE * took, _SHARE * (now() - room.newest)), _LONGEST))
-        began = now()
+        waited = max(now() - room.newest, room.usual)
+        await asyncio.sleep(min(max(_SHORTEST, _SHARE * waited), _LONGEST))
         try:
             # Abandoned, lest a database that hangs keeps the process from ending.
             done = await anyio.to_thread.run_sync(_ended, database, list(room.waiters), abandon_on_cancel=True)
         except (DBAPIError, PoolTimeoutError) as fault:
             trouble("waiting.database", fault, database=database)
             continue
-        finally:
-            took = now() - began
         for waiter in (waiter for batch_id in done for waiter in room.waiters.get(batch_id, [])):
             waiter.set()
 
