@@ -44,8 +44,8 @@ def places(database: str, wanted: Sequence[ContentName]) -> list[ContentPlace]:
 def _place(content: ContentName, key: str | None, name: _Name) -> ContentPlace:
     if key is None:
         return ContentPlace(sha256=content.sha256, size=content.size)
-    # What is due for removal is not to be written later.
-    url, headers = put_url(key, name[0], min(settings().upload_lifetime, settings().collect_after))
+    # Nothing is to be written after its removal: what begins as the place closes has the other half of the time to end.
+    url, headers = put_url(key, name[0], min(settings().upload_lifetime, settings().collect_after / 2))
     return ContentPlace(
         sha256=content.sha256, size=content.size, url=url, headers=headers, place=f"{key}.{_seal(key, name)}"
     )

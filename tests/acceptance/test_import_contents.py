@@ -31,6 +31,7 @@ def test_a_place_takes_its_own_bytes_only(client: httpx.Client) -> None:
     opened = named(client, f"places {key}")
     to = place(client, opened["href"], data)
     rows = f"{opened['href']}/rows?from=0"
+    assert "X-Amz-Expires=1800&" in to["url"], "what begins at the last moment has as long to end before it is removed"
     assert upload(to, data[::-1]) == 400
     assert upload(to, data, {"x-other": "1"}) == 403
     early = client.put(rows, json=[row(key, to)])
