@@ -21,7 +21,7 @@ from schemas.answers import (
     Problem,
 )
 from schemas.kinds import FILE_KINDS
-from worker.ledger.accept import new_batch_id
+from worker.ledger.batch_ids import new_batch_id
 from worker.ledger.report import BatchView, ItemView
 from worker.ledger.why import ItemStory
 

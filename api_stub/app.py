@@ -29,7 +29,7 @@ from api_stub.publishing import publishing
 from api_stub.waiting import watching
 from worker.database import passing
 from worker.errors import BlobMissingError, StoreUnavailableError
-from worker.ledger.accept import new_batch_id
+from worker.ledger.batch_ids import new_batch_id
 from worker.log import bug, trouble
 
 # The vendor's base path: everything is there under both.

@@ -1,12 +1,14 @@
 """Submit items as a batch, and wait for its end as long as the client wants."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-import anyio.to_thread
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -20,7 +22,7 @@ from api_stub.publishing import Publisher
 from api_stub.waiting import Waiting
 from worker import uploads
 from worker.blobs import adopt
-from worker.database import glance, transaction
+from worker.database import POOL, glance, transaction
 from worker.errors import IdempotencyConflictError, StoreUnavailableError
 from worker.ledger import report
 from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
@@ -28,6 +30,9 @@ from worker.ledger.report import BatchView, ItemView
 from worker.ledger.turns import await_turn
 from worker.log import event, trouble
 from worker.stored import Stored
+
+# Of each database its own, so that one that hangs leaves some to others.
+_threads: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(POOL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +62,28 @@ async def submit(
     new = NewBatch(kind, identity.name, items, key, fingerprint)
     rooms: Rooms = request.app.state.rooms
     try:
-        accepted, new = await anyio.to_thread.run_sync(_accept, identity.database, new)
+        accepted, new = await run_sync(_accept, identity.database, new, limiter=_threads[identity.database])
     except IdempotencyConflictError as conflict:
         raise ProblemError(IDEMPOTENCY, f"{conflict}".capitalize()) from conflict
     rooms.publisher.ring(identity.database, accepted.rings)
     if accepted.rings and not wanted.wait:
-        return _unread(accepted.batch_id, new)  # nobody needs to look
+        return _unread(accepted, new)  # nobody needs to look
     if wanted.wait and (accepted.rings or accepted.replayed):
         await rooms.waiting.until_ended(identity.database, accepted.batch_id, wanted.wait)
     try:
-        return await anyio.to_thread.run_sync(_read, identity.database, accepted.batch_id)
+        return await run_sync(_read, identity.database, accepted.batch_id, limiter=_threads[identity.database])
     except (DBAPIError, PoolTimeoutError) as fault:
         # It is accepted: anything that says otherwise makes the client send it twice.
         trouble("batch.not_read", fault, database=identity.database, batch=accepted.batch_id)
-        return _unread(accepted.batch_id, new)
+        return _unread(accepted, new)
 
 
-def _unread(batch_id: UUID, new: NewBatch) -> tuple[BatchView, list[ItemView]]:
+def _unread(accepted: Accepted, new: NewBatch) -> tuple[BatchView, list[ItemView]]:
     """Return a batch as it is known to stand without a look: accepted, its good items open."""
     items = [_unread_item(position, item) for position, item in enumerate(new.items)]
-    pending = sum(item.outcome is None for item in items)
-    counts = {name: n for name, n in {"invalid": len(items) - pending, "pending": pending}.items() if n}
+    counts = {"invalid": accepted.counted, "pending": len(items) - accepted.counted}
     view = BatchView(
-        id=batch_id,
+        id=accepted.batch_id,
         kind=new.kind,
         caller=new.caller,
         total=len(items),
@@ -89,7 +93,7 @@ def _unread(batch_id: UUID, new: NewBatch) -> tuple[BatchView, list[ItemView]]:
         cancel_requested_at=None,
         parent_id=None,
         children=[],
-        counts=counts,
+        counts={outcome: n for outcome, n in counts.items() if n},
     )
     return view, items
 

@@ -6,6 +6,7 @@ at first and then less, so a wait costs little and ends soon after the batch.
 
 import asyncio
 import contextlib
+import math
 import signal
 import threading
 from collections import defaultdict
@@ -15,9 +16,9 @@ from datetime import timedelta
 from types import FrameType
 from uuid import UUID
 
-import anyio.to_thread
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+import anyio
+from anyio.to_thread import run_sync
+from sqlalchemy.exc import SQLAlchemyError
 
 from worker.database import glance
 from worker.ledger.report import ended
@@ -26,6 +27,8 @@ from worker.log import trouble
 # Seconds between two looks: a part of what the youngest has waited, or of what waits took lately if that is more, so
 # that nobody waits much longer than needed, and looking does not take the time that the work needs.
 _SHARE, _SHORTEST, _LONGEST = 0.15, 0.003, 0.1
+# There is one look at a database at a time; none may wait for threads that another one holds.
+_LOOKS = anyio.CapacityLimiter(math.inf)
 
 
 @dataclass(slots=True)
@@ -80,24 +83,28 @@ class Waiting:
 
     async def stop(self) -> None:
         """End the tasks."""
-        for watch in [room.watch for room in self._rooms.values() if room.watch]:
+        watches = [room.watch for room in self._rooms.values() if room.watch]
+        for watch in watches:
             watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
+        await asyncio.gather(*watches, return_exceptions=True)
 
 
 async def _watch(database: str, room: _Room) -> None:
     """Ask the ledger as long as anybody waits; a database that is away is asked again."""
     now = asyncio.get_running_loop().time
+    took = 0.0
     while room.waiters:
         waited = max(now() - room.newest, room.usual)
-        await asyncio.sleep(min(max(_SHORTEST, _SHARE * waited), _LONGEST))
+        await asyncio.sleep(max(_SHORTEST, took, min(_SHARE * waited, _LONGEST)))
+        began = now()
         try:
             # Abandoned, lest a database that hangs keeps the process from ending.
-            done = await anyio.to_thread.run_sync(_ended, database, list(room.waiters), abandon_on_cancel=True)
-        except (DBAPIError, PoolTimeoutError) as fault:
+            done = await run_sync(_ended, database, list(room.waiters), abandon_on_cancel=True, limiter=_LOOKS)
+        except SQLAlchemyError as fault:
             trouble("waiting.database", fault, database=database)
             continue
+        finally:
+            took = now() - began
         for waiter in (waiter for batch_id in done for waiter in room.waiters.get(batch_id, [])):
             waiter.set()
 

@@ -42,6 +42,7 @@ _CONNECT: dict[str, Any] = {
     "options": _SERVER_OPTIONS,
     "application_name": "limpet",
 }
+POOL = 20  # connections of a process to one database at most
 # Server states that pass by themselves: connection, resources, operator's intervention,
 # rollback (deadlock, serialization), lock not available, I/O.
 _PASSING = ("08", "53", "57", "40", "55", "58", "25P04", "25P03", "25006")
@@ -68,8 +69,8 @@ def engine(database: str) -> Engine:
         url.get_secret_value(),
         # The values are the callers' and belong into no log.
         hide_parameters=True,
-        pool_size=10,
-        max_overflow=10,
+        pool_size=POOL // 2,
+        max_overflow=POOL - POOL // 2,
         pool_timeout=10,
         connect_args=_CONNECT,
     )
@@ -79,8 +80,9 @@ def engine(database: str) -> Engine:
 
 def connect(url: str) -> psycopg.Connection:
     """Return a connection of the driver alone to an SQLAlchemy URL, each statement its own transaction; close it."""
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.connect(plain, autocommit=True, **_CONNECT)
+    named = make_url(url)
+    _, keywords = named.get_dialect()().create_connect_args(named)
+    return psycopg.connect(**{**keywords, **_CONNECT}, autocommit=True)
 
 
 def _still_there(connection: psycopg.Connection, _record: object, _proxy: object) -> None:

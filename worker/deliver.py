@@ -5,9 +5,9 @@ commit → close → finish the batch. Each step may be cut off anywhere; what w
 not committed is done again by whoever claims next.
 
 Most chunks need none of that care: they are new, small, and nothing is wrong
-with them. So the first delivery tries all of it in one transaction of some seconds
-at most (`_begin`), and whatever goes wrong there leaves no trace and is tried
-again in the careful steps, which know whom to blame.
+with them. So the first delivery tries all of it in one transaction of short
+statements (`_begin`); whatever goes wrong there is rolled back and tried again
+in the careful steps, which know whom to blame.
 """
 
 import random
@@ -72,12 +72,14 @@ def deliver(database: str, chunk_id: int, worker: str) -> str:
 def _begin(database: str, chunk_id: int, worker: str) -> tuple[Claim | None, "_Round"]:
     """Claim the chunk, and carry it out in the same transaction if nothing speaks against it.
 
-    A worker that dies in there is not counted, but then the relay rings a second time, and the claim is no fresh one.
+    A worker that dies in there is not counted, but the relay rings then, and soon no claim of it is a fresh one.
     """
-    with suppress(Exception), transaction(database) as session:
-        # Whatever is raised, the careful way meets it again and knows what to do about it.
-        held = arrows.claim(session, chunk_id, worker, settings().lease)
-        return held, _first_round(session, held) if held and held.fresh else _Round()
+    try:
+        with transaction(database) as session:
+            held = arrows.claim(session, chunk_id, worker, settings().lease)
+            return held, _first_round(session, held) if held and held.fresh else _Round()
+    except Exception as fault:  # noqa: BLE001  the careful way meets it again and knows what to do about it
+        trouble("chunk.first_try", fault, database=database, chunk=chunk_id)
     return _claim(database, chunk_id, worker), _Round()
 
 

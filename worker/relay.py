@@ -6,6 +6,7 @@ message, a dead worker, an emptied broker or a finisher that died all end here.
 
 import logging
 import signal
+import sys
 import threading
 import time
 
@@ -40,7 +41,7 @@ def sweep(database: str) -> int:
 
 
 def _sweep_on(database: str, stop: threading.Event) -> None:
-    """Sweep once a second until told to stop; whatever ends this ends the relay, for its supervisor to start anew."""
+    """Sweep once a second until told to stop; whatever ends this ends the relay."""
     try:
         while not stop.is_set():
             rang = 0
@@ -57,9 +58,14 @@ def _sweep_on(database: str, stop: threading.Event) -> None:
 def main() -> None:
     """Sweep every database until SIGTERM or SIGINT, each in a thread: one that hangs must not make others wait."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stop = threading.Event()
+    stop, told = threading.Event(), threading.Event()
+
+    def end(*_: object) -> None:
+        told.set()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     names = list(settings().databases)
     event("relay.started", databases=",".join(names))
     # Daemons, for a thread that hangs must not keep the process from ending.
@@ -67,10 +73,12 @@ def main() -> None:
     for thread in sweeps:
         thread.start()
     stop.wait()
-    end = time.monotonic() + _GRACE
+    until = time.monotonic() + _GRACE
     for thread in sweeps:
-        thread.join(max(0.0, end - time.monotonic()))
+        thread.join(max(0.0, until - time.monotonic()))
     event("relay.stopped")
+    if not told.is_set():
+        sys.exit("the relay ended by a bug; its supervisor starts it anew")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ rung for again and again, and nobody takes them, is such a worker: it ends, and 
 import select
 import time
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import psycopg
@@ -16,6 +16,7 @@ from psycopg.pq import ExecStatus
 from worker import broker
 from worker.database import connect
 from worker.errors import BrokerUnavailableError
+from worker.log import trouble
 from worker.settings import settings
 
 # Since the pauses between rings double, the first of two was long enough ago to have been heard.
@@ -46,8 +47,10 @@ class Watchdog:
         """Return how often each waiting chunk was rung for; nothing of a server that is away, for then nobody hears."""
         found: dict[tuple[str, int], int] = {}
         for database, url in settings().databases.items():
-            with suppress(psycopg.Error, TimeoutError):
+            try:
                 found |= {(database, id_): rings for id_, rings in rung_for(url.get_secret_value(), self.queues)}
+            except (psycopg.Error, TimeoutError) as fault:
+                trouble("watchdog.database", fault, database=database)
         try:
             if found:
                 broker.check()

@@ -47,7 +47,7 @@ def test_a_chunk_that_was_rung_for_again_is_claimed_before_it_is_carried_out(sta
     """It may have killed whoever tried it at once, and only a claim that is committed counts that."""
     ring = accepted(upsert(*fresh_keys()))
     with transaction("demo") as session:
-        session.execute(text("UPDATE chunk SET rings = 1 WHERE id = :id"), {"id": ring.chunk_id})
+        session.execute(text("UPDATE chunk SET rings = 2 WHERE id = :id"), {"id": ring.chunk_id})
     assert deliver("demo", ring.chunk_id, "test") == "1 created"
     with connected(stack) as database:
         assert len(transactions(database, ring)) == 2

@@ -1,6 +1,5 @@
 """Accept: a batch, its chunks and its items become durable in one transaction."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from worker.errors import IdempotencyConflictError
+from worker.ledger.batch_ids import first_id, new_batch_id
 from worker.ledger.cut import MOST_SINGLES, Cut, Load, chunk_size, cut
 from worker.settings import settings
 from worker.stored import Spooled, Stored
@@ -89,23 +89,15 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A batch that is durable. ``replayed``: it was there already, under the same idempotency key."""
+    """A batch that is durable. ``replayed``: it was there already, under the same idempotency key.
+
+    ``counted``: so many items are refused, and counted by the batch already.
+    """
 
     batch_id: UUID
     rings: list[Ring] = field(default_factory=list)
     replayed: bool = False
-
-
-def new_batch_id() -> UUID:
-    """Return a UUID version 7 (RFC 9562 §5.7): time first, so that indexes grow at their end."""
-    random = int.from_bytes(os.urandom(10)) & (1 << 74) - 1
-    high, low = random >> 62, random & (1 << 62) - 1
-    return UUID(int=_first_id(time.time()).int | 0x7 << 76 | high << 64 | 0b10 << 62 | low)
-
-
-def _first_id(seconds: float) -> UUID:
-    """Return what is before all batch ids of that time (of the epoch) and later, and after all earlier ones."""
-    return UUID(int=int(1000 * seconds) << 80)
+    counted: int = 0
 
 
 def accept(session: Session, new: NewBatch) -> Accepted:
@@ -124,9 +116,10 @@ def accept(session: Session, new: NewBatch) -> Accepted:
         return _replay(session, new)
     acceptance, load = place
     slot = Slot(batch_id, acceptance)
-    rings = append_chunks(session, slot, cut(new.items, chunk_size(len(new.items), load)))
+    cuts = cut(new.items, chunk_size(len(new.items), load))
+    rings = append_chunks(session, slot, cuts)
     copy_items(session, slot, new.items)
-    return Accepted(batch_id, rings)
+    return Accepted(batch_id, rings, counted=sum(c.invalid for c in cuts if c.is_done))
 
 
 _INSERT_BATCH = text("""
@@ -134,7 +127,8 @@ _INSERT_BATCH = text("""
     VALUES (:id, :kind, :caller, :total, CASE WHEN :finished THEN now() END, :idempotency_key, :request_sha256)
     ON CONFLICT (caller, idempotency_key) DO NOTHING
     RETURNING nextval('acceptance'),
-              (SELECT count(*) FROM (SELECT FROM chunk WHERE due_at IS NOT NULL LIMIT :enough) AS open),
+              (SELECT count(*) FROM (
+                   SELECT FROM chunk WHERE due_at IS NOT NULL AND queue = :queue LIMIT :enough) AS open),
               (SELECT coalesce(sum(total), 0) FROM (
                    SELECT total FROM batch WHERE id > :recent AND total <= :small LIMIT :enough) AS recent)
 """)
@@ -153,7 +147,8 @@ def _insert_batch(session: Session, batch_id: UUID, new: NewBatch) -> tuple[int,
             "idempotency_key": new.idempotency_key,
             "request_sha256": new.request_sha256,
             "enough": MOST_SINGLES * settings().worker_processes + 1,
-            "recent": _first_id(time.time() - 1),
+            "queue": QUEUE,
+            "recent": first_id(time.time() - 1),
             "small": settings().small_batch,
         },
     ).one_or_none()

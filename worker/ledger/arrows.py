@@ -37,8 +37,8 @@ class Place(NamedTuple):
 class Claim:
     """A chunk that this worker holds. ``attempt`` fences it: whoever claims next has a higher one.
 
-    ``alone``: a worker died over this chunk, so its items run one by one. ``fresh``: nobody has tried it, and nobody
-    had to ring twice. ``whole``: it is all of its batch.
+    ``alone``: a worker died over this chunk, so its items run one by one. ``fresh``: no attempt is known, and the
+    relay rang once at most. ``whole``: it is all of its batch.
     """
 
     chunk_id: int
@@ -80,7 +80,7 @@ _CLAIM = text("""
                           ELSE 'the database was restarted' END) END
     FROM mine WHERE chunk.id = mine.id
     RETURNING chunk.id, chunk.batch_id, chunk.first, chunk.last, chunk.acceptance, chunk.attempts, chunk.deaths > 0,
-        CASE WHEN mine.attempts = 0 AND mine.rings = 0
+        CASE WHEN mine.attempts = 0 AND mine.rings <= 1
              THEN set_config('statement_timeout', :first_try, true) IS NOT NULL ELSE false END,
         (SELECT b.total = chunk.last + 1 AND chunk.first = 0 FROM batch AS b WHERE b.id = chunk.batch_id)
 """)
@@ -89,8 +89,7 @@ _CLAIM = text("""
 def claim(session: Session, chunk_id: int, worker: str, lease: timedelta) -> Claim | None:
     """Open or overdue → taken. None: it is done, paused, or in other hands (a duplicate message).
 
-    If it is fresh, no statement of the caller's transaction may take longer than two seconds: until the claim is
-    committed, nobody sees who is at work.
+    If it is fresh, no statement of this transaction may take longer than two seconds: nobody sees an open claim.
     """
     values = {"chunk_id": chunk_id, "worker": worker, "lease": lease, "first_try": _FIRST_TRY}
     row = session.execute(_CLAIM, values).one_or_none()
@@ -224,8 +223,8 @@ def finish_orphans(session: Session, age: timedelta) -> list[UUID]:
     return list(session.scalars(_FINISH_ORPHANS, {"age": age}))
 
 
-# Rings are no further apart than a minute: those that are lost while the broker or the workers are away must not make
-# the chunk wait for long once they are back. A ring too many costs its worker one statement.
+# A minute at most: rings that are lost while broker or workers are away must not make a chunk wait for long once they
+# are back. A ring too many costs its worker one statement.
 PAUSE_BEFORE_RINGING = "least(:first * power(2, least(rings, 10)), interval '1 minute')"
 # An overdue 'taken' keeps its due time, for that is what lets it be claimed; its rings are spaced all the same.
 _RING = text(f"""
@@ -233,7 +232,8 @@ _RING = text(f"""
         due_at = CASE WHEN state = 'taken' THEN due_at ELSE clock_timestamp() + {PAUSE_BEFORE_RINGING} END
     WHERE id IN (SELECT id FROM chunk
                  WHERE due_at <= clock_timestamp()
-                   AND (state = 'open' OR due_at + {PAUSE_BEFORE_RINGING} - :first <= clock_timestamp())
+                   AND (state = 'open' OR due_at + least(:first * (power(2, least(rings, 10)) - 1),
+                                                         interval '1 minute' * rings) <= clock_timestamp())
                    AND NOT EXISTS (SELECT FROM import
                                    WHERE import.batch_id = chunk.batch_id AND import.paused_at IS NOT NULL)
                  ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)

@@ -31,6 +31,11 @@ class Cut(NamedTuple):
     last: int
     invalid: int
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to carry out."""
+        return self.invalid == self.last - self.first + 1
+
 
 class Load(NamedTuple):
     """How much there is to do: chunks that are open, and items that came in small batches in the last second."""

@@ -70,12 +70,15 @@ def pause(session: Session, batch_id: UUID) -> bool:
 
 _RESUME = text("UPDATE import SET paused_at = NULL WHERE batch_id = :batch_id AND paused_at IS NOT NULL")
 # What waits is due at once, or at the import's pace from now on.
+# What is locked is at work, and if that fails its time has come all the same; to wait for it here, with the batch
+# locked, could be in a circle.
 _DUE_AGAIN = text("""
     UPDATE chunk SET rings = 0, due_at = clock_timestamp() + CASE
         WHEN i.rows_per_second IS NULL THEN interval '0'
         ELSE interval '1 second' * (chunk.first - waiting.first) / i.rows_per_second END
     FROM import AS i, (SELECT min(first) AS first FROM chunk WHERE batch_id = :batch_id AND state = 'open') AS waiting
-    WHERE chunk.batch_id = :batch_id AND i.batch_id = :batch_id AND chunk.state = 'open'
+    WHERE i.batch_id = :batch_id
+      AND chunk.id IN (SELECT id FROM chunk WHERE batch_id = :batch_id AND state = 'open' FOR UPDATE SKIP LOCKED)
 """)
 _PACED_AGAIN = text("""
     UPDATE import SET paced_until = (SELECT max(due_at) FROM chunk WHERE chunk.batch_id = import.batch_id)
