@@ -362,3 +362,14 @@ def test_a_request_that_is_wrong_whole_says_so_in_the_envelope(
     assert body["error"]["status"] == status
     assert body["debug"]["activityID"]
     assert ("www-authenticate" in answer.headers) == (status == 401)
+
+
+def test_an_answer_that_does_not_wait_counts_as_the_ledger_does(client: httpx.Client) -> None:
+    """A refused item among good ones counts once its chunk is done: what was counted is never taken back."""
+    keys = fresh_keys(30)
+    answer = put(client, [*(item(key) for key in keys), {"caseAttachment_Key": "no"}], Prefer="respond-async")
+    assert answer.status_code == 202
+    assert answer.json()["batch"]["counts"] == {"pending": 31}
+    assert answer.headers["batch-outcome"] == "pending"
+    all_refused = put(client, [{"caseAttachment_Key": "no"}] * 2, Prefer="respond-async")
+    assert all_refused.json()["batch"]["counts"] == {"invalid": 2}
