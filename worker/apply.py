@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from worker.database import passing
 from worker.errors import LimpetError
 from worker.kinds import KINDS, Handler
-from worker.ledger.arrows import Place
+from worker.ledger.arrows import Place, settle
 from worker.ledger.bites import OpenItem
 from worker.log import bug
 from worker.verdicts import CANCELLED, UNEXPECTED, Verdict
@@ -23,11 +23,13 @@ Verdicts = list[tuple[Place, Verdict]]
 
 
 def apply(session: Session, items: Sequence[OpenItem], *, guarded: bool = True) -> Verdicts:
-    """Carry out ``items`` (oldest first) within the caller's transaction and return how each ended.
+    """Carry out ``items`` (oldest first) within the caller's transaction, settle them, and return how each ended.
+
+    Each part is settled as soon as it is carried out, since what a part did tells the next what was overtaken.
 
     Not ``guarded``: whatever fails is raised, and the transaction can only be rolled back.
     """
-    verdicts = [(item.place, CANCELLED) for item in items if item.cancelled]
+    verdicts = _settled(session, [(item.place, CANCELLED) for item in items if item.cancelled])
     wanted = [item for item in items if not item.cancelled]
     for handler, group in groupby(wanted, key=lambda item: KINDS[item.kind]):
         carry_out = _attempt if guarded else _carry_out
@@ -36,7 +38,14 @@ def apply(session: Session, items: Sequence[OpenItem], *, guarded: bool = True) 
 
 
 def _carry_out(session: Session, handler: Handler, items: list[OpenItem]) -> Verdicts:
-    return [(item.place, end) for item, end in zip(items, handler(session, items), strict=True)]
+    ends = handler(session, items)
+    return _settled(session, [(item.place, end) for item, end in zip(items, ends, strict=True)])
+
+
+def _settled(session: Session, verdicts: Verdicts) -> Verdicts:
+    if verdicts:
+        settle(session, verdicts)
+    return verdicts
 
 
 def _attempt(session: Session, handler: Handler, items: list[OpenItem]) -> Verdicts:
@@ -55,7 +64,7 @@ def _attempt(session: Session, handler: Handler, items: list[OpenItem]) -> Verdi
 
 def _halved(session: Session, handler: Handler, items: list[OpenItem], fault: Exception) -> Verdicts:
     if len(items) == 1:
-        return [(items[0].place, _refused(items[0], fault))]
+        return _settled(session, [(items[0].place, _refused(items[0], fault))])
     return [verdict for half in _halves(items) for verdict in _attempt(session, handler, half)]
 
 

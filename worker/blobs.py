@@ -76,8 +76,8 @@ def adopt(session: Session, stored: Stored) -> int | None:
     )
     found = _find(session, stored.sha256, stored.size)
     if found is not None:
-        # Ours is a second copy: due at once.
-        session.execute(text("UPDATE garbage SET due_at = now() WHERE object_key = :key"), {"key": stored.object_key})
+        # Ours is a second copy, due in its time and not sooner: a write that the store did not answer, and that was
+        # repeated, may still be on its way, and what is written after its removal stays for good.
         return found
     made: int | None = session.scalars(
         _ADOPT, {"object_key": stored.object_key, "sha256": stored.sha256, "size": stored.size}

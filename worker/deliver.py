@@ -165,11 +165,9 @@ def _round(session: Session, held: Claim, suspect: Place | None, *, guarded: boo
         return _Round(suspect=items[0].place)
     if waiting := [item.place for item in items if _content_waits(item)]:
         return _Round(waiting=waiting, suspect=suspect)
-    verdicts = _verdicts(session, items, guarded=guarded)
-    if verdicts:
-        arrows.settle(session, verdicts)
+    ended = _set_aside(session, items) + apply(session, [i for i in items if not _is_poison(i)], guarded=guarded)
     closed = arrows.close(session, [held.chunk_id])
-    if not (closed or verdicts):
+    if not (closed or ended):
         raise RuntimeError(f"chunk {held.chunk_id} has nothing to do and is not done")
     return _Round(closed=closed[0] if closed else None)
 
@@ -184,10 +182,16 @@ def _keep(session: Session, held: Claim, suspect: Place | None) -> None:
         raise _LostLeaseError
 
 
-def _verdicts(session: Session, items: Sequence[OpenItem], *, guarded: bool) -> Verdicts:
-    poison = [item for item in items if item.deaths >= MOST_DEATHS and not item.cancelled]
+def _is_poison(item: OpenItem) -> bool:
+    return item.deaths >= MOST_DEATHS and not item.cancelled
+
+
+def _set_aside(session: Session, items: Sequence[OpenItem]) -> Verdicts:
+    poison = [item for item in items if _is_poison(item)]
     ends: Verdicts = [(item.place, POISON if item.key is None else POISON.on(item.key)) for item in poison]
-    return ends + apply(session, [item for item in items if item not in poison], guarded=guarded)
+    if ends:
+        arrows.settle(session, ends)
+    return ends
 
 
 def _store_contents(database: str, held: Claim, last: _Round) -> None:

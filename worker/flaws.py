@@ -22,6 +22,7 @@ _MESSAGES = {
     "int_type": "must be an integer",
     "list_type": "must be an array",
     "string_type": "must be a string or null",
+    "string_unicode": "must not contain a lone surrogate",
     "greater_than_equal": "must be 0 or more",
     "less_than_equal": "must be at most 2147483647",
 }

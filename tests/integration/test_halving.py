@@ -1,0 +1,37 @@
+"""What one part of a bite did counts for the next, also when the database refused the bite as a whole."""
+
+import pytest
+from calls import connected, fresh_keys, refusing
+from sqlalchemy import text
+
+from worker.database import transaction
+from worker.deliver import deliver
+from worker.ledger.accept import NewBatch, NewItem, Ring, accept
+
+pytestmark = pytest.mark.usefixtures("server_environment")
+
+
+def accepted(item: NewItem) -> tuple[Ring, int]:
+    """Its chunk, and its order number."""
+    with transaction("demo") as session:
+        (ring,) = accept(session, NewBatch("case_attachments", "test", [item])).rings
+        (number,) = session.scalars(text("SELECT acceptance FROM chunk WHERE id = :id"), {"id": ring.chunk_id})
+    return ring, number
+
+
+def outcome(ring: Ring) -> str:
+    with transaction("demo") as session:
+        found: str = session.scalars(text("SELECT outcome FROM item WHERE batch_id = :id"), {"id": ring.batch_id}).one()
+    return found
+
+
+def test_a_retry_does_not_bring_back_what_was_deleted_beside_a_refused_item(stack: dict[str, str]) -> None:
+    (key,) = fresh_keys()
+    made, first = accepted(NewItem("case_attachment.upsert", key, {"case_Key": 1}))
+    deliver("demo", made.chunk_id, "test")
+    gone, _ = accepted(NewItem("case_attachment.delete", key, {}))
+    refused, _ = accepted(NewItem("case_attachment.upsert", key, {"case_Key": 1, "comment": "refuse this"}))
+    again, _ = accepted(NewItem("case_attachment.upsert", key, {"case_Key": 1, "retry_of": [first, 0]}))
+    with connected(stack) as database, refusing(database):
+        deliver("demo", again.chunk_id, "test")
+    assert [outcome(ring) for ring in (gone, refused, again)] == ["deleted", "failed", "skipped"]
