@@ -24,11 +24,13 @@ from api_stub import (
     uploads,
 )
 from api_stub.batching import Rooms
+from api_stub.hearing import hearing
 from api_stub.problems import BAD_PARAMETER, BY_STATUS, UNAVAILABLE, UNEXPECTED, ProblemError, Sort
 from api_stub.publishing import publishing
 from api_stub.waiting import watching
 from worker.database import passing
 from worker.errors import BlobMissingError, StoreUnavailableError
+from worker.hints import Listener
 from worker.ledger.batch_ids import new_batch_id
 from worker.log import bug, trouble
 
@@ -76,10 +78,12 @@ def create_app() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    with publishing() as publisher:
-        async with watching() as waiting:
-            app.state.rooms = Rooms(waiting, publisher)
-            yield
+    listener = Listener()
+    with publishing(listener) as doorbell:
+        async with watching(listener) as waiting:
+            app.state.rooms = Rooms(waiting, doorbell)
+            async with hearing(listener, app.state.rooms):
+                yield
 
 
 def _refused(

@@ -202,6 +202,6 @@ def _retry(request: Request, database: str, wanted: Retry) -> BatchView:
             "No failed item of this batch is left to be retried as it is; the report says what must be mended",
         )
     rooms: Rooms = request.app.state.rooms
-    rooms.publisher.ring(database, accepted.rings)
+    rooms.doorbell.ring(database, accepted.rings)
     event("batch.accepted", database=database, batch=accepted.batch_id, parent=wanted.parent, caller=wanted.caller)
     return _view(database, accepted.batch_id)

@@ -18,7 +18,7 @@ from api_stub.entries import without_upload
 from api_stub.identity import Identity
 from api_stub.preferences import Preferences
 from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError
-from api_stub.publishing import Publisher
+from api_stub.publishing import Doorbell
 from api_stub.waiting import Waiting
 from worker import uploads
 from worker.blobs import adopt
@@ -29,6 +29,7 @@ from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
 from worker.ledger.report import BatchView, ItemView
 from worker.ledger.turns import await_turn
 from worker.log import event, trouble
+from worker.settings import settings
 from worker.stored import Stored
 
 # Of each database its own, so that one that hangs leaves some to others.
@@ -40,7 +41,7 @@ class Rooms:
     """What lives as long as the process: who waits, and what is to be published."""
 
     waiting: Waiting
-    publisher: Publisher
+    doorbell: Doorbell
 
 
 async def submit(
@@ -65,7 +66,7 @@ async def submit(
         accepted, new = await run_sync(_accept, identity.database, new, limiter=_threads[identity.database])
     except IdempotencyConflictError as conflict:
         raise ProblemError(IDEMPOTENCY, f"{conflict}".capitalize()) from conflict
-    rooms.publisher.ring(identity.database, accepted.rings)
+    rooms.doorbell.ring(identity.database, accepted.rings, small=_is_small(accepted, new))
     if accepted.rings and not wanted.wait:
         return _unread(accepted, new)  # nobody needs to look
     if wanted.wait and (accepted.rings or accepted.replayed):
@@ -76,6 +77,12 @@ async def submit(
         # It is accepted: anything that says otherwise makes the client send it twice.
         trouble("batch.not_read", fault, database=identity.database, batch=accepted.batch_id)
         return _unread(accepted, new)
+
+
+def _is_small(accepted: Accepted, new: NewBatch) -> bool:
+    """Return whether all of the batch is one chunk, small and without contents to be stored first."""
+    limit = settings().small_batch
+    return len(accepted.rings) == 1 and len(new.items) <= limit and not any(item.content for item in new.items)
 
 
 def _unread(accepted: Accepted, new: NewBatch) -> tuple[BatchView, list[ItemView]]:

@@ -87,7 +87,7 @@ async def put_rows(
     await _room(rooms, identity.database, batch_id)
     lines = await row_lines(request)
     taken = await _run(importing.append_lines, identity.database, batch_id, first, lines)
-    rooms.publisher.ring(identity.database, taken.rings)
+    rooms.doorbell.ring(identity.database, taken.rings)
     return _answer(request, RowsTaken(next_row=taken.next_row, paused=taken.paused))
 
 

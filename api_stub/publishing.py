@@ -1,17 +1,29 @@
-"""Publish after the commit, in the background: no request waits for the broker, what it can't take is the relay's."""
+"""Publish after the commit, in the background: no request waits for the broker, what it can't take is the relay's.
 
+A message costs its worker, Celery and Flower several times what a small batch does. So while enough messages are under
+way, those of small batches gather, and one message names all of them: the busier, the fewer.
+"""
+
+import asyncio
 import contextlib
+import math
 import queue
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from worker.broker import ring
 from worker.errors import BrokerUnavailableError
+from worker.hints import Listener
 from worker.ledger.accept import Ring
 from worker.log import bug, trouble
+from worker.settings import settings
 
-_Work = tuple[str, Sequence[Ring]] | None
+_Work = tuple[str, Sequence[Ring], bool] | None
+_MOST_TOGETHER = 32  # small batches in one message
+_LONGEST = 0.1  # seconds that one message under way keeps others from being sent
 
 
 @dataclass(slots=True)
@@ -20,16 +32,16 @@ class Publisher:
 
     _queue: "queue.Queue[_Work]" = field(default_factory=lambda: queue.Queue(maxsize=10_000))
 
-    def ring(self, database: str, rings: Sequence[Ring]) -> None:
-        """Send soon; when the queue is full, the relay rings a few seconds later instead."""
+    def ring(self, database: str, rings: Sequence[Ring], *, together: bool = False) -> None:
+        """Send soon, one message for each or one for all; when the queue is full, the relay rings a bit later."""
         with contextlib.suppress(queue.Full):
-            self._queue.put_nowait((database, rings))
+            self._queue.put_nowait((database, rings, together))
 
     def run(self) -> None:
         """Send what comes, until told to stop."""
         while (work := self._queue.get()) is not None:
             try:
-                ring(*work)
+                ring(work[0], work[1], together=work[2])
             except BrokerUnavailableError as fault:
                 trouble("publisher.left_to_relay", fault, database=work[0], chunks=len(work[1]))
             except Exception as fault:  # noqa: BLE001  the thread must outlive any bug, or every batch waits for the relay
@@ -41,14 +53,75 @@ class Publisher:
             self._queue.put_nowait(None)
 
 
+@dataclass(slots=True)
+class _Line:
+    """The small batches of one database: messages under way (until when, with which batches), and who waits."""
+
+    under_way: list[tuple[float, frozenset[UUID]]] = field(default_factory=list)
+    waiting: list[Ring] = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
+
+    def take(self) -> list[Ring]:
+        """Remove and return what one message may name; never more items than a chunk may have."""
+        limits = settings()
+        number = max(1, min(_MOST_TOGETHER, limits.chunk_items // limits.small_batch))
+        taken, self.waiting = self.waiting[:number], self.waiting[number:]
+        return taken
+
+
+@dataclass(slots=True)
+class Doorbell:
+    """Rings for what was accepted; to be used by one event loop."""
+
+    publisher: Publisher
+    listener: Listener
+    _lines: dict[str, _Line] = field(default_factory=lambda: defaultdict(_Line))
+
+    def ring(self, database: str, rings: Sequence[Ring], *, small: bool = False) -> None:
+        """Ring for chunks; for a ``small`` one, all of its batch, perhaps a moment later and with others."""
+        if not small:
+            self.publisher.ring(database, rings)
+            return
+        self._lines[database].waiting.extend(rings)
+        self._go_on(database)
+
+    def ended(self, database: str, batch_ids: Sequence[UUID]) -> None:
+        """Go on with what waits, now that batches of ``database`` have ended."""
+        if database in self._lines:
+            line = self._lines[database]
+            line.under_way = [sent for sent in line.under_way if sent[1].isdisjoint(batch_ids)]
+            self._go_on(database)
+
+    def stop(self) -> None:
+        """Let nothing wait any more."""
+        for database, line in self._lines.items():
+            self.publisher.ring(database, line.waiting)
+
+    def _go_on(self, database: str) -> None:
+        line, now = self._lines[database], asyncio.get_running_loop().time()
+        line.under_way = [sent for sent in line.under_way if sent[0] > now]
+        # Half of the hands: each of them takes several at a time. Without hints nobody knows when they are free.
+        most = max(1, settings().worker_processes // 2) if self.listener.hears else math.inf
+        while line.waiting and len(line.under_way) < most:
+            rings = line.take()
+            self.publisher.ring(database, rings, together=True)
+            line.under_way.append((now + _LONGEST, frozenset(r.batch_id for r in rings)))
+        if line.timer is not None:
+            line.timer.cancel()
+        soon = asyncio.get_running_loop().call_at
+        line.timer = soon(line.under_way[0][0], self._go_on, database) if line.waiting else None
+
+
 @contextlib.contextmanager
-def publishing() -> Iterator[Publisher]:
-    """Yield the publisher of this process, its thread running."""
+def publishing(listener: Listener) -> Iterator[Doorbell]:
+    """Yield the doorbell of this process, its thread running."""
     publisher = Publisher()
+    doorbell = Doorbell(publisher, listener)
     thread = threading.Thread(target=publisher.run, name="publisher", daemon=True)
     thread.start()
     try:
-        yield publisher
+        yield doorbell
     finally:
+        doorbell.stop()
         publisher.stop()
         thread.join(timeout=5)

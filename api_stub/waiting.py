@@ -1,7 +1,7 @@
-"""Wait for batches to end, without a thread for each: one query for all who wait for those of a database.
+"""Wait for batches to end, without a thread for each: a hint says when, and one query asks for all who wait.
 
-A message over Redis would be a hint at most; the ledger is asked anyway, often
-at first and then less, so a wait costs little and ends soon after the batch.
+Hints may be lost, so the ledger is asked anyway, for all who wait for batches of one database: often at first and then
+less where no hints are heard, else now and then.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import math
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import FrameType
@@ -21,12 +21,14 @@ from anyio.to_thread import run_sync
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.database import glance
+from worker.hints import Listener
 from worker.ledger.report import ended
 from worker.log import trouble
 
 # Seconds between two looks: a part of what the youngest has waited, or of what waits took lately if that is more, so
 # that nobody waits much longer than needed, and looking does not take the time that the work needs.
 _SHARE, _SHORTEST, _LONGEST = 0.15, 0.003, 0.1
+_HINTED = 0.05  # seconds between two looks at least while hints are heard: only what they missed is found by looking
 # There is one look at a database at a time; none may wait for threads that another one holds.
 _LOOKS = anyio.CapacityLimiter(math.inf)
 
@@ -47,6 +49,7 @@ class _Room:
 class Waiting:
     """The batches that requests of this process wait for: a room for each database, so that none waits for another."""
 
+    listener: Listener
     _rooms: dict[str, _Room] = field(default_factory=lambda: defaultdict(_Room))
     closed: bool = False
     """nobody is to wait any more, because the process is about to end"""
@@ -56,6 +59,13 @@ class Waiting:
         self.closed = True
         for room in self._rooms.values():
             for waiter in (waiter for some in room.waiters.values() for waiter in some):
+                waiter.set()
+
+    def ended(self, database: str, batch_ids: Iterable[UUID]) -> None:
+        """Let those go who wait for batches of ``database`` that have ended."""
+        if database in self._rooms:
+            waiters = self._rooms[database].waiters
+            for waiter in (waiter for batch_id in batch_ids for waiter in waiters.get(batch_id, [])):
                 waiter.set()
 
     async def until_ended(self, database: str, batch_id: UUID, longest: timedelta) -> None:
@@ -68,7 +78,7 @@ class Waiting:
         waiting.append(ended_event)
         began = room.newest = asyncio.get_running_loop().time()
         if room.watch is None or room.watch.done():
-            room.watch = asyncio.create_task(_watch(database, room))
+            room.watch = asyncio.create_task(self._watch(database, room))
         try:
             async with asyncio.timeout(longest.total_seconds()):
                 await ended_event.wait()
@@ -88,25 +98,24 @@ class Waiting:
             watch.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
 
-
-async def _watch(database: str, room: _Room) -> None:
-    """Ask the ledger as long as anybody waits; a database that is away is asked again."""
-    now = asyncio.get_running_loop().time
-    took = 0.0
-    while room.waiters:
-        waited = max(now() - room.newest, room.usual)
-        await asyncio.sleep(max(_SHORTEST, took, min(_SHARE * waited, _LONGEST)))
-        began = now()
-        try:
-            # Abandoned, lest a database that hangs keeps the process from ending.
-            done = await run_sync(_ended, database, list(room.waiters), abandon_on_cancel=True, limiter=_LOOKS)
-        except SQLAlchemyError as fault:
-            trouble("waiting.database", fault, database=database)
-            continue
-        finally:
-            took = now() - began
-        for waiter in (waiter for batch_id in done for waiter in room.waiters.get(batch_id, [])):
-            waiter.set()
+    async def _watch(self, database: str, room: _Room) -> None:
+        """Ask the ledger as long as anybody waits; a database that is away is asked again."""
+        now = asyncio.get_running_loop().time
+        took = 0.0
+        while room.waiters:
+            waited = max(now() - room.newest, room.usual)
+            shortest = _HINTED if self.listener.hears else _SHORTEST
+            await asyncio.sleep(max(shortest, took, min(_SHARE * waited, _LONGEST)))
+            began = now()
+            try:
+                # Abandoned, lest a database that hangs keeps the process from ending.
+                done = await run_sync(_ended, database, list(room.waiters), abandon_on_cancel=True, limiter=_LOOKS)
+            except SQLAlchemyError as fault:
+                trouble("waiting.database", fault, database=database)
+                continue
+            finally:
+                took = now() - began
+            self.ended(database, done)
 
 
 def _ended(database: str, ids: list[UUID]) -> set[UUID]:
@@ -115,9 +124,9 @@ def _ended(database: str, ids: list[UUID]) -> set[UUID]:
 
 
 @contextlib.asynccontextmanager
-async def watching() -> AsyncIterator[Waiting]:
+async def watching(listener: Listener) -> AsyncIterator[Waiting]:
     """Yield the waiting rooms of this process; a signal to end closes them."""
-    room = Waiting()
+    room = Waiting(listener)
     try:
         with _closed_by_signals(room):
             yield room

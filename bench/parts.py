@@ -87,7 +87,7 @@ def one_batch(clock: Clock, body: bytes) -> None:
         accepted = accept(session, NewBatch("case_attachments", "bench", items))
     with clock.part("3 deliver"):
         for ring in accepted.rings:
-            deliver(_DATABASE, ring.chunk_id, "bench")
+            deliver(_DATABASE, [ring.chunk_id], "bench")
     with clock.part("4 report"), transaction(_DATABASE) as session:
         view = report.view(session, accepted.batch_id)
         ends = report.items(session, accepted.batch_id, limit=len(items))

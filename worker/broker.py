@@ -5,7 +5,7 @@ nothing, so no result backend, retries, ETA, chords or groups are used.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -79,8 +79,8 @@ def check() -> None:
         connection.connect()
 
 
-def ring(database: str, rings: Sequence[Ring]) -> None:
-    """Send one message for each chunk, in one round trip.
+def ring(database: str, rings: Sequence[Ring], *, together: bool = False) -> None:
+    """Send one message for each chunk, in one round trip; or, ``together``, one for all.
 
     Raises:
         BrokerUnavailableError: some may have been sent; the relay rings later for what was not.
@@ -88,19 +88,38 @@ def ring(database: str, rings: Sequence[Ring]) -> None:
     """
     if not rings:
         return
+    # What a person sees in Flower says more than what the task needs.
+    if together and len(rings) > 1:
+        ids = [r.chunk_id for r in rings]
+        messages = [(ids, f"{len(ids)} small batches, chunks {min(ids)} to {max(ids)}", rings[0].queue)]
+    else:
+        messages = [([r.chunk_id], f"batch {r.batch_id}, items {r.first} to {r.last}", r.queue) for r in rings]
+    _send(database, messages)
+
+
+def ring_one_by_one(database: str, chunk_ids: Sequence[int]) -> None:
+    """Send one message for each of the chunks that could not be carried out together.
+
+    Raises:
+        BrokerUnavailableError: some may have been sent; the relay rings later for what was not.
+
+    """
+    _send(database, [([chunk_id], f"chunk {chunk_id} by itself", QUEUE) for chunk_id in chunk_ids])
+
+
+def _send(database: str, messages: Iterable[tuple[Sequence[int], str, str]]) -> None:
     with _reaching_the_broker(), app.producer_or_acquire() as producer, producer.batch():
-        for r in rings:
+        for chunk_ids, said, queue in messages:
             # One layer below apply_async, which is several times as fast, and says everything only once.
             message = app.amqp.as_task_v2(
-                f"chunk-{r.chunk_id}-{secrets.token_hex(2)}",
+                f"chunk-{chunk_ids[0]}-{secrets.token_hex(2)}",
                 DELIVER,
-                (database, r.chunk_id),
-                # What a person sees in Flower says more than what the task needs.
-                argsrepr=f"{database}: batch {r.batch_id}, items {r.first} to {r.last}",
+                (database, *chunk_ids),
+                argsrepr=f"{database}: {said}",
                 kwargsrepr="",
                 origin="limpet",
             )
-            app.amqp.send_task_message(producer, DELIVER, message, queue=r.queue, retry=False)
+            app.amqp.send_task_message(producer, DELIVER, message, queue=queue, retry=False)
 
 
 def ring_loaders(database: str, batches: Sequence[UUID]) -> None:

@@ -11,11 +11,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from schemas.imports import ImportKind, ImportRow, OpenImport
 from worker.database import transaction
+from worker.ending import finish
 from worker.errors import LimpetError
 from worker.import_contents import adopted, check_uploaded
 from worker.import_rows import Rule, item_of, read_rows
 from worker.import_sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
-from worker.ledger import arrows, import_arrows, imports
+from worker.ledger import import_arrows, imports
 from worker.ledger.accept import Ring
 from worker.ledger.cancel import settle_cancelled
 from worker.ledger.imports import ImportView, NewImport, NotAppendableError
@@ -134,12 +135,6 @@ def cancel(database: str, batch_id: UUID) -> bool:
             settled = bool(settle_cancelled(session, batch_id))
     finish(database, batch_id)
     return asked is not None
-
-
-def finish(database: str, batch_id: UUID) -> None:
-    """Finish the batch if nothing of it is open."""
-    with transaction(database) as session:
-        arrows.finish(session, batch_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from schemas.manifest import ManifestError, Row, read_header, rows, uncompressed
 from schemas.manifest_files import check_columns
 from worker import importing
 from worker.database import passing, transaction
+from worker.ending import finish
 from worker.errors import LimpetError
 from worker.import_contents import adopted
 from worker.import_rows import Rule, item_of
@@ -189,4 +190,4 @@ def _append(database: str, batch_id: UUID, part: Part, items: list[NewItem], *, 
 def _close(database: str, batch_id: UUID, error: str | None = None) -> None:
     with transaction(database) as session:
         import_arrows.close_import(session, batch_id, error)
-    importing.finish(database, batch_id)
+    finish(database, batch_id)

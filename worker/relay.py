@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from worker.broker import ring, ring_loaders
 from worker.database import transaction
+from worker.ending import tell_of
 from worker.errors import BrokerUnavailableError
 from worker.ledger import arrows, import_arrows
 from worker.log import event, trouble
@@ -30,8 +31,7 @@ def sweep(database: str) -> int:
         due = arrows.ring_again(session, settings().ring_after, _AT_ONCE)
         loaders = import_arrows.ring_loaders(session, settings().ring_after, _AT_ONCE)
         ended = arrows.finish_orphans(session, settings().ring_after)
-    for batch in ended:
-        event("batch.finished", database=database, batch=batch, by="relay")
+    tell_of(database, ended, by="relay")
     # Committed first: a ring that fails is due again by itself.
     ring(database, due)
     ring_loaders(database, loaders)

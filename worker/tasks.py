@@ -81,9 +81,9 @@ def _fit_to_be_logged() -> Iterator[None]:
 
 @app.task(name=DELIVER, bind=True)
 @_fit_to_be_logged()
-def deliver_chunk(self: Task[..., str], /, database: str, chunk_id: int) -> str:
-    """Carry out one chunk."""
-    return deliver(database, chunk_id, f"{self.request.hostname} pid {os.getpid()}")
+def deliver_chunk(self: Task[..., str], /, database: str, *chunk_ids: int) -> str:
+    """Carry out one chunk, or several small batches."""
+    return deliver(database, chunk_ids, f"{self.request.hostname} pid {os.getpid()}")
 
 
 @app.task(name=LOAD)

@@ -38,7 +38,7 @@ def transactions(database: psycopg.Connection, ring: Ring) -> set[int]:
 
 def test_what_nothing_speaks_against_is_one_transaction(stack: dict[str, str]) -> None:
     ring = accepted(upsert(*fresh_keys()))
-    assert deliver("demo", ring.chunk_id, "test") == "1 created"
+    assert deliver("demo", [ring.chunk_id], "test") == "1 created"
     with connected(stack) as database:
         assert len(transactions(database, ring)) == 1
 
@@ -48,7 +48,7 @@ def test_a_chunk_that_was_rung_for_again_is_claimed_before_it_is_carried_out(sta
     ring = accepted(upsert(*fresh_keys()))
     with transaction("demo") as session:
         session.execute(text("UPDATE chunk SET rings = 2 WHERE id = :id"), {"id": ring.chunk_id})
-    assert deliver("demo", ring.chunk_id, "test") == "1 created"
+    assert deliver("demo", [ring.chunk_id], "test") == "1 created"
     with connected(stack) as database:
         assert len(transactions(database, ring)) > 1
 
@@ -56,7 +56,7 @@ def test_a_chunk_that_was_rung_for_again_is_claimed_before_it_is_carried_out(sta
 def test_what_the_database_refuses_is_tried_again_with_care(stack: dict[str, str]) -> None:
     ring = accepted(upsert(*fresh_keys(), comment="refuse this"))
     with connected(stack) as database, refusing(database):
-        assert deliver("demo", ring.chunk_id, "test") == "1 failed"
+        assert deliver("demo", [ring.chunk_id], "test") == "1 failed"
         (attempts,) = database.execute("SELECT attempts FROM chunk WHERE id = %s", [ring.chunk_id]).fetchone() or (0,)
     assert attempts == 1
 
@@ -64,13 +64,13 @@ def test_what_the_database_refuses_is_tried_again_with_care(stack: dict[str, str
 def test_what_waits_for_a_lock_is_soon_seen_to_be_at_work(stack: dict[str, str]) -> None:
     """Nobody sees the claim of a transaction that is still open, so that one gives up and commits it first."""
     (key,) = fresh_keys()
-    deliver("demo", accepted(upsert(key)).chunk_id, "test")
+    deliver("demo", [accepted(upsert(key)).chunk_id], "test")
     ring = accepted(upsert(key, comment="later"))
     with connected(stack) as database, connected(stack) as looking:
         with database.transaction():
             database.execute("SELECT FROM case_attachment WHERE case_attachment_key = %s FOR UPDATE", [key])
-            said = deliver("demo", ring.chunk_id, "test")
+            said = deliver("demo", [ring.chunk_id], "test")
             state = looking.execute("SELECT state, attempts FROM chunk WHERE id = %s", [ring.chunk_id]).fetchone()
         assert said == "handed back"
         assert state == ("open", 1)
-        assert deliver("demo", ring.chunk_id, "test") == "1 updated"
+        assert deliver("demo", [ring.chunk_id], "test") == "1 updated"

@@ -60,6 +60,6 @@ def test_two_that_both_find_no_record_end_as_one_created_and_one_updated(demo_db
 
 def deliver_in_thread(accepted: Accepted) -> threading.Thread:
     (ring,) = accepted.rings
-    thread = threading.Thread(target=deliver, args=("demo", ring.chunk_id, "test"))
+    thread = threading.Thread(target=deliver, args=("demo", [ring.chunk_id], "test"))
     thread.start()
     return thread

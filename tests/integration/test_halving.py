@@ -28,10 +28,10 @@ def outcome(ring: Ring) -> str:
 def test_a_retry_does_not_bring_back_what_was_deleted_beside_a_refused_item(stack: dict[str, str]) -> None:
     (key,) = fresh_keys()
     made, first = accepted(NewItem("case_attachment.upsert", key, {"case_Key": 1}))
-    deliver("demo", made.chunk_id, "test")
+    deliver("demo", [made.chunk_id], "test")
     gone, _ = accepted(NewItem("case_attachment.delete", key, {}))
     refused, _ = accepted(NewItem("case_attachment.upsert", key, {"case_Key": 1, "comment": "refuse this"}))
     again, _ = accepted(NewItem("case_attachment.upsert", key, {"case_Key": 1, "retry_of": [first, 0]}))
     with connected(stack) as database, refusing(database):
-        deliver("demo", again.chunk_id, "test")
+        deliver("demo", [again.chunk_id], "test")
     assert [outcome(ring) for ring in (gone, refused, again)] == ["deleted", "failed", "skipped"]

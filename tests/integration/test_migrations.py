@@ -60,7 +60,7 @@ def test_a_schema_of_a_later_version_is_left_alone_and_works(rolled: psycopg.Con
     (key,) = fresh_keys()
     with transaction("rolled") as session:
         accepted = accept(session, NewBatch("test", "test", [NewItem("case_attachment.upsert", key, {"case_Key": 1})]))
-    assert deliver("rolled", accepted.rings[0].chunk_id, "test") == "1 created"
+    assert deliver("rolled", [accepted.rings[0].chunk_id], "test") == "1 created"
 
 
 def test_a_schema_of_an_earlier_version_is_not_ready_until_it_is_migrated(rolled: psycopg.Connection) -> None:

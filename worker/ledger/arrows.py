@@ -23,7 +23,7 @@ from worker.ledger.accept import Ring
 from worker.verdicts import OUTCOMES, Verdict
 
 MOST_DEATHS = 3
-_FIRST_TRY = "2s"
+_FIRST_TRY, _TOGETHER = "2s", "500ms"
 
 
 class Place(NamedTuple):
@@ -45,7 +45,6 @@ class Claim:
     batch_id: UUID
     first: int
     last: int
-    acceptance: int
     attempt: int
     alone: bool
     fresh: bool
@@ -58,7 +57,7 @@ _CLAIM = text("""
     WITH mine AS (
         SELECT c.*, c.state = 'taken' AND c.server_started_at = pg_postmaster_start_time() AS died
         FROM chunk AS c
-        WHERE c.id = :chunk_id AND (c.state = 'open' OR (c.state = 'taken' AND c.due_at <= clock_timestamp()))
+        WHERE c.id = ANY(:chunk_ids) AND (c.state = 'open' OR (c.state = 'taken' AND c.due_at <= clock_timestamp()))
           AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = c.batch_id AND import.paused_at IS NOT NULL)
         FOR UPDATE OF c SKIP LOCKED
     ), blamed AS (
@@ -79,21 +78,22 @@ _CLAIM = text("""
             'error', CASE WHEN mine.died THEN 'the worker died or was cut off'
                           ELSE 'the database was restarted' END) END
     FROM mine WHERE chunk.id = mine.id
-    RETURNING chunk.id, chunk.batch_id, chunk.first, chunk.last, chunk.acceptance, chunk.attempts, chunk.deaths > 0,
+    RETURNING chunk.id, chunk.batch_id, chunk.first, chunk.last, chunk.attempts, chunk.deaths > 0,
         CASE WHEN mine.attempts = 0 AND mine.rings <= 1
              THEN set_config('statement_timeout', :first_try, true) IS NOT NULL ELSE false END,
         (SELECT b.total = chunk.last + 1 AND chunk.first = 0 FROM batch AS b WHERE b.id = chunk.batch_id)
 """)
 
 
-def claim(session: Session, chunk_id: int, worker: str, lease: timedelta) -> Claim | None:
-    """Open or overdue → taken. None: it is done, paused, or in other hands (a duplicate message).
+def claim(session: Session, chunk_ids: Sequence[int], worker: str, lease: timedelta) -> list[Claim]:
+    """Open or overdue → taken. Without those that are done, paused, or in other hands (a duplicate message).
 
-    If it is fresh, no statement of this transaction may take longer than two seconds: nobody sees an open claim.
+    If one is fresh, no statement of this transaction may take longer than two seconds: nobody sees an open claim.
+    Half a second for several, since one that waits for a lock holds up the others.
     """
-    values = {"chunk_id": chunk_id, "worker": worker, "lease": lease, "first_try": _FIRST_TRY}
-    row = session.execute(_CLAIM, values).one_or_none()
-    return None if row is None else Claim(*row)
+    first_try = _FIRST_TRY if len(chunk_ids) == 1 else _TOGETHER
+    values = {"chunk_ids": list(chunk_ids), "worker": worker, "lease": lease, "first_try": first_try}
+    return [Claim(*row) for row in session.execute(_CLAIM, values)]
 
 
 _HOLD = text("""
@@ -193,19 +193,20 @@ def close(session: Session, chunk_ids: Sequence[int]) -> list[dict[str, int]]:
 
 _FINISH = text("""
     UPDATE batch SET finished_at = clock_timestamp()
-    WHERE id = :batch_id AND finished_at IS NULL
+    WHERE id = ANY(:batch_ids) AND finished_at IS NULL
       AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = batch.id AND import.closed_at IS NULL)
       AND NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = batch.id AND chunk.state <> 'done')
+    RETURNING id
 """)
 
 
-def finish(session: Session, batch_id: UUID) -> bool:
-    """Open → finished, once no chunk is open and no import can bring more. Of two that try at once, one wins.
+def finish(session: Session, batch_ids: Sequence[UUID]) -> list[UUID]:
+    """Open → finished, once no chunk is open and no import can bring more; return which. Of two that try, one wins.
 
     In a transaction of its own, after the last chunk's: two last chunks that
     commit together would not see each other from within.
     """
-    return count(session, _FINISH, {"batch_id": batch_id}) == 1
+    return list(session.scalars(_FINISH, {"batch_ids": list(batch_ids)}))
 
 
 _FINISH_ORPHANS = text("""

@@ -4,6 +4,7 @@ Helping makes the order strict for each key without waiting for another chunk's
 retry: whoever comes first carries out what should have come before.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,15 +65,21 @@ _COLUMNS = """
 # the first that does not fit ends the try, and an open item was left out.
 _BITE = text(f"""
     WITH own AS MATERIALIZED (
-        SELECT batch_id, position, key FROM item
-        WHERE batch_id = :batch_id AND position BETWEEN :first AND :last AND outcome IS NULL
+        SELECT i.batch_id, i.acceptance, i.position, i.key
+        FROM unnest(CAST(:batch_ids AS uuid[]), CAST(:firsts AS int[]), CAST(:lasts AS int[]))
+            AS held (batch_id, first, last), LATERAL (
+            SELECT batch_id, acceptance, position, key FROM item
+            WHERE item.batch_id = held.batch_id AND position BETWEEN held.first AND held.last AND outcome IS NULL
+            OFFSET 0) AS i
     ), wanted AS MATERIALIZED (
         SELECT batch_id, position FROM own WHERE key IS NULL
         UNION ALL
         SELECT earlier.batch_id, earlier.position
-        FROM (SELECT DISTINCT key FROM own WHERE key IS NOT NULL) AS touched, LATERAL (
+        FROM (SELECT DISTINCT ON (key) key, acceptance, position FROM own WHERE key IS NOT NULL
+              ORDER BY key, acceptance DESC, position DESC) AS latest, LATERAL (
             SELECT batch_id, position FROM item
-            WHERE key = touched.key AND outcome IS NULL AND (acceptance, position) <= (:acceptance, :last)
+            WHERE key = latest.key AND outcome IS NULL
+              AND (acceptance, position) <= (latest.acceptance, latest.position)
             ORDER BY acceptance, position LIMIT :limit) AS earlier
     )
     SELECT {_COLUMNS}
@@ -83,19 +90,18 @@ _BITE = text(f"""
 """)  # noqa: S608  the parts are constants of this module
 
 
-def bite(session: Session, held: Claim, limit: int) -> list[OpenItem]:
-    """Lock and return the oldest ``limit`` open items that the chunk must see done, oldest first.
+def bite(session: Session, helds: Sequence[Claim], limit: int) -> list[OpenItem]:
+    """Lock and return the oldest ``limit`` open items that the chunks must see done, oldest first.
 
     Waits for whoever holds one of them, and leaves out what was done meanwhile.
-    Empty: nothing is left to do for this chunk.
+    Empty: nothing is left to do for these chunks.
     """
     rows = session.execute(
         _BITE,
         {
-            "batch_id": held.batch_id,
-            "first": held.first,
-            "last": held.last,
-            "acceptance": held.acceptance,
+            "batch_ids": [held.batch_id for held in helds],
+            "firsts": [held.first for held in helds],
+            "lasts": [held.last for held in helds],
             "limit": limit,
         },
     )

@@ -1,0 +1,208 @@
+"""Deliver one chunk with care: claimed and committed first, so that whatever stops its worker is known and counted.
+
+claim → store what content still waits → bites: lock, apply, settle, commit → close → finish the batch. Each step may
+be cut off anywhere; what was not committed is done again by whoever claims next.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from worker import blobs
+from worker.apply import Verdicts, apply
+from worker.blobs import Content
+from worker.database import passing, transaction
+from worker.ending import finish, in_words
+from worker.errors import LimpetError, OvertakenError
+from worker.ledger import arrows
+from worker.ledger.arrows import MOST_DEATHS, Claim, Place
+from worker.ledger.bites import OpenItem, bite, content_of
+from worker.log import in_short, trouble
+from worker.settings import settings
+from worker.verdicts import POISON
+
+BITE_ITEMS = 1000
+_GROUP = 100  # contents at most, so that the signs of life between groups come in time
+_LONGEST_PAUSE = timedelta(minutes=1)
+_BEFORE_US = 1  # seconds at most that Celery has counted more than we
+_PATIENCE = (0.1, 0.3, 1, 2, 4)  # seconds between tries to hand back
+
+
+class _LostLeaseError(Exception):
+    """Our lease ran out and somebody else took over: stop without a trace."""
+
+
+def carry_out(database: str, chunk_id: int, worker: str, began: float) -> str:
+    """Carry out one chunk, whatever became of it before, and say in a few words how it went.
+
+    ``began``: when its task did, in monotonic seconds.
+    """
+    held = None
+    try:
+        held = _claim(database, chunk_id, worker)
+        if held is None:
+            return "nothing to do"
+        closed = _rounds(database, held)
+        finish(database, held.batch_id)
+    except _LostLeaseError:
+        return "taken over"
+    except (LimpetError, DBAPIError) as fault:
+        if isinstance(fault, DBAPIError) and not passing(fault):
+            raise
+        return _hand_back(database, held, fault)
+    except BaseException as end:
+        if is_told_to_stop(end, began):
+            if held is None:
+                hand_back_unclaimed(database, chunk_id, worker, end)
+            else:
+                _hand_back(database, held, end)
+        raise  # a bug is left to the lease, and counts
+    return in_words([closed])
+
+
+def is_told_to_stop(end: BaseException, began: float) -> bool:
+    """Return whether the worker is to stop (SystemExit), and not for the sake of this task, which began at ``began``.
+
+    A task past its time limit is told to stop, too, before Celery kills it; that one counts.
+    """
+    return not isinstance(end, Exception) and time.monotonic() - began < settings().task_seconds - _BEFORE_US
+
+
+def _claim(database: str, chunk_id: int, worker: str) -> Claim | None:
+    with transaction(database) as session:
+        return next(iter(arrows.claim(session, [chunk_id], worker, settings().lease)), None)
+
+
+def hand_back_unclaimed(database: str, chunk_id: int, worker: str, fault: BaseException) -> None:
+    """Claim a chunk, if the database can, for no more than to hand it back: the relay rings soon then."""
+    held = None
+    with suppress(DBAPIError):
+        held = _claim(database, chunk_id, worker)
+    _hand_back(database, held, fault)
+
+
+def _hand_back(database: str, held: Claim | None, fault: BaseException) -> str:
+    """Leave the chunk open for later: each attempt waits longer, with jitter so that many don't come at once."""
+    if held is None:
+        trouble("chunk.not_claimed", fault, database=database)
+        return "left to the relay"
+    pause = min(_LONGEST_PAUSE, timedelta(seconds=0.5 * 2 ** min(held.attempt, 10))) * random.uniform(0.5, 1)  # noqa: S311  no secret
+    trouble("chunk.released", fault, database=database, chunk=held.chunk_id, attempt=held.attempt, pause=pause)
+    for patience in _PATIENCE:
+        try:
+            with transaction(database) as session:
+                arrows.release(session, held, pause, _why(fault))
+            return "handed back"
+        except DBAPIError as still:
+            if not passing(still):
+                raise
+            # Handing back late blames nobody; a lease that runs out looks like a death.
+            time.sleep(patience)
+    return "left to its lease"
+
+
+def _why(fault: BaseException) -> str:
+    return in_short(fault) if isinstance(fault, Exception) else "the worker was told to stop"
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What one transaction left to do: contents to store first, or an item to run alone next, or nothing.
+
+    ``closed`` is set once the chunk is done: how many of its items ended how.
+    """
+
+    closed: dict[str, int] | None = None
+    waiting: Sequence[Place] = ()
+    suspect: Place | None = None
+
+
+def _rounds(database: str, held: Claim) -> dict[str, int]:
+    """Carry out the rounds that the chunk takes; return how many of its items ended how."""
+    last = _Round()
+    while last.closed is None:
+        _store_contents(database, held, last)
+        try:
+            with transaction(database) as session:
+                _keep(session, held, last.suspect)
+                last = _round(session, held, last.suspect)
+        except OvertakenError:
+            last = _Round(suspect=last.suspect)  # the next round reads again
+    return last.closed
+
+
+def _round(session: Session, held: Claim, suspect: Place | None) -> _Round:
+    items = bite(session, [held], 1 if held.alone or suspect else BITE_ITEMS)
+    alone = held.alone or any(item.deaths for item in items)
+    if alone and items and items[0].place != suspect:
+        # Named and committed before it runs, so that a death while it runs is its own.
+        _keep(session, held, items[0].place)
+        return _Round(suspect=items[0].place)
+    if waiting := [item.place for item in items if content_waits(item)]:
+        return _Round(waiting=waiting, suspect=suspect)
+    ended = _set_aside(session, items) + apply(session, [i for i in items if not _is_poison(i)])
+    closed = arrows.close(session, [held.chunk_id])
+    if not (closed or ended):
+        raise RuntimeError(f"chunk {held.chunk_id} has nothing to do and is not done")
+    return _Round(closed=closed[0] if closed else None)
+
+
+def content_waits(item: OpenItem) -> bool:
+    """Return whether the bytes of ``item`` must be stored before it can be carried out."""
+    # What is to be cancelled or set aside must not touch the store first: that may be what kills its worker.
+    return item.content_size is not None and not item.cancelled and item.deaths < MOST_DEATHS
+
+
+def _keep(session: Session, held: Claim, suspect: Place | None) -> None:
+    if not arrows.hold(session, held, settings().lease, suspect):
+        raise _LostLeaseError
+
+
+def _is_poison(item: OpenItem) -> bool:
+    return item.deaths >= MOST_DEATHS and not item.cancelled
+
+
+def _set_aside(session: Session, items: Sequence[OpenItem]) -> Verdicts:
+    poison = [item for item in items if _is_poison(item)]
+    ends: Verdicts = [(item.place, POISON if item.key is None else POISON.on(item.key)) for item in poison]
+    if ends:
+        arrows.settle(session, ends)
+    return ends
+
+
+def _store_contents(database: str, held: Claim, last: _Round) -> None:
+    """Move inline contents to the store, some megabytes at a time, the lease kept meanwhile; no row is locked."""
+
+    def pulse() -> None:
+        with transaction(database) as session:
+            _keep(session, held, last.suspect)
+
+    for group in _groups(database, last.waiting, pulse):
+        stored = blobs.write(database, [content for _, content in group], pulse)
+        with transaction(database) as session:
+            blobs.assign(session, group, stored)
+
+
+def _groups(database: str, places: Iterable[Place], pulse: Callable[[], None]) -> Iterator[list[tuple[Place, Content]]]:
+    group: list[tuple[Place, Content]] = []
+    size = 0
+    for place in places:
+        with transaction(database) as session:
+            data = content_of(session, place)
+        if data is None:
+            continue
+        if group and (size + len(data) > settings().chunk_bytes or len(group) == _GROUP):
+            pulse()
+            yield group
+            group, size = [], 0
+        group.append((place, Content.of(data)))
+        size += len(data)
+    if group:
+        pulse()
+        yield group
