@@ -30,16 +30,16 @@ _LONGEST = 0.1  # seconds that one message under way keeps others from being sen
 class Publisher:
     """One thread and a bounded queue of rings that are still to be sent."""
 
-    _queue: "queue.Queue[_Work]" = field(default_factory=lambda: queue.Queue(maxsize=10_000))
+    queue: "queue.Queue[_Work]" = field(default_factory=lambda: queue.Queue(maxsize=10_000))
 
     def ring(self, database: str, rings: Sequence[Ring], *, together: bool = False) -> None:
         """Send soon, one message for each or one for all; when the queue is full, the relay rings a bit later."""
         with contextlib.suppress(queue.Full):
-            self._queue.put_nowait((database, rings, together))
+            self.queue.put_nowait((database, rings, together))
 
     def run(self) -> None:
         """Send what comes, until told to stop."""
-        while (work := self._queue.get()) is not None:
+        while (work := self.queue.get()) is not None:
             try:
                 ring(work[0], work[1], together=work[2])
             except BrokerUnavailableError as fault:
@@ -50,7 +50,7 @@ class Publisher:
     def stop(self) -> None:
         """End `run` after what is queued; a queue that is full is left to the relay."""
         with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(None)
+            self.queue.put_nowait(None)
 
 
 @dataclass(slots=True)

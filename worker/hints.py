@@ -48,6 +48,7 @@ class _Speaker:
 
 
 _speaker = cache(_Speaker)
+forget_connection = _speaker.cache_clear
 
 
 def _is_redis() -> bool:

@@ -1,0 +1,57 @@
+"""Hints: heard where there is Redis, waited for by nobody."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from lines import Line, line
+
+from worker import hints
+from worker.settings import settings
+
+_BATCHES = [uuid.uuid4(), uuid.uuid4()]
+
+
+@pytest.fixture
+def held(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+    """A line to the broker that this process is told to use."""
+    there = urlsplit(stack["LIMPET_BROKER_URL"])
+    with line(there.port or 0) as passing:
+        monkeypatch.setenv("LIMPET_BROKER_URL", there.geturl().replace(f":{there.port}", f":{passing.port}"))
+        settings.cache_clear()
+        hints.forget_connection()
+        yield passing
+    monkeypatch.undo()
+    settings.cache_clear()
+    hints.forget_connection()
+
+
+@pytest.mark.usefixtures("held")
+def test_what_one_process_says_another_hears() -> None:
+    listener = hints.Listener()
+
+    async def hear() -> tuple[str, list[uuid.UUID]]:
+        return await anext(listener.heard())
+
+    async def first() -> tuple[str, list[uuid.UUID]]:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            heard = tasks.create_task(hear())
+            while not heard.done():  # what was said before it listened is lost
+                await asyncio.to_thread(hints.hint, "demo", _BATCHES)
+                await asyncio.wait({heard}, timeout=0.1)
+            assert listener.hears
+            return heard.result()
+
+    assert asyncio.run(first()) == ("demo", _BATCHES)
+
+
+def test_a_broker_that_hangs_costs_one_delivery_a_moment_and_the_next_ones_nothing(held: Line) -> None:
+    hints.hint("demo", _BATCHES)
+    held.hold()
+    began = time.monotonic()
+    for _ in range(100):
+        hints.hint("demo", _BATCHES)
+    assert time.monotonic() - began < 5
