@@ -64,7 +64,10 @@ async def put_batch(request: Request, identity: Known) -> Response:
         raise ProblemError(NOT_A_LIST, "Send a bare JSON array of case attachments")
     if len(body.content) > settings().max_items:
         raise ProblemError(TOO_LARGE, f"A batch has at most {settings().max_items} items; send several")
-    new = await anyio.to_thread.run_sync(intake.items, body.content, body.lifted)
+    if len(body.content) > settings().small_batch or body.lifted:
+        new = await anyio.to_thread.run_sync(intake.items, body.content, body.lifted)
+    else:  # a thread would take longer than the few
+        new = intake.items(body.content)
     wanted = preferences(request.headers.getlist("prefer"))
     view, ends = await submit(request, identity, new, body.sha256, wanted)
     # Not awaited is not awaited, even if it was done at once: clients get the one answer they asked for.
