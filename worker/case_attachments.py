@@ -8,14 +8,16 @@ read once and written once for a whole bite.
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from psycopg.errors import UniqueViolation
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from schemas.case_attachment import CaseAttachmentPayload
 from schemas.kinds import CREATE, DELETE
-from worker.database import count
+from worker.database import copy
 from worker.errors import OvertakenError
 from worker.ledger.bites import OpenItem, superseded
 from worker.ledger.deletions import deletions_since
@@ -150,15 +152,18 @@ def _last_changes(
     return places | {deletion.key: deletion.place for deletion in deletions_since(session, gone)}
 
 
-_RECORDSET = """
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS n (case_attachment_key int, case_key int, attachment_file text,
-        attachment_path text, case_attachment_type text, comment text, entry_user text, entry_date timestamptz,
-        update_user text, update_date timestamptz, blob_id bigint, acceptance bigint, position int)
-"""
-_INSERT = text(f"INSERT INTO case_attachment ({COLUMNS}) SELECT {COLUMNS} {_RECORDSET} ON CONFLICT DO NOTHING")
+_TYPES = (
+    "int4", "int4", "text", "text", "text", "text", "text", "timestamptz", "text", "timestamptz",
+    "int8", "int8", "int4",
+)  # fmt: skip
+_COPY = f"COPY case_attachment ({COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _SETS = ", ".join(f"{c} = n.{c}" for c in FIELDS[1:])
 _UPDATE = text(
-    f"UPDATE case_attachment AS r SET {_SETS} {_RECORDSET} WHERE r.case_attachment_key = n.case_attachment_key"  # noqa: S608  constants
+    f"""
+    UPDATE case_attachment AS r SET {_SETS}
+    FROM json_to_recordset(CAST(:rows AS json)) AS n ({", ".join(map(" ".join, zip(FIELDS, _TYPES, strict=True)))})
+    WHERE r.case_attachment_key = n.case_attachment_key
+    """  # noqa: S608  constants
 )
 _DELETE = text("DELETE FROM case_attachment WHERE case_attachment_key = ANY(:keys)")
 
@@ -167,9 +172,19 @@ def _write(session: Session, before: Mapping[int, Record], after: Mapping[int, R
     made = [r for key, r in after.items() if r is not None and key not in before]
     changed = [r for key, r in after.items() if r is not None and key in before and r != before[key]]
     gone = [key for key, r in after.items() if r is None and key in before]
-    if made and count(session, _INSERT, {"rows": to_json(made).decode()}) != len(made):
-        raise OvertakenError("a key was created by another transaction meanwhile")
+    if made:
+        _insert(session, made)
     if changed:
-        session.execute(_UPDATE, {"rows": to_json(changed).decode()})
+        session.execute(_UPDATE, {"rows": to_json([r._asdict() for r in changed]).decode()})
     if gone:
         session.execute(_DELETE, {"keys": gone})
+
+
+def _insert(session: Session, made: Sequence[Record]) -> None:
+    # A third of the database's time for INSERT with ON CONFLICT DO NOTHING, of one record as of many.
+    try:
+        copy(session, _COPY, _TYPES, made)
+    except DBAPIError as fault:
+        if isinstance(fault.orig, UniqueViolation):
+            raise OvertakenError("a key was created by another transaction meanwhile") from fault
+        raise

@@ -1,7 +1,7 @@
 """Engines and sessions, one engine for each configured database and process."""
 
 import select
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -11,7 +11,7 @@ import sqlalchemy.event
 from psycopg.types.json import set_json_loads
 from pydantic_core import from_json
 from sqlalchemy import CursorResult, Engine, Executable, create_engine, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError
 from sqlalchemy.orm import Session
 
 from worker.errors import UnknownDatabaseError
@@ -121,6 +121,24 @@ def count(session: Session, statement: Executable, values: Mapping[str, object])
     return done.rowcount
 
 
+def copy(session: Session, statement: str, types: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Send ``rows`` by ``statement``, a binary COPY of columns of ``types``, in the session's transaction.
+
+    Raises:
+        DBAPIError: as of any statement.
+
+    """
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    try:
+        with connection.cursor() as cursor, cursor.copy(statement) as sent:
+            sent.set_types(types)
+            for row in rows:
+                sent.write_row(row)
+    except psycopg.Error as fault:  # past SQLAlchemy, so translated here
+        raise DBAPIError(statement, None, fault) from fault
+
+
 def passing(fault: DBAPIError) -> bool:
     """Return whether ``fault`` is the server's trouble of the moment, not the statement's."""
     state = getattr(fault.orig, "sqlstate", None)
@@ -129,5 +147,5 @@ def passing(fault: DBAPIError) -> bool:
     if fault.connection_invalidated or isinstance(fault, InterfaceError):
         return True
     if state is None:
-        return isinstance(fault, OperationalError)
+        return isinstance(fault.orig, psycopg.OperationalError)
     return bool(state.startswith(_PASSING))

@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-import psycopg
-from psycopg import Connection
 from psycopg.types.json import Jsonb
 from pydantic_core import to_json
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from worker.database import copy
 from worker.errors import IdempotencyConflictError
 from worker.ledger.batch_ids import first_id, new_batch_id
 from worker.ledger.cut import MOST_SINGLES, Cut, Load, chunk_size, cut
@@ -221,15 +219,8 @@ _COPY_TYPES = (
 def copy_items(session: Session, slot: Slot, items: Sequence[NewItem]) -> None:
     """Append ``items`` from the slot's position on."""
     # COPY is several times faster than the best INSERT here; bench/README.md has the figures.
-    connection = session.connection().connection.driver_connection
-    assert isinstance(connection, Connection)
-    try:
-        with connection.cursor() as cursor, cursor.copy(_COPY_ITEMS) as copy:
-            copy.set_types(_COPY_TYPES)
-            for position, row in enumerate(_rows(items), slot.first):
-                copy.write_row((slot.batch_id, position, slot.acceptance, *row))
-    except psycopg.Error as fault:  # past SQLAlchemy, so translated here
-        raise DBAPIError("COPY item", None, fault) from fault
+    rows = ((slot.batch_id, position, slot.acceptance, *row) for position, row in enumerate(_rows(items), slot.first))
+    copy(session, _COPY_ITEMS, _COPY_TYPES, rows)
 
 
 def _rows(items: Sequence[NewItem]) -> Iterator[tuple[object, ...]]:

@@ -5,9 +5,8 @@ retry: whoever comes first carries out what should have come before.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -16,8 +15,7 @@ from sqlalchemy.orm import Session
 from worker.ledger.arrows import Claim, Place
 
 
-@dataclass(frozen=True, slots=True)
-class OpenItem:
+class OpenItem(NamedTuple):
     """One open item, read under its lock. ``content_size`` is set while its bytes still wait in the ledger."""
 
     batch_id: UUID
@@ -49,11 +47,16 @@ def superseded(item: OpenItem, changed: tuple[int, int]) -> bool:
     return changed[0] != item.acceptance and changed > tuple(item.payload["retry_of"])
 
 
-_COLUMNS = """
+def _of_batch(fact: str) -> str:
+    # Most items are of the first chunk's own batch, which is looked up once for all of them.
+    return f"""CASE WHEN i.batch_id = :batch_id THEN (SELECT {fact} FROM batch WHERE id = :batch_id)
+                    ELSE (SELECT {fact} FROM batch WHERE id = i.batch_id) END"""  # noqa: S608  constants
+
+
+_COLUMNS = f"""
     i.batch_id, i.position, i.acceptance, i.accepted_at, i.kind, i.key, i.payload, i.blob_id,
     octet_length(i.content) AS content_size, i.deaths,
-    (SELECT b.caller FROM batch AS b WHERE b.id = i.batch_id) AS caller,
-    (SELECT b.cancel_requested_at IS NOT NULL FROM batch AS b WHERE b.id = i.batch_id) AS cancelled
+    {_of_batch("caller")} AS caller, {_of_batch("cancel_requested_at IS NOT NULL")} AS cancelled
 """
 # All lockers lock in the one order (acceptance, position), so none can wait in a circle.
 # Keyless items belong to their own chunk only.
@@ -99,13 +102,14 @@ def bite(session: Session, helds: Sequence[Claim], limit: int) -> list[OpenItem]
     rows = session.execute(
         _BITE,
         {
+            "batch_id": helds[0].batch_id,
             "batch_ids": [held.batch_id for held in helds],
             "firsts": [held.first for held in helds],
             "lasts": [held.last for held in helds],
             "limit": limit,
         },
     )
-    return [OpenItem(*row) for row in rows]
+    return [OpenItem._make(row) for row in rows.all()]
 
 
 _CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL")
