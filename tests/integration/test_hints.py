@@ -42,7 +42,6 @@ def test_what_one_process_says_another_hears() -> None:
             while not heard.done():  # what was said before it listened is lost
                 await asyncio.to_thread(hints.hint, "demo", _BATCHES)
                 await asyncio.wait({heard}, timeout=0.1)
-            assert listener.hears
             return heard.result()
 
     assert asyncio.run(first()) == ("demo", _BATCHES)
