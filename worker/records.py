@@ -52,7 +52,7 @@ _LOCK = text(f"{_LOAD.text} ORDER BY case_attachment_key FOR UPDATE")
 def load(session: Session, keys: Iterable[int], *, lock: bool = False) -> dict[int, Record]:
     """Return the records that exist among ``keys``."""
     rows = session.execute(_LOCK if lock else _LOAD, {"keys": list(keys)})
-    return {row[0]: Record(*row) for row in rows}
+    return {row[0]: Record(*row) for row in rows.all()}
 
 
 _TABLE = table("case_attachment", *(column(name) for name in FIELDS))

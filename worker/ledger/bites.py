@@ -48,11 +48,16 @@ def superseded(item: OpenItem, changed: tuple[int, int]) -> bool:
     return changed[0] != item.acceptance and changed > tuple(item.payload["retry_of"])
 
 
-_COLUMNS = """
+def _of_batch(fact: str) -> str:
+    # Most items are of the chunk's own batch, which is looked up once for all of them.
+    return f"""CASE WHEN i.batch_id = :batch_id THEN (SELECT {fact} FROM batch WHERE id = :batch_id)
+                    ELSE (SELECT {fact} FROM batch WHERE id = i.batch_id) END"""  # noqa: S608  constants
+
+
+_COLUMNS = f"""
     i.batch_id, i.position, i.acceptance, i.accepted_at, i.kind, i.key, i.payload, i.blob_id,
     octet_length(i.content) AS content_size, i.deaths,
-    (SELECT b.caller FROM batch AS b WHERE b.id = i.batch_id) AS caller,
-    (SELECT b.cancel_requested_at IS NOT NULL FROM batch AS b WHERE b.id = i.batch_id) AS cancelled
+    {_of_batch("caller")} AS caller, {_of_batch("cancel_requested_at IS NOT NULL")} AS cancelled
 """
 # All lockers lock in the one order (acceptance, position), so none can wait in a circle.
 # Keyless items belong to their own chunk only.
@@ -99,7 +104,7 @@ def bite(session: Session, held: Claim, limit: int) -> list[OpenItem]:
             "limit": limit,
         },
     )
-    return [OpenItem(*row) for row in rows]
+    return [OpenItem(*row) for row in rows.all()]
 
 
 _CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL")
