@@ -15,9 +15,7 @@ from schemas.answers import (
     Debug,
     Envelope,
     FieldError,
-    IdPair,
     ItemDetail,
-    ItemStatus,
     Problem,
 )
 from schemas.kinds import FILE_KINDS
@@ -93,47 +91,41 @@ def batch_outcome(view: BatchView) -> str:
     return "failed" if bad == view.total else "partial"
 
 
-def item_status(item: ItemView) -> ItemStatus:
-    """Return one entry of the 207 answer; an open item is pending."""
-    ident = [_ident(item)]
+def item_status(item: ItemView) -> dict[str, object]:
+    """Return one entry of the 207 answer as `ItemStatus` has it; an open item is pending."""
+    # A model of each, filled and spelled, takes four times as long.
+    end: dict[str, object]
     if item.outcome is None:
-        return ItemStatus(
-            id=ident,
-            status=202,
-            body=_PENDING,
-            position=item.position,
-            outcome="pending",
-            retry="never",
-            line=item.line,
-        )
-    return ItemStatus.model_validate(
-        {
-            "id": ident,
+        end = {"status": 202, "body": _PENDING, "position": item.position, "outcome": "pending", "retry": "never"}
+    else:
+        end = {
             "status": item.status,
             "body": item.body,
             "position": item.position,
             "outcome": item.outcome,
             "retry": item.retry,
-            "errors": item.errors,
-            "line": item.line,
         }
-    )
+        if item.errors is not None:
+            end["errors"] = item.errors
+    if item.line is not None:
+        end["line"] = item.line
+    return {"id": [ident(item)], **end}
 
 
-def _ident(item: ItemView) -> IdPair:
-    """Return which record or file the item is about, as far as that is known."""
+def ident(item: ItemView) -> dict[str, object]:
+    """Return which record or file the item is about, as far as that is known, as `IdPair` has it."""
     if item.kind in FILE_KINDS:
         # The ordering key of a collection, which is negative, is nobody's id.
-        return IdPair(key="id", value=max(item.record_key or 0, 0))
+        return {"key": "id", "value": max(item.record_key or 0, 0)}
     key = item.record_key if item.record_key is not None else item.key
-    return IdPair(key="caseAttachment_Key", value=key or 0)
+    return {"key": "caseAttachment_Key", "value": key or 0}
 
 
 def item_detail(found: ItemStory) -> ItemDetail:
     """Return one item with its story."""
     return ItemDetail.model_validate(
         {
-            **dict(item_status(found.item)),
+            **item_status(found.item),
             "kind": found.item.kind,
             "payload": found.payload,
             "content_size": found.content_size,

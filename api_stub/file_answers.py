@@ -126,16 +126,9 @@ def _actions(done: Done) -> list[ActionStatus]:
 
 
 def _action(position: int, end: ItemView, label: str) -> ActionStatus:
-    said = answers.item_status(end)
-    return ActionStatus(
-        position=position,
-        action=label,
-        id=said.id[0].value or None,
-        status=said.status,
-        body=said.body,
-        outcome=said.outcome,
-        retry=said.retry,
-    )
+    number = answers.ident(end)["value"] or None
+    said = answers.item_status(end) | {"position": position, "action": label, "id": number}
+    return ActionStatus.model_validate(said)
 
 
 def _result(done: Done) -> Result:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import anyio.to_thread
+from pydantic_core import to_json
 
 from api_stub import answers
 from api_stub.waiting import Waiting
@@ -44,27 +45,15 @@ def report_lines(database: str, batch_id: UUID, kind: str, outcomes: Sequence[st
 
 
 def _ndjson(page: Sequence[ItemView]) -> str:
-    return "".join(answers.item_status(item).model_dump_json(by_alias=True) + "\n" for item in page)
+    return "".join(to_json(answers.item_status(item)).decode() + "\n" for item in page)
 
 
 def _csv(page: Sequence[ItemView]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     for item in page:
-        status = answers.item_status(item)
-        ident = status.id[0]
-        writer.writerow(
-            (
-                status.position,
-                ident.key,
-                ident.value,
-                status.status,
-                status.outcome,
-                status.retry,
-                status.body,
-                status.line,
-            )
-        )
+        status = {"line": None, **answers.ident(item), **answers.item_status(item)}
+        writer.writerow([status[name] for name in _COLUMNS])
     return out.getvalue()
 
 
