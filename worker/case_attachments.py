@@ -6,7 +6,6 @@ read once and written once for a whole bite.
 """
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from typing import TypeVar
 
 from psycopg.errors import UniqueViolation
@@ -166,7 +165,6 @@ _UPDATE = text(
     WHERE r.case_attachment_key = n.case_attachment_key
     """  # noqa: S608  constants
 )
-_row = attrgetter(*FIELDS)
 _DELETE = text("DELETE FROM case_attachment WHERE case_attachment_key = ANY(:keys)")
 
 
@@ -177,7 +175,7 @@ def _write(session: Session, before: Mapping[int, Record], after: Mapping[int, R
     if made:
         _insert(session, made)
     if changed:
-        session.execute(_UPDATE, {"rows": to_json(changed).decode()})
+        session.execute(_UPDATE, {"rows": to_json([r._asdict() for r in changed]).decode()})
     if gone:
         session.execute(_DELETE, {"keys": gone})
 
@@ -185,7 +183,7 @@ def _write(session: Session, before: Mapping[int, Record], after: Mapping[int, R
 def _insert(session: Session, made: Sequence[Record]) -> None:
     # A third of the database's time for INSERT with ON CONFLICT DO NOTHING, of one record as of many.
     try:
-        copy(session, _COPY, _TYPES, map(_row, made))
+        copy(session, _COPY, _TYPES, made)
     except DBAPIError as fault:
         if isinstance(fault.orig, UniqueViolation):
             raise OvertakenError("a key was created by another transaction meanwhile") from fault

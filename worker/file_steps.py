@@ -90,7 +90,7 @@ def _nfc(name: str | None) -> str | None:
 def _delete_all(files: Files) -> tuple[Changes, Verdict]:
     if not files:
         return {}, Verdict("skipped", 200, "Skipped: no files")
-    return dict.fromkeys(files), replace(DELETED, body=f"Deleted {len(files)} file{'s' if len(files) > 1 else ''}")
+    return dict.fromkeys(files), DELETED._replace(body=f"Deleted {len(files)} file{'s' if len(files) > 1 else ''}")
 
 
 def _delete(found: Sequence[File]) -> tuple[Changes, Verdict]:

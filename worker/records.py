@@ -1,8 +1,8 @@
 """The records of family A as the table has them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import column, func, select, table, text
 from sqlalchemy.orm import Session
@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 from schemas.case_attachment import CaseAttachmentPayload
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A case attachment as the table has it. ``acceptance`` and ``position`` name the item that changed it last."""
 
     case_attachment_key: int
@@ -43,16 +42,17 @@ def kept_by(update_date: datetime, sent: CaseAttachmentPayload) -> str | None:
     return None
 
 
-FIELDS = tuple(Record.__dataclass_fields__)
+FIELDS = Record._fields
 COLUMNS = ", ".join(FIELDS)
-_LOAD = text(f"SELECT {COLUMNS} FROM case_attachment WHERE case_attachment_key = ANY(:keys)")  # noqa: S608  constants
+_LOAD = text(f"SELECT {COLUMNS} FROM case_attachment WHERE case_attachment_key = ANY(CAST(:keys AS int[]))")  # noqa: S608  constants
 _LOCK = text(f"{_LOAD.text} ORDER BY case_attachment_key FOR UPDATE")
 
 
 def load(session: Session, keys: Iterable[int], *, lock: bool = False) -> dict[int, Record]:
     """Return the records that exist among ``keys``."""
-    rows = session.execute(_LOCK if lock else _LOAD, {"keys": list(keys)})
-    return {row[0]: Record(*row) for row in rows.all()}
+    # As text: a list costs the driver nearly twice as much.
+    rows = session.execute(_LOCK if lock else _LOAD, {"keys": f"{{{','.join(map(str, keys))}}}"})
+    return {row[0]: Record._make(row) for row in rows.all()}
 
 
 _TABLE = table("case_attachment", *(column(name) for name in FIELDS))
@@ -63,4 +63,4 @@ def page(session: Session, order: Sequence[tuple[str, bool]], number: int, size:
     total = session.scalar(select(func.count()).select_from(_TABLE)) or 0
     by = [_TABLE.c[name].desc().nulls_last() if down else _TABLE.c[name].asc().nulls_last() for name, down in order]
     wanted = select(_TABLE).order_by(*by, _TABLE.c.case_attachment_key).offset((number - 1) * size).limit(size)
-    return [Record(*row) for row in session.execute(wanted)], total
+    return [Record._make(row) for row in session.execute(wanted)], total

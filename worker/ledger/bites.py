@@ -4,9 +4,8 @@ Helping makes the order strict for each key without waiting for another chunk's
 retry: whoever comes first carries out what should have come before.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -15,8 +14,7 @@ from sqlalchemy.orm import Session
 from worker.ledger.arrows import Claim, Place
 
 
-@dataclass(frozen=True, slots=True)
-class OpenItem:
+class OpenItem(NamedTuple):
     """One open item, read under its lock. ``content_size`` is set while its bytes still wait in the ledger."""
 
     batch_id: UUID
@@ -104,7 +102,7 @@ def bite(session: Session, held: Claim, limit: int) -> list[OpenItem]:
             "limit": limit,
         },
     )
-    return [OpenItem(*row) for row in rows.all()]
+    return [OpenItem._make(row) for row in rows.all()]
 
 
 _CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -89,8 +89,7 @@ def batches(
     return [_view(row._asdict()) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class ItemView:
+class ItemView(NamedTuple):
     """One item as the report shows it; ``outcome`` None: it is open."""
 
     position: int
@@ -119,7 +118,7 @@ def items(
 ) -> list[ItemView]:
     """Return up to ``limit`` items with a position above ``after``, in order; only those of ``outcomes`` if given."""
     wanted = {"batch_id": batch_id, "after": after, "limit": limit, "outcomes": list(outcomes) if outcomes else None}
-    return [ItemView(*row) for row in session.execute(_ITEMS, wanted).all()]
+    return [ItemView._make(row) for row in session.execute(_ITEMS, wanted).all()]
 
 
 _ENDED = text("SELECT id FROM batch WHERE id = ANY(:ids) AND finished_at IS NOT NULL")
