@@ -1,7 +1,7 @@
 """Where the time of an item goes, part by part: each step carried out in this process, statement by statement.
 
 ``python -m bench.parts`` prints it for one item and for batches of 1,000, as processor time of this process and of the
-database's (of commits the count only), which other load on the machine hardly changes. Linux only.
+database's (COPY and commits in one line), which other load on the machine hardly changes. Linux only.
 """
 
 import argparse
@@ -39,7 +39,8 @@ class Clock:
         self.backend: dict[str, list[float]] = defaultdict(list)
         self.statements: Counter[str] = Counter()
         self._part = ""
-        self._looking = self._before = 0.0
+        self._looking = self._before = self._told = 0.0
+        self._pid: int | None = None
         found = engine(database)
         event.listen(found, "before_cursor_execute", self._begin)
         event.listen(found, "after_cursor_execute", self._end)
@@ -49,22 +50,31 @@ class Clock:
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Measure the block as the part ``name``."""
-        self._part, self._looking = name, 0.0
+        self._part, self._looking, self._told = name, 0.0, 0.0
+        before = _processor_time(self._pid)
         began = time.process_time()
         yield
         self.own[name].append(1000 * (time.process_time() - began - self._looking))
+        if self._told:
+            self._tell("COPY, commits and all between", _processor_time(self._pid) - before - self._told)
 
     def _begin(self, _connection: object, cursor: psycopg.Cursor[object], *_: object) -> None:
         began = time.process_time()
-        self._before = _processor_time(cursor)
+        self._pid = cursor.connection.info.backend_pid
+        self._before = _processor_time(self._pid)
         self._looking += time.process_time() - began
 
-    def _end(self, _connection: object, cursor: psycopg.Cursor[object], statement: str, *_: object) -> None:
+    def _end(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
         began = time.process_time()
-        name = f"{self._part}: {' '.join(statement.split())[:60]}"
-        self.backend[name].append(_processor_time(cursor) - self._before)
-        self.statements[name] += 1
+        spent = _processor_time(self._pid) - self._before
+        self._told += spent
+        self._tell(" ".join(statement.split())[:60], spent)
         self._looking += time.process_time() - began
+
+    def _tell(self, what: str, spent: float) -> None:
+        name = f"{self._part}: {what}"
+        self.backend[name].append(spent)
+        self.statements[name] += 1
 
     def _count(self, name: str) -> Callable[..., None]:
         def count(*_: object) -> None:
@@ -73,9 +83,9 @@ class Clock:
         return count
 
 
-def _processor_time(cursor: psycopg.Cursor[object]) -> float:
-    """Return the milliseconds that the connection's backend has run so far."""
-    return int(Path(f"/proc/{cursor.connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e6
+def _processor_time(pid: int | None) -> float:
+    """Return the milliseconds that the backend ``pid`` has run so far; the warming up tells which one it is."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6 if pid else 0.0
 
 
 def one_batch(clock: Clock, body: bytes) -> None:
@@ -112,7 +122,7 @@ def show(clock: Clock, batches: int, size: int) -> None:
     for name, spent in sorted(own.items()):
         print(f"    {name:<82}{spent:9.2f}  {1000 * spent / size:8.1f} µs/item")
     total = sum(backend.values())
-    print(f"  {'the database, processor time of statements':<84}{total:9.2f}  {1000 * total / size:8.1f} µs/item")
+    print(f"  {'the database, processor time':<84}{total:9.2f}  {1000 * total / size:8.1f} µs/item")
     for name, number in sorted(clock.statements.items()):
         print(f"    {name:<74}{number / batches:7.1f} times {backend.get(name, 0.0):8.2f}")
 
