@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from worker.database import passing
 from worker.errors import LimpetError
 from worker.kinds import KINDS, Handler
-from worker.ledger.arrows import Place, settle
+from worker.ledger.arrows import Place
 from worker.ledger.bites import OpenItem
+from worker.ledger.ends import settle
 from worker.log import bug
 from worker.verdicts import CANCELLED, UNEXPECTED, Verdict
 

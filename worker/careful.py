@@ -20,9 +20,10 @@ from worker.blobs import Content
 from worker.database import passing, transaction
 from worker.ending import finish, in_words
 from worker.errors import LimpetError, OvertakenError
-from worker.ledger import arrows
+from worker.ledger import arrows, ends
 from worker.ledger.arrows import MOST_DEATHS, Claim, Place
 from worker.ledger.bites import OpenItem, bite, content_of
+from worker.ledger.ends import Closed
 from worker.log import in_short, trouble
 from worker.settings import settings
 from worker.verdicts import POISON
@@ -115,16 +116,16 @@ def _why(fault: BaseException) -> str:
 class _Round:
     """What one transaction left to do: contents to store first, or an item to run alone next, or nothing.
 
-    ``closed`` is set once the chunk is done: how many of its items ended how.
+    ``closed`` is set once the chunk is done.
     """
 
-    closed: dict[str, int] | None = None
+    closed: Closed | None = None
     waiting: Sequence[Place] = ()
     suspect: Place | None = None
 
 
-def _rounds(database: str, held: Claim) -> dict[str, int]:
-    """Carry out the rounds that the chunk takes; return how many of its items ended how."""
+def _rounds(database: str, held: Claim) -> Closed:
+    """Carry out the rounds that the chunk takes; return how it was closed."""
     last = _Round()
     while last.closed is None:
         _store_contents(database, held, last)
@@ -147,7 +148,7 @@ def _round(session: Session, held: Claim, suspect: Place | None) -> _Round:
     if waiting := [item.place for item in items if content_waits(item)]:
         return _Round(waiting=waiting, suspect=suspect)
     ended = _set_aside(session, items) + apply(session, [i for i in items if not _is_poison(i)])
-    closed = arrows.close(session, [held.chunk_id])
+    closed = ends.close(session, [held.chunk_id])
     if not (closed or ended):
         raise RuntimeError(f"chunk {held.chunk_id} has nothing to do and is not done")
     return _Round(closed=closed[0] if closed else None)
@@ -170,10 +171,10 @@ def _is_poison(item: OpenItem) -> bool:
 
 def _set_aside(session: Session, items: Sequence[OpenItem]) -> Verdicts:
     poison = [item for item in items if _is_poison(item)]
-    ends: Verdicts = [(item.place, POISON if item.key is None else POISON.on(item.key)) for item in poison]
-    if ends:
-        arrows.settle(session, ends)
-    return ends
+    verdicts: Verdicts = [(item.place, POISON if item.key is None else POISON.on(item.key)) for item in poison]
+    if verdicts:
+        ends.settle(session, verdicts)
+    return verdicts
 
 
 def _store_contents(database: str, held: Claim, last: _Round) -> None:

@@ -16,9 +16,10 @@ from worker.broker import ring_one_by_one
 from worker.database import transaction
 from worker.ending import finish, in_words, tell_of
 from worker.errors import BrokerUnavailableError
-from worker.ledger import arrows
+from worker.ledger import arrows, ends
 from worker.ledger.arrows import Claim
 from worker.ledger.bites import bite
+from worker.ledger.ends import Closed
 from worker.log import trouble
 from worker.settings import settings
 
@@ -59,22 +60,22 @@ def _at_once(database: str, chunk_ids: Sequence[int], worker: str) -> str:
         helds = arrows.claim(session, chunk_ids, worker, settings().lease)
         if not all(held.fresh for held in helds):
             raise _NeedsCareError
-        closed = _carry_out_at_once(session, helds) if helds else []
-        # Of a chunk of several, two last ones that commit together would not see each other.
-        ended = arrows.finish(session, [held.batch_id for held in helds if held.whole]) if helds else []
+        if not helds:
+            return "nothing to do"
+        closed = _carry_out_at_once(session, helds)
+    ended = [chunk.ended for chunk in closed if chunk.ended]
     tell_of(database, ended)
-    for held in helds:
-        if not held.whole:
-            finish(database, held.batch_id)
-    return in_words(closed) if helds else "nothing to do"
+    for batch_id in {held.batch_id for held in helds}.difference(ended):
+        finish(database, batch_id)
+    return in_words(closed)
 
 
-def _carry_out_at_once(session: Session, helds: Sequence[Claim]) -> list[dict[str, int]]:
+def _carry_out_at_once(session: Session, helds: Sequence[Claim]) -> list[Closed]:
     items = bite(session, helds, careful.BITE_ITEMS)
     if any(item.deaths or careful.content_waits(item) for item in items):
         raise _NeedsCareError
     apply(session, items, guarded=False)
-    closed = arrows.close(session, [held.chunk_id for held in helds])
+    closed = ends.close(session, [held.chunk_id for held in helds], finish=True)
     if len(closed) < len(helds):
         raise _NeedsCareError  # there is more to be helped than one bite
     return closed

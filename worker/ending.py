@@ -6,15 +6,17 @@ from uuid import UUID
 
 from worker.database import transaction
 from worker.hints import hint
-from worker.ledger import arrows
+from worker.ledger import ends
+from worker.ledger.ends import Closed
 from worker.log import event
 
 
 def finish(database: str, batch_id: UUID) -> None:
     """Finish the batch if nothing of it is open."""
     with transaction(database) as session:
-        ended = arrows.finish(session, [batch_id])
-    tell_of(database, ended)
+        ended = ends.finish(session, batch_id)
+    if ended:
+        tell_of(database, [batch_id])
 
 
 def tell_of(database: str, ended: Sequence[UUID], **facts: object) -> None:
@@ -25,7 +27,7 @@ def tell_of(database: str, ended: Sequence[UUID], **facts: object) -> None:
         event("batch.finished", database=database, batch=batch_id, **facts)
 
 
-def in_words(closed: Sequence[dict[str, int]]) -> str:
+def in_words(closed: Sequence[Closed]) -> str:
     """Return how many items of the chunks ended how."""
-    outcomes = sum(map(Counter, closed), Counter[str]())
+    outcomes = sum((Counter(chunk.counts) for chunk in closed), Counter[str]())
     return ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())

@@ -16,7 +16,7 @@ from worker.broker import ring, ring_loaders
 from worker.database import transaction
 from worker.ending import tell_of
 from worker.errors import BrokerUnavailableError
-from worker.ledger import arrows, import_arrows
+from worker.ledger import arrows, ends, import_arrows
 from worker.log import event, trouble
 from worker.settings import settings
 
@@ -30,7 +30,7 @@ def sweep(database: str) -> int:
     with transaction(database) as session:
         due = arrows.ring_again(session, settings().ring_after, _AT_ONCE)
         loaders = import_arrows.ring_loaders(session, settings().ring_after, _AT_ONCE)
-        ended = arrows.finish_orphans(session, settings().ring_after)
+        ended = ends.finish_orphans(session, settings().ring_after)
     tell_of(database, ended, by="relay")
     # Committed first: a ring that fails is due again by itself.
     ring(database, due)

@@ -24,6 +24,7 @@ from worker.log import event, trouble, without_values
 from worker.settings import settings
 from worker.watchdog import Watchdog
 
+_EVENTS = 0.25  # seconds that an event waits for others
 _LOOK = 3  # times the pause before the relay's first ring: 15 s, unless that is set otherwise
 UPKEEP = {"limpet.collect": timedelta(minutes=5), "limpet.expire": timedelta(hours=1)}
 app.conf.beat_schedule = {
@@ -66,7 +67,40 @@ class WatchdogStep(StartStopStep):
         consumer.timer.call_repeatedly(_LOOK * settings().ring_after.total_seconds(), look)
 
 
-app.steps["consumer"].add(WatchdogStep)
+class EventsStep(StartStopStep):
+    """Lets the events of tasks, which Flower shows, go several at a time.
+
+    Celery sends each as soon as it has a moment, and a message to the broker takes longer than the rest of what the
+    worker's parent process does for a task; the next task waits for it.
+    """
+
+    requires = ("celery.worker.consumer.events:Events",)
+
+    def start(self, consumer: Consumer) -> None:
+        """Begin to pace the events of this connection."""
+        dispatcher = consumer.event_dispatcher  # type: ignore[attr-defined]  # not in the stubs
+        waiting = False
+
+        def send() -> None:
+            nonlocal waiting
+            waiting = False
+            dispatcher.flush()
+
+        def later() -> None:
+            nonlocal waiting
+            if not waiting:
+                waiting = True
+                consumer.timer.call_after(_EVENTS, send)
+
+        dispatcher.on_send_buffered = later
+
+    def stop(self, consumer: Consumer) -> None:
+        """Send what waits: the ends of the last tasks."""
+        if (dispatcher := consumer.event_dispatcher) is not None:  # type: ignore[attr-defined]  # not in the stubs
+            dispatcher.flush()
+
+
+app.steps["consumer"].update((WatchdogStep, EventsStep))
 
 
 @contextmanager

@@ -5,7 +5,7 @@
               └──(due)── claim again ┘ extend
 
 Nothing that is done ever goes back. ``docs/states.md`` draws the same.
-Cancelling and the arrows of imports are in ``import_arrows``.
+The last row of arrows (settle, close, finish) is in ``ends``, cancelling and those of imports in ``import_arrows``.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,11 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.database import count
 from worker.ledger.accept import Ring
-from worker.verdicts import OUTCOMES, Verdict
 
 MOST_DEATHS = 3
 _FIRST_TRY, _TOGETHER = "2s", "500ms"
@@ -38,7 +36,7 @@ class Claim:
     """A chunk that this worker holds. ``attempt`` fences it: whoever claims next has a higher one.
 
     ``alone``: a worker died over this chunk, so its items run one by one. ``fresh``: no attempt is known, and the
-    relay rang once at most. ``whole``: it is all of its batch.
+    relay rang once at most.
     """
 
     chunk_id: int
@@ -48,7 +46,6 @@ class Claim:
     attempt: int
     alone: bool
     fresh: bool
-    whole: bool
 
 
 # A chunk still 'taken' when it is due lost its worker. That counts as a death (of the item that ran
@@ -80,8 +77,7 @@ _CLAIM = text("""
     FROM mine WHERE chunk.id = mine.id
     RETURNING chunk.id, chunk.batch_id, chunk.first, chunk.last, chunk.attempts, chunk.deaths > 0,
         CASE WHEN mine.attempts = 0 AND mine.rings <= 1
-             THEN set_config('statement_timeout', :first_try, true) IS NOT NULL ELSE false END,
-        (SELECT b.total = chunk.last + 1 AND chunk.first = 0 FROM batch AS b WHERE b.id = chunk.batch_id)
+             THEN set_config('statement_timeout', :first_try, true) IS NOT NULL ELSE false END
 """)
 
 
@@ -128,96 +124,6 @@ def release(session: Session, held: Claim, delay: timedelta, error: str) -> None
     session.execute(
         _RELEASE, {"chunk_id": held.chunk_id, "attempt": held.attempt, "delay": delay, "error": error[:500]}
     )
-
-
-# Most items of a bite end alike, so each end is said once, with the places and the records of all that end so.
-# Without the LIMIT, the planner takes a hundred ends for granted, and reads an item table that is small whole.
-_SETTLE = text("""
-    UPDATE item SET outcome = e.outcome, status = e.status, body = e.body, retry = e.retry,
-        record_key = i.record_key, errors = CAST(e.errors AS jsonb),
-        content = CASE WHEN e.retry = 'as-is' THEN item.content END,
-        blob_id = CASE WHEN e.retry = 'as-is' THEN item.blob_id END
-    FROM (SELECT * FROM json_to_recordset(CAST(:ends AS json))
-            AS r (batch_id uuid, outcome text, status int, body text, retry text, errors text,
-                  positions int[], record_keys bigint[])
-          LIMIT :count) AS e, unnest(e.positions, e.record_keys) AS i (position, record_key)
-    WHERE item.batch_id = e.batch_id AND item.position = i.position AND item.outcome IS NULL
-""")
-_END = ("batch_id", "outcome", "status", "body", "retry", "errors", "positions", "record_keys")
-
-
-def settle(session: Session, verdicts: Sequence[tuple[Place, Verdict]]) -> None:
-    """Open → an outcome, for many items, in the transaction of their effects.
-
-    What can be sent again as it is keeps its content; of all others the ledger lets go.
-
-    Raises:
-        RuntimeError: an item had its outcome already, so the effect must not be committed.
-
-    """
-    alike: dict[tuple[object, ...], tuple[list[int], list[int | None]]] = {}
-    for place, v in verdicts:
-        errors = to_json(v.errors) if v.errors else None
-        end = (place.batch_id, v.outcome, v.status, v.body, v.retry, errors)
-        positions, record_keys = alike.setdefault(end, ([], []))
-        positions.append(place.position)
-        record_keys.append(v.record_key)
-    ends = [dict(zip(_END, (*end, *those), strict=True)) for end, those in alike.items()]
-    done = count(session, _SETTLE, {"ends": to_json(ends).decode(), "count": len(ends)})
-    if done != len(verdicts):
-        raise RuntimeError(f"{len(verdicts)} items to settle, {done} of them open")
-
-
-# Counts come from the items themselves, so they hold whoever settled them.
-_CLOSE = text(f"""
-    UPDATE chunk SET state = 'done', due_at = NULL, suspect_batch_id = NULL, suspect_position = NULL,
-        {", ".join(f"{o} = n.{o}" for o in OUTCOMES)}
-    FROM (SELECT c.id, {", ".join(f"count(*) FILTER (WHERE i.outcome = '{o}') AS {o}" for o in OUTCOMES)}
-          FROM chunk AS c JOIN item AS i ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last
-          WHERE c.id = ANY(:chunk_ids)
-          GROUP BY c.id HAVING count(*) FILTER (WHERE i.outcome IS NULL) = 0) AS n
-    WHERE chunk.id = n.id AND chunk.state <> 'done'
-    RETURNING {", ".join(f"chunk.{o}" for o in OUTCOMES)}
-""")  # noqa: S608  constants
-
-
-def close(session: Session, chunk_ids: Sequence[int]) -> list[dict[str, int]]:
-    """Taken or open → done, for chunks with no open item left; return for each how many items ended how."""
-    rows = session.execute(_CLOSE, {"chunk_ids": list(chunk_ids)})
-    return [{outcome: n for outcome, n in row._asdict().items() if n} for row in rows]
-
-
-_FINISH = text("""
-    UPDATE batch SET finished_at = clock_timestamp()
-    WHERE id = ANY(:batch_ids) AND finished_at IS NULL
-      AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = batch.id AND import.closed_at IS NULL)
-      AND NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = batch.id AND chunk.state <> 'done')
-    RETURNING id
-""")
-
-
-def finish(session: Session, batch_ids: Sequence[UUID]) -> list[UUID]:
-    """Open → finished, once no chunk is open and no import can bring more; return which. Of two that try, one wins.
-
-    In a transaction of its own, after the last chunk's: two last chunks that
-    commit together would not see each other from within.
-    """
-    return list(session.scalars(_FINISH, {"batch_ids": list(batch_ids)}))
-
-
-_FINISH_ORPHANS = text("""
-    UPDATE batch SET finished_at = clock_timestamp()
-    WHERE id IN (SELECT id FROM batch AS b WHERE finished_at IS NULL AND accepted_at < clock_timestamp() - :age
-                   AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = b.id AND import.closed_at IS NULL)
-                   AND NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = b.id AND chunk.state <> 'done')
-                 LIMIT 100 FOR UPDATE SKIP LOCKED)
-    RETURNING id
-""")
-
-
-def finish_orphans(session: Session, age: timedelta) -> list[UUID]:
-    """Open → finished, for batches whose finisher died between commit and finish."""
-    return list(session.scalars(_FINISH_ORPHANS, {"age": age}))
 
 
 # A minute at most: rings that are lost while broker or workers are away must not make a chunk wait for long once they

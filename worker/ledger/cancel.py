@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.ledger import arrows
+from worker.ledger import ends
 from worker.ledger.arrows import Place
 from worker.verdicts import CANCELLED
 
@@ -27,8 +27,8 @@ def settle_cancelled(session: Session, batch_id: UUID) -> int:
     """Settle up to some thousand items that nobody holds as cancelled, close their chunks; return how many items."""
     free = list(session.scalars(_FREE, {"batch_id": batch_id, "limit": _AT_ONCE}))
     if free:
-        arrows.settle(session, [(Place(batch_id, position), CANCELLED) for position in free])
+        ends.settle(session, [(Place(batch_id, position), CANCELLED) for position in free])
     chunks = list(session.scalars(_SETTLED_CHUNKS, {"batch_id": batch_id}))
     if chunks:
-        arrows.close(session, chunks)
+        ends.close(session, chunks)
     return len(free)

@@ -1,0 +1,121 @@
+"""The arrows that lead to an end: items are settled, chunks closed, batches finished; each is one guarded statement."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from pydantic_core import to_json
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from worker.database import count
+from worker.ledger.arrows import Place
+from worker.verdicts import OUTCOMES, Verdict
+
+# Most items of a bite end alike, so each end is said once, with the places and the records of all that end so.
+# Without the LIMIT, the planner takes a hundred ends for granted, and reads an item table that is small whole.
+_SETTLE = text("""
+    UPDATE item SET outcome = e.outcome, status = e.status, body = e.body, retry = e.retry,
+        record_key = i.record_key, errors = CAST(e.errors AS jsonb),
+        content = CASE WHEN e.retry = 'as-is' THEN item.content END,
+        blob_id = CASE WHEN e.retry = 'as-is' THEN item.blob_id END
+    FROM (SELECT * FROM json_to_recordset(CAST(:ends AS json))
+            AS r (batch_id uuid, outcome text, status int, body text, retry text, errors text,
+                  positions int[], record_keys bigint[])
+          LIMIT :count) AS e, unnest(e.positions, e.record_keys) AS i (position, record_key)
+    WHERE item.batch_id = e.batch_id AND item.position = i.position AND item.outcome IS NULL
+""")
+_END = ("batch_id", "outcome", "status", "body", "retry", "errors", "positions", "record_keys")
+
+
+def settle(session: Session, verdicts: Sequence[tuple[Place, Verdict]]) -> None:
+    """Open → an outcome, for many items, in the transaction of their effects.
+
+    What can be sent again as it is keeps its content; of all others the ledger lets go.
+
+    Raises:
+        RuntimeError: an item had its outcome already, so the effect must not be committed.
+
+    """
+    alike: dict[tuple[object, ...], tuple[list[int], list[int | None]]] = {}
+    for place, v in verdicts:
+        errors = to_json(v.errors) if v.errors else None
+        end = (place.batch_id, v.outcome, v.status, v.body, v.retry, errors)
+        positions, record_keys = alike.setdefault(end, ([], []))
+        positions.append(place.position)
+        record_keys.append(v.record_key)
+    ends = [dict(zip(_END, (*end, *those), strict=True)) for end, those in alike.items()]
+    done = count(session, _SETTLE, {"ends": to_json(ends).decode(), "count": len(ends)})
+    if done != len(verdicts):
+        raise RuntimeError(f"{len(verdicts)} items to settle, {done} of them open")
+
+
+# Counts come from the items themselves, so they hold whoever settled them. A batch of which others carry out chunks is
+# not finished here: two last chunks that commit together would not see each other.
+_CLOSE = text(f"""
+    WITH closed AS (
+        UPDATE chunk SET state = 'done', due_at = NULL, suspect_batch_id = NULL, suspect_position = NULL,
+            {", ".join(f"{o} = n.{o}" for o in OUTCOMES)}
+        FROM (SELECT c.id, {", ".join(f"count(*) FILTER (WHERE i.outcome = '{o}') AS {o}" for o in OUTCOMES)}
+              FROM chunk AS c JOIN item AS i ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last
+              WHERE c.id = ANY(:chunk_ids)
+              GROUP BY c.id HAVING count(*) FILTER (WHERE i.outcome IS NULL) = 0) AS n
+        WHERE chunk.id = n.id AND chunk.state <> 'done'
+        RETURNING chunk.batch_id, chunk.first, chunk.last, {", ".join(f"chunk.{o}" for o in OUTCOMES)}
+    ), ended AS (
+        UPDATE batch SET finished_at = clock_timestamp() FROM closed
+        WHERE :finish AND batch.id = closed.batch_id AND batch.finished_at IS NULL
+          AND closed.first = 0 AND closed.last = batch.total - 1
+          AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = batch.id AND import.closed_at IS NULL)
+        RETURNING batch.id
+    )
+    SELECT ended.id, {", ".join(OUTCOMES)} FROM closed LEFT JOIN ended ON ended.id = closed.batch_id
+""")  # noqa: S608  constants
+
+
+class Closed(NamedTuple):
+    """A chunk that is done: its batch if that is finished, too, and how many of its items ended how."""
+
+    ended: UUID | None
+    counts: dict[str, int]
+
+
+def close(session: Session, chunk_ids: Sequence[int], *, finish: bool = False) -> list[Closed]:
+    """Taken or open → done, for chunks with no open item left; with ``finish`` their batches, too, if they are all."""
+    rows = session.execute(_CLOSE, {"chunk_ids": list(chunk_ids), "finish": finish})
+    return [
+        Closed(ended, {outcome: n for outcome, n in zip(OUTCOMES, counts, strict=True) if n}) for ended, *counts in rows
+    ]
+
+
+_FINISH = text("""
+    UPDATE batch SET finished_at = clock_timestamp()
+    WHERE id = :batch_id AND finished_at IS NULL
+      AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = batch.id AND import.closed_at IS NULL)
+      AND NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = batch.id AND chunk.state <> 'done')
+""")
+
+
+def finish(session: Session, batch_id: UUID) -> bool:
+    """Open → finished, once no chunk is open and no import can bring more. Of two that try at once, one wins.
+
+    In a transaction of its own, after the last chunk's: two last chunks that
+    commit together would not see each other from within.
+    """
+    return count(session, _FINISH, {"batch_id": batch_id}) == 1
+
+
+_FINISH_ORPHANS = text("""
+    UPDATE batch SET finished_at = clock_timestamp()
+    WHERE id IN (SELECT id FROM batch AS b WHERE finished_at IS NULL AND accepted_at < clock_timestamp() - :age
+                   AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = b.id AND import.closed_at IS NULL)
+                   AND NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = b.id AND chunk.state <> 'done')
+                 LIMIT 100 FOR UPDATE SKIP LOCKED)
+    RETURNING id
+""")
+
+
+def finish_orphans(session: Session, age: timedelta) -> list[UUID]:
+    """Open → finished, for batches whose finisher died between commit and finish."""
+    return list(session.scalars(_FINISH_ORPHANS, {"age": age}))
