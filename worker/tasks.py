@@ -94,11 +94,6 @@ class EventsStep(StartStopStep):
 
         dispatcher.on_send_buffered = later
 
-    def stop(self, consumer: Consumer) -> None:
-        """Send what waits: the ends of the last tasks."""
-        if (dispatcher := consumer.event_dispatcher) is not None:  # type: ignore[attr-defined]  # not in the stubs
-            dispatcher.flush()
-
 
 app.steps["consumer"].update((WatchdogStep, EventsStep))
 
