@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from redis.exceptions import RedisError
-
 from api_stub.batching import Rooms
-from worker.hints import Listener
+from worker.errors import BrokerUnavailableError
+from worker.hints import Listener, are_to_be_had
 from worker.log import trouble
 
 _PAUSE = 2.0  # seconds after the connection was lost
@@ -16,6 +15,9 @@ _PAUSE = 2.0  # seconds after the connection was lost
 @contextlib.asynccontextmanager
 async def hearing(listener: Listener, rooms: Rooms) -> AsyncIterator[None]:
     """Pass on what ``listener`` hears while the block runs."""
+    if not are_to_be_had():
+        yield
+        return
     task = asyncio.create_task(_hear(listener, rooms))
     try:
         yield
@@ -25,11 +27,15 @@ async def hearing(listener: Listener, rooms: Rooms) -> AsyncIterator[None]:
 
 
 async def _hear(listener: Listener, rooms: Rooms) -> None:
+    last = ""
     while True:
         try:
-            async for database, batch_ids in listener.heard():
-                rooms.waiting.ended(database, batch_ids)
-                rooms.doorbell.ended(database, batch_ids)
-        except (RedisError, OSError, ValueError) as fault:
-            trouble("hints.lost", fault)
+            async with contextlib.aclosing(listener.heard()) as hints:
+                async for database, batch_ids in hints:
+                    rooms.waiting.ended(database, batch_ids)
+                    rooms.doorbell.ended(database, batch_ids)
+        except BrokerUnavailableError as fault:
+            if f"{fault}" != last:  # one that stays away need not be told of all the time
+                trouble("hints.lost", fault)
+            last = f"{fault}"
         await asyncio.sleep(_PAUSE)

@@ -6,7 +6,6 @@ way, those of small batches gather, and one message names all of them: the busie
 
 import asyncio
 import contextlib
-import math
 import queue
 import threading
 from collections import defaultdict
@@ -23,23 +22,23 @@ from worker.settings import settings
 
 _Work = tuple[str, Sequence[Ring], bool] | None
 _MOST_TOGETHER = 32  # small batches in one message
-_LONGEST = 0.1  # seconds that one message under way keeps others from being sent
+_LONGEST = 0.1  # seconds that a message under way keeps others from being sent
 
 
 @dataclass(slots=True)
 class Publisher:
     """One thread and a bounded queue of rings that are still to be sent."""
 
-    queue: "queue.Queue[_Work]" = field(default_factory=lambda: queue.Queue(maxsize=10_000))
+    rings: "queue.Queue[_Work]" = field(default_factory=lambda: queue.Queue(maxsize=10_000))
 
     def ring(self, database: str, rings: Sequence[Ring], *, together: bool = False) -> None:
         """Send soon, one message for each or one for all; when the queue is full, the relay rings a bit later."""
         with contextlib.suppress(queue.Full):
-            self.queue.put_nowait((database, rings, together))
+            self.rings.put_nowait((database, rings, together))
 
     def run(self) -> None:
         """Send what comes, until told to stop."""
-        while (work := self.queue.get()) is not None:
+        while (work := self.rings.get()) is not None:
             try:
                 ring(work[0], work[1], together=work[2])
             except BrokerUnavailableError as fault:
@@ -50,7 +49,7 @@ class Publisher:
     def stop(self) -> None:
         """End `run` after what is queued; a queue that is full is left to the relay."""
         with contextlib.suppress(queue.Full):
-            self.queue.put_nowait(None)
+            self.rings.put_nowait(None)
 
 
 @dataclass(slots=True)
@@ -61,12 +60,10 @@ class _Line:
     waiting: list[Ring] = field(default_factory=list)
     timer: asyncio.TimerHandle | None = None
 
-    def take(self) -> list[Ring]:
-        """Remove and return what one message may name; never more items than a chunk may have."""
-        limits = settings()
-        number = max(1, min(_MOST_TOGETHER, limits.chunk_items // limits.small_batch))
-        taken, self.waiting = self.waiting[:number], self.waiting[number:]
-        return taken
+    def stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = None
 
 
 @dataclass(slots=True)
@@ -79,7 +76,8 @@ class Doorbell:
 
     def ring(self, database: str, rings: Sequence[Ring], *, small: bool = False) -> None:
         """Ring for chunks; for a ``small`` one, all of its batch, perhaps a moment later and with others."""
-        if not small:
+        # Without hints nobody knows when what is under way has ended.
+        if not small or not self.listener.hears or _together() == 1:
             self.publisher.ring(database, rings)
             return
         self._lines[database].waiting.extend(rings)
@@ -94,22 +92,40 @@ class Doorbell:
 
     def stop(self) -> None:
         """Let nothing wait any more."""
-        for database, line in self._lines.items():
-            self.publisher.ring(database, line.waiting)
+        for database in self._lines:
+            self._send_all(database)
 
     def _go_on(self, database: str) -> None:
         line, now = self._lines[database], asyncio.get_running_loop().time()
         line.under_way = [sent for sent in line.under_way if sent[0] > now]
-        # Half of the hands: each of them takes several at a time. Without hints nobody knows when they are free.
-        most = max(1, settings().worker_processes // 2) if self.listener.hears else math.inf
-        while line.waiting and len(line.under_way) < most:
-            rings = line.take()
-            self.publisher.ring(database, rings, together=True)
-            line.under_way.append((now + _LONGEST, frozenset(r.batch_id for r in rings)))
-        if line.timer is not None:
-            line.timer.cancel()
-        soon = asyncio.get_running_loop().call_at
-        line.timer = soon(line.under_way[0][0], self._go_on, database) if line.waiting else None
+        # Half of the hands: each of them takes several at a time.
+        while line.waiting and len(line.under_way) < max(1, settings().worker_processes // 2):
+            sent = frozenset(r.batch_id for r in self._send(database))
+            line.under_way.append((now + _LONGEST, sent))
+        line.stop_timer()
+        if line.waiting:
+            # Whoever waits came after the oldest that is under way was sent, so he waits no longer than that.
+            loop, until = asyncio.get_running_loop(), line.under_way[0][0]
+            line.timer = loop.call_at(until, self._send_all, database)
+
+    def _send_all(self, database: str) -> None:
+        line = self._lines[database]
+        while line.waiting:
+            self._send(database)
+        line.stop_timer()
+
+    def _send(self, database: str) -> list[Ring]:
+        """Send one message for as many as it may name."""
+        line, most = self._lines[database], _together()
+        rings, line.waiting = line.waiting[:most], line.waiting[most:]
+        self.publisher.ring(database, rings, together=True)
+        return rings
+
+
+def _together() -> int:
+    """Return how many small batches one message names: never more items than a chunk may have."""
+    limits = settings()
+    return max(1, min(_MOST_TOGETHER, limits.chunk_items // limits.small_batch)) if limits.small_batch else 1
 
 
 @contextlib.contextmanager

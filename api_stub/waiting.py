@@ -106,6 +106,8 @@ class Waiting:
             waited = max(now() - room.newest, room.usual)
             shortest = _HINTED if self.listener.hears else _SHORTEST
             await asyncio.sleep(max(shortest, took, min(_SHARE * waited, _LONGEST)))
+            if not room.waiters:  # a hint let them go
+                break
             began = now()
             try:
                 # Abandoned, lest a database that hangs keeps the process from ending.

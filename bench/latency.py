@@ -25,9 +25,10 @@ _items = TypeAdapter(list[CaseAttachment])
 
 
 def single(servers: Servers, sizes: Sizes) -> list[Line]:
-    """Row 5: one item PUT → 207 against a Celery task that is waited for."""
+    """Row 5: one item PUT → 207 against a Celery task that is waited for, and against an accept and then such a task."""
     ours: list[list[float]] = []
     celery: list[list[float]] = []
+    accepts: list[list[float]] = []
     with Peers(servers).serving("celery_tasks") as driver, closing(servers.caller()) as caller:
         _puts(caller, 20)
         for _ in range(sizes.rounds):
@@ -35,10 +36,13 @@ def single(servers: Servers, sizes: Sizes) -> list[Line]:
             driver.go()
             celery.append([1000 * seconds for seconds in driver.end().times])
             ours.append(_puts(caller, sizes.singles))
+            accepts.append([_accept(caller, body) for body in bodies(fresh(sizes.singles), sizes.singles, 1)])
+    both = [median(one) + median(other) for one, other in zip(accepts, celery, strict=True)]
     what = "one item, PUT to 207, idle"
     return [
         Line(5, f"{what}: (a) waiting", "ms, median", [*map(median, ours)], [*map(median, celery)], Goal("≤", 1)),
         Line(5, f"{what}: (a) waiting", "ms, 99 %", [*map(_late, ours)], [*map(_late, celery)]),
+        Line(5, f"{what}: accepting it (respond-async), then (a)", "ms, median", [*map(median, ours)], both),
     ]
 
 

@@ -45,7 +45,7 @@ def read(client: httpx.Client, key: int) -> dict[str, Any]:
 _REFUSE = """
 CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF NEW.comment LIKE 'refuse%' THEN RAISE EXCEPTION 'comment is refused' USING ERRCODE = 'check_violation'; END IF;
+  IF NEW.comment LIKE 'refuse%' THEN REFUSE; END IF;
   RETURN NEW;
 END $$;
 CREATE OR REPLACE TRIGGER refuse BEFORE INSERT OR UPDATE ON case_attachment FOR EACH ROW EXECUTE FUNCTION refuse();
@@ -53,9 +53,12 @@ CREATE OR REPLACE TRIGGER refuse BEFORE INSERT OR UPDATE ON case_attachment FOR 
 
 
 @contextmanager
-def refusing(database: psycopg.Connection) -> Iterator[None]:
+def refusing(
+    database: psycopg.Connection,
+    how: str = "RAISE EXCEPTION 'comment is refused' USING ERRCODE = 'check_violation'",
+) -> Iterator[None]:
     """While the block runs, the database refuses records whose comment begins with 'refuse'."""
-    database.execute(_REFUSE)
+    database.execute(_REFUSE.replace("REFUSE;", f"{how};").encode())
     try:
         yield
     finally:

@@ -183,8 +183,11 @@ def _write(session: Session, before: Mapping[int, Record], after: Mapping[int, R
 def _insert(session: Session, made: Sequence[Record]) -> None:
     # A third of the database's time for INSERT with ON CONFLICT DO NOTHING, of one record as of many.
     try:
-        copy(session, _COPY, _TYPES, made)
+        number = copy(session, _COPY, _TYPES, made)
     except DBAPIError as fault:
-        if isinstance(fault.orig, UniqueViolation):
+        # Only of the key: what else is unique, by an index or trigger of the database's own, would be refused for ever.
+        if isinstance(fault.orig, UniqueViolation) and fault.orig.diag.constraint_name == "case_attachment_pkey":
             raise OvertakenError("a key was created by another transaction meanwhile") from fault
         raise
+    if number != len(made):
+        raise RuntimeError(f"{len(made)} records to insert, {number} of them taken by the database")

@@ -121,8 +121,8 @@ def count(session: Session, statement: Executable, values: Mapping[str, object])
     return done.rowcount
 
 
-def copy(session: Session, statement: str, types: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Send ``rows`` by ``statement``, a binary COPY of columns of ``types``, in the session's transaction.
+def copy(session: Session, statement: str, types: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
+    """Send ``rows`` by ``statement``, a binary COPY of columns of ``types``, and return how many are in the table.
 
     Raises:
         DBAPIError: as of any statement.
@@ -135,6 +135,7 @@ def copy(session: Session, statement: str, types: Sequence[str], rows: Iterable[
             sent.set_types(types)
             for row in rows:
                 sent.write_row(row)
+        return cursor.rowcount
     except psycopg.Error as fault:  # past SQLAlchemy, so translated here
         raise DBAPIError(statement, None, fault) from fault
 

@@ -6,9 +6,8 @@ sent, and whoever misses one looks by himself, a little later.
 
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import cache
-from typing import Any
 from uuid import UUID
 
 import redis
@@ -17,47 +16,56 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from worker.errors import BrokerUnavailableError
 from worker.log import trouble
 from worker.settings import settings
 
 _CHANNEL = "limpet.ended"  # one for all: the ids tell whose it is
-_PATIENCE = 0.2  # seconds that a delivery may wait for a broker that hangs
+_PATIENCE = 0.2  # seconds that a delivery may wait, and once more, for a broker that hangs
 _MUTE = 10.0  # seconds without hints after that
+_QUIET = 5.0  # seconds without a message after which the broker is asked whether it is there
 
 
 class _Speaker:
     """The connection of a process for hints; after a fault it is silent for a while."""
 
     def __init__(self) -> None:
-        self._redis = redis.Redis.from_url(
-            settings().broker_url.get_secret_value(),
-            socket_timeout=_PATIENCE,
-            socket_connect_timeout=_PATIENCE,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis: redis.Redis | None = None
         self._silent_until = 0.0
+        self._last_fault = ""
 
     def say(self, message: str) -> None:
         if time.monotonic() < self._silent_until:
             return
         try:
+            if self._redis is None:
+                self._redis = redis.Redis.from_url(
+                    _url(), socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=Retry(NoBackoff(), 1)
+                )
             self._redis.publish(_CHANNEL, message)
-        except RedisError as fault:
+        except Exception as fault:  # noqa: BLE001  what is told has happened, whether or not anybody hears of it
             self._silent_until = time.monotonic() + _MUTE
-            trouble("hints.silent", fault, seconds=_MUTE)
+            if repr(fault) != self._last_fault:
+                trouble("hints.silent", fault, seconds=_MUTE)
+            self._last_fault = repr(fault)
 
 
 _speaker = cache(_Speaker)
 forget_connection = _speaker.cache_clear
 
 
-def _is_redis() -> bool:
-    return settings().broker_url.get_secret_value().startswith(("redis://", "rediss://"))
+def _url() -> str:
+    return settings().broker_url.get_secret_value()
+
+
+def are_to_be_had() -> bool:
+    """Return whether the broker is one that passes on hints."""
+    return _url().startswith(("redis://", "rediss://"))
 
 
 def hint(database: str, batch_ids: Sequence[UUID]) -> None:
     """Tell whoever listens that batches of ``database`` have ended; to be called once that is committed."""
-    if _is_redis():
+    if are_to_be_had():
         _speaker().say(json.dumps([database, *map(str, batch_ids)]))
 
 
@@ -66,24 +74,35 @@ class Listener:
 
     hears = False
 
-    async def heard(self) -> AsyncIterator[tuple[str, list[UUID]]]:
+    async def heard(self) -> AsyncGenerator[tuple[str, list[UUID]]]:
         """Yield each hint, a database and its batches that ended, until the connection is lost.
 
         Raises:
-            RedisError: it is.
+            BrokerUnavailableError: it is, or the broker says nothing any more.
 
         """
-        if not _is_redis():
-            return
-        url = settings().broker_url.get_secret_value()
-        options: dict[str, Any] = {"socket_connect_timeout": 1, "socket_timeout": None, "health_check_interval": 10}
-        async with redis.asyncio.Redis.from_url(url, **options) as connection, connection.pubsub() as channel:
-            try:
+        try:
+            broker = redis.asyncio.Redis.from_url(_url(), socket_timeout=_QUIET, socket_connect_timeout=_QUIET)
+            async with broker as connection, connection.pubsub() as channel:
                 await channel.subscribe(_CHANNEL)
                 self.hears = True
-                async for message in channel.listen():
-                    if message["type"] == "message":
-                        database, *ids = json.loads(message["data"])
-                        yield database, [UUID(id_) for id_ in ids]
-            finally:
-                self.hears = False
+                async for said in _messages(channel):
+                    database, *ids = json.loads(said)
+                    yield database, [UUID(id_) for id_ in ids]
+        except (RedisError, OSError, TypeError, ValueError) as fault:  # also a URL or a message that it can't read
+            raise BrokerUnavailableError(f"{type(fault).__name__}: {fault}") from fault
+        finally:
+            self.hears = False
+
+
+async def _messages(channel: "redis.asyncio.client.PubSub") -> AsyncIterator[bytes]:
+    asked = False
+    while True:
+        message = await channel.get_message(timeout=_QUIET)
+        if message is None and asked:
+            raise BrokerUnavailableError("it does not answer")
+        asked = message is None
+        if message is None:
+            await channel.ping()
+        elif message["type"] == "message":
+            yield message["data"]

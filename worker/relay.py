@@ -31,10 +31,10 @@ def sweep(database: str) -> int:
         due = arrows.ring_again(session, settings().ring_after, _AT_ONCE)
         loaders = import_arrows.ring_loaders(session, settings().ring_after, _AT_ONCE)
         ended = ends.finish_orphans(session, settings().ring_after)
-    tell_of(database, ended, by="relay")
     # Committed first: a ring that fails is due again by itself.
     ring(database, due)
     ring_loaders(database, loaders)
+    tell_of(database, ended, by="relay")
     if due:
         event("relay.rang", database=database, chunks=len(due))
     return len(due)

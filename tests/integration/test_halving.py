@@ -35,3 +35,18 @@ def test_a_retry_does_not_bring_back_what_was_deleted_beside_a_refused_item(stac
     with connected(stack) as database, refusing(database):
         deliver("demo", [again.chunk_id], "test")
     assert [outcome(ring) for ring in (gone, refused, again)] == ["deleted", "failed", "skipped"]
+
+
+@pytest.mark.parametrize(
+    "how", ["RAISE EXCEPTION 'known already' USING ERRCODE = 'unique_violation'", "RETURN NULL"], ids=["unique", "none"]
+)
+def test_what_a_trigger_does_not_let_in_fails_alone(stack: dict[str, str], how: str) -> None:
+    """Also what looks like a key that somebody else was quicker to take, and what it drops without a word."""
+    bad, good = fresh_keys(2)
+    items = [NewItem("case_attachment.upsert", bad, {"case_Key": 1, "comment": "refuse this"})]
+    items.append(NewItem("case_attachment.upsert", good, {"case_Key": 1}))
+    with transaction("demo") as session:
+        rings = accept(session, NewBatch("case_attachments", "test", items)).rings
+    with connected(stack) as database, refusing(database, how):
+        said = [deliver("demo", [ring.chunk_id], "test") for ring in rings]
+    assert ", ".join(said) in ("1 failed, 1 created", "1 created, 1 failed")

@@ -10,6 +10,7 @@ import pytest
 from lines import Line, line
 
 from worker import hints
+from worker.errors import BrokerUnavailableError
 from worker.settings import settings
 
 _BATCHES = [uuid.uuid4(), uuid.uuid4()]
@@ -45,6 +46,44 @@ def test_what_one_process_says_another_hears() -> None:
             return heard.result()
 
     assert asyncio.run(first()) == ("demo", _BATCHES)
+
+
+def test_a_broker_that_falls_silent_is_not_listened_to_for_ever(held: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "_QUIET", 0.3)
+    listener = hints.Listener()
+
+    async def hear() -> None:
+        async for _ in listener.heard():
+            held.hold()
+
+    async def heard() -> None:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(hear())
+            while not task.done():
+                await asyncio.to_thread(hints.hint, "demo", _BATCHES)
+                await asyncio.wait({task}, timeout=0.1)
+
+    with pytest.RaisesGroup(BrokerUnavailableError):
+        asyncio.run(heard())
+    assert not listener.hears
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1/0?ssl_cert_reqs=CERT_NONE", "redis://127.0.0.1/0?timeout=abc"])
+def test_a_url_that_only_celery_understands_harms_nobody(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hear() -> None:
+        await anext(hints.Listener().heard())
+
+    monkeypatch.setenv("LIMPET_BROKER_URL", url)
+    settings.cache_clear()
+    hints.forget_connection()
+    try:
+        hints.hint("demo", _BATCHES)
+        with pytest.raises(BrokerUnavailableError):
+            asyncio.run(hear())
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+        hints.forget_connection()
 
 
 def test_a_broker_that_hangs_costs_one_delivery_a_moment_and_the_next_ones_nothing(held: Line) -> None:

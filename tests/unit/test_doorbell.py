@@ -18,8 +18,8 @@ def small(number: int) -> Ring:
 def rung(publisher: Publisher) -> list[list[int]]:
     """The chunks of each message that a publisher, which does not run, has been given since."""
     messages = []
-    while not publisher.queue.empty():
-        _, rings, together = publisher.queue.get_nowait() or ("", [], False)
+    while not publisher.rings.empty():
+        _, rings, together = publisher.rings.get_nowait() or ("", [], False)
         assert together or len(rings) == 1
         messages.append([r.chunk_id for r in rings])
     return messages
@@ -52,7 +52,7 @@ def test_nobody_waits_for_an_end_that_is_not_heard_of(bell: Doorbell) -> None:
         for number in range(10):
             bell.ring("demo", [small(number)], small=True)
         rung(bell.publisher)
-        work = await asyncio.to_thread(bell.publisher.queue.get, timeout=20)
+        work = await asyncio.to_thread(bell.publisher.rings.get, timeout=20)
         assert work is not None
         _, rings, together = work
         assert together
@@ -79,7 +79,7 @@ def test_large_ones_and_other_databases_do_not_wait(bell: Doorbell) -> None:
         bell.ring("other", [small(10)], small=True)
         assert rung(bell.publisher) == [[10]]
         bell.ring("demo", [Ring(11, uuid.uuid4(), 0, 499, QUEUE)])
-        assert bell.publisher.queue.get_nowait() is not None
+        assert bell.publisher.rings.get_nowait() is not None
 
     asyncio.run(ring())
 
@@ -90,7 +90,7 @@ def test_what_waits_at_the_end_is_rung_for(bell: Doorbell) -> None:
             bell.ring("demo", [small(number)], small=True)
         before = rung(bell.publisher)
         bell.stop()
-        _, rings, _ = bell.publisher.queue.get_nowait() or ("", [], False)
+        _, rings, _ = bell.publisher.rings.get_nowait() or ("", [], False)
         assert sorted([*(n for some in before for n in some), *(r.chunk_id for r in rings)]) == list(range(10))
 
     asyncio.run(ring())

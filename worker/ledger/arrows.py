@@ -1,11 +1,11 @@
-"""Every change of state in the ledger: each arrow is one guarded statement here, and nowhere else.
+"""Every change of state in the ledger: each arrow is one guarded statement, here or in the modules named below.
 
     chunk   open ──claim──► taken ──close──► done      item   open ──settle──► an outcome
               ▲  ◄─release──  │  ◄─┐                    batch  open ──finish──► finished or cancelled
               └──(due)── claim again ┘ extend
 
 Nothing that is done ever goes back. ``docs/states.md`` draws the same.
-The last row of arrows (settle, close, finish) is in ``ends``, cancelling and those of imports in ``import_arrows``.
+The arrows to an end (settle, close, finish) are in ``ends``, cancelling and those of imports in ``import_arrows``.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,8 @@ _CLAIM = text("""
     WITH mine AS (
         SELECT c.*, c.state = 'taken' AND c.server_started_at = pg_postmaster_start_time() AS died
         FROM chunk AS c
-        WHERE c.id = ANY(:chunk_ids) AND (c.state = 'open' OR (c.state = 'taken' AND c.due_at <= clock_timestamp()))
+        WHERE c.id = ANY(:chunk_ids) AND (:alone OR (c.attempts = 0 AND c.rings <= 1))
+          AND (c.state = 'open' OR (c.state = 'taken' AND c.due_at <= clock_timestamp()))
           AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = c.batch_id AND import.paused_at IS NOT NULL)
         FOR UPDATE OF c SKIP LOCKED
     ), blamed AS (
@@ -84,11 +85,13 @@ _CLAIM = text("""
 def claim(session: Session, chunk_ids: Sequence[int], worker: str, lease: timedelta) -> list[Claim]:
     """Open or overdue → taken. Without those that are done, paused, or in other hands (a duplicate message).
 
+    Of several, only those that are fresh: for the others the relay rings, for each by itself.
     If one is fresh, no statement of this transaction may take longer than two seconds: nobody sees an open claim.
     Half a second for several, since one that waits for a lock holds up the others.
     """
-    first_try = _FIRST_TRY if len(chunk_ids) == 1 else _TOGETHER
-    values = {"chunk_ids": list(chunk_ids), "worker": worker, "lease": lease, "first_try": first_try}
+    alone = len(chunk_ids) == 1
+    values = {"chunk_ids": list(chunk_ids), "alone": alone, "worker": worker, "lease": lease}
+    values["first_try"] = _FIRST_TRY if alone else _TOGETHER
     return [Claim(*row) for row in session.execute(_CLAIM, values)]
 
 
