@@ -25,7 +25,7 @@ _items = TypeAdapter(list[CaseAttachment])
 
 
 def single(servers: Servers, sizes: Sizes) -> list[Line]:
-    """Row 5: one item PUT → 207 against a Celery task that is waited for, and against an accept and then such a task."""
+    """Row 5: one item PUT → 207 against a Celery task waited for, and an accept and then such a task."""
     ours: list[list[float]] = []
     celery: list[list[float]] = []
     accepts: list[list[float]] = []
