@@ -131,11 +131,12 @@ def copy(session: Session, statement: str, types: Sequence[str], rows: Iterable[
     connection = session.connection().connection.driver_connection
     assert isinstance(connection, psycopg.Connection)
     try:
-        with connection.cursor() as cursor, cursor.copy(statement) as sent:
-            sent.set_types(types)
-            for row in rows:
-                sent.write_row(row)
-        return cursor.rowcount
+        with connection.cursor() as cursor:
+            with cursor.copy(statement) as sent:
+                sent.set_types(types)
+                for row in rows:
+                    sent.write_row(row)
+            return cursor.rowcount
     except psycopg.Error as fault:  # past SQLAlchemy, so translated here
         raise DBAPIError(statement, None, fault) from fault
 

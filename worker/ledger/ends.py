@@ -14,17 +14,20 @@ from worker.ledger.arrows import Place
 from worker.verdicts import OUTCOMES, Verdict
 
 # Most items of a bite end alike, so each end is said once, with the places and the records of all that end so.
-# Without the LIMIT, the planner takes a hundred ends for granted, and reads an item table that is small whole.
+# Without the LIMIT, the planner takes a hundred ends for granted, and reads an item table that is small whole; without
+# the OFFSET, it reads all items of the batch and compares each with each.
 _SETTLE = text("""
     UPDATE item SET outcome = e.outcome, status = e.status, body = e.body, retry = e.retry,
-        record_key = i.record_key, errors = CAST(e.errors AS jsonb),
+        record_key = e.record_key, errors = CAST(e.errors AS jsonb),
         content = CASE WHEN e.retry = 'as-is' THEN item.content END,
         blob_id = CASE WHEN e.retry = 'as-is' THEN item.blob_id END
-    FROM (SELECT * FROM json_to_recordset(CAST(:ends AS json))
-            AS r (batch_id uuid, outcome text, status int, body text, retry text, errors text,
-                  positions int[], record_keys bigint[])
-          LIMIT :count) AS e, unnest(e.positions, e.record_keys) AS i (position, record_key)
-    WHERE item.batch_id = e.batch_id AND item.position = i.position AND item.outcome IS NULL
+    FROM (SELECT end_.*, i.position, i.record_key
+          FROM (SELECT * FROM json_to_recordset(CAST(:ends AS json))
+                  AS r (batch_id uuid, outcome text, status int, body text, retry text, errors text,
+                        positions int[], record_keys bigint[])
+                LIMIT :count) AS end_, unnest(end_.positions, end_.record_keys) AS i (position, record_key)
+          OFFSET 0) AS e
+    WHERE item.batch_id = e.batch_id AND item.position = e.position AND item.outcome IS NULL
 """)
 _END = ("batch_id", "outcome", "status", "body", "retry", "errors", "positions", "record_keys")
 
