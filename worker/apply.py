@@ -30,7 +30,7 @@ def apply(session: Session, items: Sequence[OpenItem], *, guarded: bool = True) 
 
     Not ``guarded``: whatever fails is raised, and the transaction can only be rolled back.
     """
-    verdicts = _settled(session, [(item.place, CANCELLED) for item in items if item.cancelled])
+    verdicts = settled(session, [(item.place, CANCELLED) for item in items if item.cancelled])
     wanted = [item for item in items if not item.cancelled]
     for handler, group in groupby(wanted, key=lambda item: KINDS[item.kind]):
         carry_out = _attempt if guarded else _carry_out
@@ -40,10 +40,11 @@ def apply(session: Session, items: Sequence[OpenItem], *, guarded: bool = True) 
 
 def _carry_out(session: Session, handler: Handler, items: list[OpenItem]) -> Verdicts:
     ends = handler(session, items)
-    return _settled(session, [(item.place, end) for item, end in zip(items, ends, strict=True)])
+    return settled(session, [(item.place, end) for item, end in zip(items, ends, strict=True)])
 
 
-def _settled(session: Session, verdicts: Verdicts) -> Verdicts:
+def settled(session: Session, verdicts: Verdicts) -> Verdicts:
+    """Settle items, if there are any, and return how each ended."""
     if verdicts:
         settle(session, verdicts)
     return verdicts
@@ -65,7 +66,7 @@ def _attempt(session: Session, handler: Handler, items: list[OpenItem]) -> Verdi
 
 def _halved(session: Session, handler: Handler, items: list[OpenItem], fault: Exception) -> Verdicts:
     if len(items) == 1:
-        return _settled(session, [(items[0].place, _refused(items[0], fault))])
+        return settled(session, [(items[0].place, _refused(items[0], fault))])
     return [verdict for half in _halves(items) for verdict in _attempt(session, handler, half)]
 
 

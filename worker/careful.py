@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from worker import blobs
-from worker.apply import Verdicts, apply
+from worker.apply import Verdicts, apply, settled
 from worker.blobs import Content
 from worker.database import passing, transaction
 from worker.ending import finish, in_words
@@ -172,9 +172,7 @@ def _is_poison(item: OpenItem) -> bool:
 def _set_aside(session: Session, items: Sequence[OpenItem]) -> Verdicts:
     poison = [item for item in items if _is_poison(item)]
     verdicts: Verdicts = [(item.place, POISON if item.key is None else POISON.on(item.key)) for item in poison]
-    if verdicts:
-        ends.settle(session, verdicts)
-    return verdicts
+    return settled(session, verdicts)
 
 
 def _store_contents(database: str, held: Claim, last: _Round) -> None:

@@ -7,23 +7,13 @@ import pytest
 from calls import fresh_keys, refusing, until_it_waits
 from parts import eventually
 from sqlalchemy import text
+from unrung import accepted, upsert
 
 from worker.database import transaction
 from worker.deliver import deliver
-from worker.ledger.accept import NewBatch, NewItem, Ring, accept
+from worker.ledger.accept import Ring
 
 pytestmark = pytest.mark.usefixtures("server_environment")
-
-
-def accepted(*items: NewItem) -> Ring:
-    """A batch of one chunk that nobody was told of; it is due in five seconds."""
-    with transaction("demo") as session:
-        (ring,) = accept(session, NewBatch("case_attachments", "test", items)).rings
-    return ring
-
-
-def upsert(key: int | None, **fields: object) -> NewItem:
-    return NewItem("case_attachment.upsert", key, {"case_Key": 1, **fields})
 
 
 def outcomes(database: psycopg.Connection, rings: list[Ring]) -> list[str | None]:
