@@ -1,16 +1,11 @@
 """Random histories through real workers, compared with the plain serial model."""
 
 import base64
-import random
-import threading
-import time
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 import httpx
 import psycopg
-import pytest
 from calls import fresh_keys, item, put, refusing
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -160,67 +155,3 @@ def test_a_random_history_ends_as_in_the_serial_model(
         if expected is not None:
             record = answer.json()["data"]
             assert {name: record[name] for name in expected} == expected
-
-
-@dataclass
-class Call:
-    """One request of an overlapping client: when it was sent and answered, and its batch."""
-
-    sent_at: float
-    answered_at: float
-    batch: UUID
-
-
-class Overlapping:
-    """Some clients that send at the same time to the same few keys; the seed repeats what they send."""
-
-    def __init__(self, client: httpx.Client, seed: int) -> None:
-        self.client, self.seed = client, seed
-        self.keys = fresh_keys(5)
-        self.calls: list[Call] = []
-
-    def run(self) -> None:
-        threads = [threading.Thread(target=self._hammer, args=(number,)) for number in range(5)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for call in self.calls:
-            batch = self.client.get(f"/batches/{call.batch}", headers={"Prefer": "wait=30"}).json()
-            assert batch["state"] == "finished"
-
-    def _hammer(self, number: int) -> None:
-        dice = random.Random(1000 * self.seed + number)
-        with httpx.Client(base_url=self.client.base_url, headers=self.client.headers, timeout=60) as mine:
-            for turn in range(12):
-                if dice.random() < 0.25:
-                    mine.delete(f"/case-attachments/{dice.choice(self.keys)}")  # its place is found in the ledger
-                    continue
-                comments = [f"{number}.{turn}.{n}" for n in range(dice.choice([1, 2, 5, 40]))]
-                how = {"Prefer": "respond-async"} if dice.random() < 0.5 else {}
-                sent_at = time.monotonic()
-                answer = put(mine, [item(dice.choice(self.keys), comment=comment) for comment in comments], **how)
-                self.calls.append(Call(sent_at, time.monotonic(), UUID(answer.json()["batch"]["id"])))
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_overlapping_clients_end_in_one_order_record_by_record(
-    client: httpx.Client, demo_db: psycopg.Connection, seed: int
-) -> None:
-    clients = Overlapping(client, seed)
-    clients.run()
-    rows = demo_db.execute(
-        "SELECT acceptance, position, kind, key, payload, outcome, status, batch_id FROM item WHERE key = ANY(%s)"
-        " ORDER BY acceptance, position",
-        [clients.keys],
-    ).fetchall()
-    model = Serial()
-    for acceptance, position, kind, key, payload, outcome, status, _ in rows:
-        model.carry_out(Sent((acceptance, position), kind.partition(".")[2], key, payload, outcome, status))
-    for key in clients.keys:
-        record = client.get(f"/case-attachments/{key}").json()["data"] or {}
-        assert record.get("comment") == model.records.get(key, {}).get("comment")
-    place = {batch: acceptance for acceptance, *_, batch in rows}
-    answered_first = [(one, two) for one in clients.calls for two in clients.calls if one.answered_at < two.sent_at]
-    assert answered_first
-    assert all(place[one.batch] < place[two.batch] for one, two in answered_first)
