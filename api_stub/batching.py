@@ -1,7 +1,7 @@
 """Submit items as a batch, and wait for its end as long as the client wants."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from worker import uploads
 from worker.blobs import adopt
 from worker.database import POOL, glance, transaction
 from worker.errors import IdempotencyConflictError, StoreUnavailableError
+from worker.hints import Ends
 from worker.ledger import report
 from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
 from worker.ledger.report import BatchView, ItemView
@@ -31,6 +32,7 @@ from worker.ledger.turns import await_turn
 from worker.log import event, trouble
 from worker.settings import settings
 from worker.stored import Stored
+from worker.verdicts import Verdict
 
 # Of each database its own, so that one that hangs leaves some to others.
 _threads: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(POOL))
@@ -70,7 +72,9 @@ async def submit(
     if accepted.rings and not wanted.wait:
         return _unread(accepted, new)  # nobody needs to look
     if wanted.wait and (accepted.rings or accepted.replayed):
-        await rooms.waiting.until_ended(identity.database, accepted.batch_id, wanted.wait)
+        ends = await rooms.waiting.until_ended(identity.database, accepted.batch_id, wanted.wait)
+        if not accepted.replayed and (told := _told(accepted, new, ends)):
+            return told
     try:
         return await run_sync(_read, identity.database, accepted.batch_id, limiter=_threads[identity.database])
     except (DBAPIError, PoolTimeoutError) as fault:
@@ -87,26 +91,38 @@ def _is_small(accepted: Accepted, new: NewBatch) -> bool:
 
 def _unread(accepted: Accepted, new: NewBatch) -> tuple[BatchView, list[ItemView]]:
     """Return a batch as it is known to stand without a look: accepted, its good items open."""
-    items = [_unread_item(position, item) for position, item in enumerate(new.items)]
+    items = [_item(position, item, item.verdict) for position, item in enumerate(new.items)]
     counts = {"invalid": accepted.counted, "pending": len(items) - accepted.counted}
-    view = BatchView(
+    return _view(accepted, new, {outcome: n for outcome, n in counts.items() if n}, None), items
+
+
+def _told(accepted: Accepted, new: NewBatch, ends: Ends) -> tuple[BatchView, list[ItemView]] | None:
+    """Return a batch as it ended, if ``ends`` say how each item did that was not refused; else it must be read."""
+    all_ends = [item.verdict or ends.get(position) for position, item in enumerate(new.items)]
+    known = [end for end in all_ends if end is not None]
+    if not ends or len(known) < len(new.items):
+        return None
+    items = [_item(position, item, end) for position, (item, end) in enumerate(zip(new.items, known, strict=True))]
+    return _view(accepted, new, Counter(end.outcome for end in known), datetime.now(UTC)), items
+
+
+def _view(accepted: Accepted, new: NewBatch, counts: dict[str, int], finished_at: datetime | None) -> BatchView:
+    return BatchView(
         id=accepted.batch_id,
         kind=new.kind,
         caller=new.caller,
-        total=len(items),
+        total=len(new.items),
         accepted_at=datetime.now(UTC),
         started_at=None,
-        finished_at=None,
+        finished_at=finished_at,
         cancel_requested_at=None,
         parent_id=None,
         children=[],
-        counts={outcome: n for outcome, n in counts.items() if n},
+        counts=counts,
     )
-    return view, items
 
 
-def _unread_item(position: int, item: NewItem) -> ItemView:
-    end = item.verdict
+def _item(position: int, item: NewItem, end: Verdict | None) -> ItemView:
     facts = (None,) * 6 if end is None else (end.record_key, end.outcome, end.status, end.body, end.retry, end.errors)
     return ItemView(position, item.kind, item.key, *facts)
 

@@ -31,9 +31,9 @@ async def _hear(listener: Listener, rooms: Rooms) -> None:
     while True:
         try:
             async with contextlib.aclosing(listener.heard()) as hints:
-                async for database, batch_ids in hints:
-                    rooms.waiting.ended(database, batch_ids)
-                    rooms.doorbell.ended(database, batch_ids)
+                async for database, ended in hints:
+                    rooms.waiting.ended(database, ended)
+                    rooms.doorbell.ended(database, ended)
         except BrokerUnavailableError as fault:
             if f"{fault}" != last:  # one that stays away need not be told of all the time
                 trouble("hints.lost", fault)

@@ -10,7 +10,7 @@ import math
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import FrameType
@@ -21,7 +21,7 @@ from anyio.to_thread import run_sync
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.database import glance
-from worker.hints import Listener
+from worker.hints import UNTOLD, Ends, Listener
 from worker.ledger.report import ended
 from worker.log import trouble
 
@@ -37,7 +37,7 @@ _LOOKS = anyio.CapacityLimiter(math.inf)
 class _Room:
     """Who waits for batches of one database, and the task that asks for them."""
 
-    waiters: dict[UUID, list[asyncio.Event]] = field(default_factory=dict)
+    waiters: dict[UUID, list[asyncio.Future[Ends]]] = field(default_factory=dict)
     newest: float = 0.0
     """when the last one came in, in the loop's seconds"""
     usual: float = 0.0
@@ -58,36 +58,35 @@ class Waiting:
         """Let all who wait go, and nobody wait from now on: they answer with what is known."""
         self.closed = True
         for room in self._rooms.values():
-            for waiter in (waiter for some in room.waiters.values() for waiter in some):
-                waiter.set()
+            _let_go(room, dict.fromkeys(room.waiters, UNTOLD))
 
-    def ended(self, database: str, batch_ids: Iterable[UUID]) -> None:
-        """Let those go who wait for batches of ``database`` that have ended."""
+    def ended(self, database: str, ended: Mapping[UUID, Ends]) -> None:
+        """Let those go who wait for batches of ``database`` that have ended, and tell them how."""
         if database in self._rooms:
-            waiters = self._rooms[database].waiters
-            for waiter in (waiter for batch_id in batch_ids for waiter in waiters.get(batch_id, [])):
-                waiter.set()
+            _let_go(self._rooms[database], ended)
 
-    async def until_ended(self, database: str, batch_id: UUID, longest: timedelta) -> None:
-        """Return when the batch has ended, or after ``longest``, or when the room is closed."""
+    async def until_ended(self, database: str, batch_id: UUID, longest: timedelta) -> Ends:
+        """Return when the batch has ended, or after ``longest``, or when the room is closed; with the ends heard of."""
         if self.closed:
-            return
+            return UNTOLD
         room = self._rooms[database]
-        ended_event = asyncio.Event()
+        told: asyncio.Future[Ends] = asyncio.get_running_loop().create_future()
         waiting = room.waiters.setdefault(batch_id, [])
-        waiting.append(ended_event)
+        waiting.append(told)
         began = room.newest = asyncio.get_running_loop().time()
         if room.watch is None or room.watch.done():
             room.watch = asyncio.create_task(self._watch(database, room))
         try:
             async with asyncio.timeout(longest.total_seconds()):
-                await ended_event.wait()
+                ends = await told
             waited = asyncio.get_running_loop().time() - began
             room.usual += (min(waited, _LONGEST) - room.usual) / 8
         except TimeoutError:
-            pass  # the caller reads the ledger and sees how far it is
+            return UNTOLD  # the caller reads the ledger and sees how far it is
+        else:
+            return ends
         finally:
-            waiting.remove(ended_event)
+            waiting.remove(told)
             if not waiting:
                 room.waiters.pop(batch_id, None)
 
@@ -117,7 +116,14 @@ class Waiting:
                 continue
             finally:
                 took = now() - began
-            self.ended(database, done)
+            self.ended(database, dict.fromkeys(done, UNTOLD))
+
+
+def _let_go(room: _Room, ended: Mapping[UUID, Ends]) -> None:
+    for batch_id, ends in ended.items():
+        for waiter in room.waiters.get(batch_id, []):
+            if not waiter.done():
+                waiter.set_result(ends)
 
 
 def _ended(database: str, ids: list[UUID]) -> set[UUID]:

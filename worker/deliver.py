@@ -7,21 +7,24 @@ chunk goes the careful steps (`worker.careful`), which know whom to blame.
 
 import time
 from collections.abc import Sequence
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from worker import careful
-from worker.apply import apply
+from worker.apply import Verdicts, apply
 from worker.broker import ring_one_by_one
 from worker.database import transaction
 from worker.ending import finish, in_words, tell_of
 from worker.errors import BrokerUnavailableError
+from worker.hints import UNTOLD, Ends
 from worker.ledger import arrows, ends
 from worker.ledger.arrows import Claim
 from worker.ledger.bites import bite
 from worker.ledger.ends import Closed
 from worker.log import trouble
 from worker.settings import settings
+from worker.verdicts import Verdict
 
 
 class _NeedsCareError(Exception):
@@ -62,23 +65,37 @@ def _at_once(database: str, chunk_ids: Sequence[int], worker: str) -> str:
             raise _NeedsCareError
         if not helds:
             return "nothing to do"
-        closed = _carry_out_at_once(session, helds)
-    ended = [chunk.ended for chunk in closed if chunk.ended]
+        closed, verdicts = _carry_out_at_once(session, helds)
+    ended = _ended(closed, verdicts)
     tell_of(database, ended)
     for batch_id in {held.batch_id for held in helds}.difference(ended):
         finish(database, batch_id)
     return in_words(closed)
 
 
-def _carry_out_at_once(session: Session, helds: Sequence[Claim]) -> list[Closed]:
+def _carry_out_at_once(session: Session, helds: Sequence[Claim]) -> tuple[list[Closed], Verdicts]:
     items = bite(session, helds, careful.BITE_ITEMS)
     if any(item.deaths or careful.content_waits(item) for item in items):
         raise _NeedsCareError
-    apply(session, items, guarded=False)
+    verdicts = apply(session, items, guarded=False)
     closed = ends.close(session, [held.chunk_id for held in helds], finish=True)
     if len(closed) < len(helds):
         raise _NeedsCareError  # there is more to be helped than one bite
-    return closed
+    return closed, verdicts
+
+
+def _ended(closed: Sequence[Closed], verdicts: Verdicts) -> dict[UUID, Ends]:
+    """Return the batches that have ended: the small ones with how each item did, as far as that was decided here."""
+    small = [
+        chunk.ended
+        for chunk in closed
+        if chunk.ended and not chunk.cancelled and sum(chunk.counts.values()) <= settings().small_batch
+    ]
+    told: dict[UUID, dict[int, Verdict]] = {batch_id: {} for batch_id in small}
+    for place, verdict in verdicts:
+        if place.batch_id in told:
+            told[place.batch_id][place.position] = verdict
+    return {chunk.ended: told.get(chunk.ended, UNTOLD) for chunk in closed if chunk.ended}
 
 
 def _apart(database: str, chunk_ids: Sequence[int]) -> str:

@@ -1,11 +1,11 @@
 """The end of a batch: finished in the ledger, and told to whoever waits for it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from worker.database import transaction
-from worker.hints import hint
+from worker.hints import UNTOLD, Ends, hint
 from worker.ledger import ends
 from worker.ledger.ends import Closed
 from worker.log import event
@@ -16,11 +16,11 @@ def finish(database: str, batch_id: UUID) -> None:
     with transaction(database) as session:
         ended = ends.finish(session, batch_id)
     if ended:
-        tell_of(database, [batch_id])
+        tell_of(database, {batch_id: UNTOLD})
 
 
-def tell_of(database: str, ended: Sequence[UUID], **facts: object) -> None:
-    """Say that batches have ended, once that is committed."""
+def tell_of(database: str, ended: Mapping[UUID, Ends], **facts: object) -> None:
+    """Say that batches have ended, and how as far as it is at hand; once that is committed."""
     if ended:
         hint(database, ended)
     for batch_id in ended:

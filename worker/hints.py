@@ -1,17 +1,20 @@
 """Hints over Redis that a batch has ended: who waits looks at the ledger then, instead of asking it all the time.
 
-A hint is nothing to rely on: it may be lost, and other brokers than Redis have none. So nobody waits for one to be
-sent, and whoever misses one looks by himself, a little later.
+Nobody relies on hearing a hint: it may be lost, and other brokers than Redis have none. So nobody waits for one to be
+sent, and whoever misses one looks by himself, a little later. What a hint says is true, though: it is said once that is
+committed, and what has ended never changes. So that of a small batch says how its items ended, and nobody looks.
 """
 
-import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from functools import cache
+from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 import redis
 import redis.asyncio
+from pydantic_core import from_json, to_json
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -19,8 +22,13 @@ from redis.retry import Retry
 from worker.errors import BrokerUnavailableError
 from worker.log import trouble
 from worker.settings import settings
+from worker.verdicts import Verdict
 
-_CHANNEL = "limpet.ended"  # one for all: the ids tell whose it is
+Ends = Mapping[int, Verdict]
+"""How items of a batch that has ended have ended, by position; those that are not named must be looked up."""
+UNTOLD: Ends = MappingProxyType({})
+
+_CHANNEL = "limpet.ends"  # one for all: the ids tell whose it is
 _PATIENCE = 0.2  # seconds that a delivery may wait, and once more, for a broker that hangs
 _MUTE = 10.0  # seconds without hints after that
 _QUIET = 5.0  # seconds without a message after which the broker is asked whether it is there
@@ -34,7 +42,7 @@ class _Speaker:
         self._silent_until = 0.0
         self._last_fault = ""
 
-    def say(self, message: str) -> None:
+    def say(self, message: bytes) -> None:
         if time.monotonic() < self._silent_until:
             return
         try:
@@ -63,10 +71,11 @@ def are_to_be_had() -> bool:
     return _url().startswith(("redis://", "rediss://"))
 
 
-def hint(database: str, batch_ids: Sequence[UUID]) -> None:
-    """Tell whoever listens that batches of ``database`` have ended; to be called once that is committed."""
+def hint(database: str, ended: Mapping[UUID, Ends]) -> None:
+    """Tell whoever listens that batches of ``database`` have ended, and how; to be called once that is committed."""
     if are_to_be_had():
-        _speaker().say(json.dumps([database, *map(str, batch_ids)]))
+        said = {str(batch_id): [(position, *end) for position, end in ends.items()] for batch_id, ends in ended.items()}
+        _speaker().say(to_json([database, said]))
 
 
 class Listener:
@@ -74,8 +83,8 @@ class Listener:
 
     hears = False
 
-    async def heard(self) -> AsyncGenerator[tuple[str, list[UUID]]]:
-        """Yield each hint, a database and its batches that ended, until the connection is lost.
+    async def heard(self) -> AsyncGenerator[tuple[str, dict[UUID, Ends]]]:
+        """Yield each hint, a database and its batches that ended and how, until the connection is lost.
 
         Raises:
             BrokerUnavailableError: it is, or the broker says nothing any more.
@@ -87,12 +96,17 @@ class Listener:
                 await channel.subscribe(_CHANNEL)
                 self.hears = True
                 async for said in _messages(channel):
-                    database, *ids = json.loads(said)
-                    yield database, [UUID(id_) for id_ in ids]
+                    database, ended = from_json(said)
+                    yield database, {UUID(i): dict(map(_end, ends)) for i, ends in ended.items()}
         except (RedisError, OSError, TypeError, ValueError) as fault:  # also a URL or a message that it can't read
             raise BrokerUnavailableError(f"{type(fault).__name__}: {fault}") from fault
         finally:
             self.hears = False
+
+
+def _end(said: list[Any]) -> tuple[int, Verdict]:
+    position, *end, errors = said
+    return position, Verdict._make((*end, errors and tuple(errors)))
 
 
 async def _messages(channel: "redis.asyncio.client.PubSub") -> AsyncIterator[bytes]:

@@ -16,6 +16,7 @@ from worker.broker import ring, ring_loaders
 from worker.database import transaction
 from worker.ending import tell_of
 from worker.errors import BrokerUnavailableError
+from worker.hints import UNTOLD
 from worker.ledger import arrows, ends, import_arrows
 from worker.log import event, trouble
 from worker.settings import settings
@@ -34,7 +35,7 @@ def sweep(database: str) -> int:
     # Committed first: a ring that fails is due again by itself.
     ring(database, due)
     ring_loaders(database, loaders)
-    tell_of(database, ended, by="relay")
+    tell_of(database, dict.fromkeys(ended, UNTOLD), by="relay")
     if due:
         event("relay.rang", database=database, chunks=len(due))
     return len(due)

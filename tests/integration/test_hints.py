@@ -12,8 +12,15 @@ from lines import Line, line
 from worker import hints
 from worker.errors import BrokerUnavailableError
 from worker.settings import settings
+from worker.verdicts import CREATED, Verdict
 
-_BATCHES = [uuid.uuid4(), uuid.uuid4()]
+_ENDED: dict[uuid.UUID, hints.Ends] = {
+    uuid.uuid4(): {},
+    uuid.uuid4(): {
+        0: CREATED.on(7),
+        3: Verdict("invalid", 422, "x: is wrong", "after-fix", None, ({"field": "x", "message": "is wrong"},)),
+    },
+}
 
 
 @pytest.fixture
@@ -34,18 +41,18 @@ def held(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Lin
 def test_what_one_process_says_another_hears() -> None:
     listener = hints.Listener()
 
-    async def hear() -> tuple[str, list[uuid.UUID]]:
+    async def hear() -> tuple[str, dict[uuid.UUID, hints.Ends]]:
         return await anext(listener.heard())
 
-    async def first() -> tuple[str, list[uuid.UUID]]:
+    async def first() -> tuple[str, dict[uuid.UUID, hints.Ends]]:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             heard = tasks.create_task(hear())
             while not heard.done():  # what was said before it listened is lost
-                await asyncio.to_thread(hints.hint, "demo", _BATCHES)
+                await asyncio.to_thread(hints.hint, "demo", _ENDED)
                 await asyncio.wait({heard}, timeout=0.1)
             return heard.result()
 
-    assert asyncio.run(first()) == ("demo", _BATCHES)
+    assert asyncio.run(first()) == ("demo", _ENDED)
 
 
 def test_a_broker_that_falls_silent_is_not_listened_to_for_ever(held: Line, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +67,7 @@ def test_a_broker_that_falls_silent_is_not_listened_to_for_ever(held: Line, monk
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             task = tasks.create_task(hear())
             while not task.done():
-                await asyncio.to_thread(hints.hint, "demo", _BATCHES)
+                await asyncio.to_thread(hints.hint, "demo", _ENDED)
                 await asyncio.wait({task}, timeout=0.1)
 
     with pytest.RaisesGroup(BrokerUnavailableError):
@@ -77,7 +84,7 @@ def test_a_url_that_only_celery_understands_harms_nobody(url: str, monkeypatch: 
     settings.cache_clear()
     hints.forget_connection()
     try:
-        hints.hint("demo", _BATCHES)
+        hints.hint("demo", _ENDED)
         with pytest.raises(BrokerUnavailableError):
             asyncio.run(hear())
     finally:
@@ -87,9 +94,9 @@ def test_a_url_that_only_celery_understands_harms_nobody(url: str, monkeypatch: 
 
 
 def test_a_broker_that_hangs_costs_one_delivery_a_moment_and_the_next_ones_nothing(held: Line) -> None:
-    hints.hint("demo", _BATCHES)
+    hints.hint("demo", _ENDED)
     held.hold()
     began = time.monotonic()
     for _ in range(100):
-        hints.hint("demo", _BATCHES)
+        hints.hint("demo", _ENDED)
     assert time.monotonic() - began < 5

@@ -71,16 +71,17 @@ _CLOSE = text(f"""
         WHERE :finish AND batch.id = closed.batch_id AND batch.finished_at IS NULL
           AND closed.first = 0 AND closed.last = batch.total - 1
           AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = batch.id AND import.closed_at IS NULL)
-        RETURNING batch.id
+        RETURNING batch.id, batch.cancel_requested_at IS NOT NULL AS given_up
     )
-    SELECT ended.id, {", ".join(OUTCOMES)} FROM closed LEFT JOIN ended ON ended.id = closed.batch_id
+    SELECT ended.id, ended.given_up, {", ".join(OUTCOMES)} FROM closed LEFT JOIN ended ON ended.id = closed.batch_id
 """)  # noqa: S608  constants
 
 
 class Closed(NamedTuple):
-    """A chunk that is done: its batch if that is finished, too, and how many of its items ended how."""
+    """A chunk that is done: its batch if that is finished, too, or ``cancelled``; how many of its items ended how."""
 
     ended: UUID | None
+    cancelled: bool | None
     counts: dict[str, int]
 
 
@@ -88,7 +89,8 @@ def close(session: Session, chunk_ids: Sequence[int], *, finish: bool = False) -
     """Taken or open → done, for chunks with no open item left; with ``finish`` their batches, too, if they are all."""
     rows = session.execute(_CLOSE, {"chunk_ids": list(chunk_ids), "finish": finish})
     return [
-        Closed(ended, {outcome: n for outcome, n in zip(OUTCOMES, counts, strict=True) if n}) for ended, *counts in rows
+        Closed(ended, cancelled, {outcome: n for outcome, n in zip(OUTCOMES, counts, strict=True) if n})
+        for ended, cancelled, *counts in rows
     ]
 
 
