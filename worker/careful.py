@@ -77,7 +77,7 @@ def is_told_to_stop(end: BaseException, began: float) -> bool:
 
 def _claim(database: str, chunk_id: int, worker: str) -> Claim | None:
     with transaction(database) as session:
-        return next(iter(arrows.claim(session, [chunk_id], worker, settings().lease)), None)
+        return arrows.claim(session, chunk_id, worker, settings().lease)
 
 
 def hand_back_unclaimed(database: str, chunk_id: int, worker: str, fault: BaseException) -> None:

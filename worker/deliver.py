@@ -51,35 +51,35 @@ def deliver(database: str, chunk_ids: Sequence[int], worker: str) -> str:
 
 
 def _at_once(database: str, chunk_ids: Sequence[int], worker: str) -> str:
-    """Claim the chunks and carry them out in the same transaction.
+    """Carry out the chunks that are fresh, in one transaction; of several, the relay rings for each of the others.
 
-    A worker that dies in here is not counted, but the relay rings then, and soon no claim of it is a fresh one.
+    A worker that dies in here is not counted, but the relay rings then, and soon the chunk is no fresh one.
 
     Raises:
-        _NeedsCareError: a chunk is not fresh, or has more to do than one transaction should.
+        _NeedsCareError: the only chunk is not fresh, or there is more to do than one transaction should.
 
     """
     with transaction(database) as session:
-        helds = arrows.claim(session, chunk_ids, worker, settings().lease)
-        if not all(held.fresh for held in helds):
+        picked = arrows.pick(session, chunk_ids)
+        if not picked and len(chunk_ids) == 1:
             raise _NeedsCareError
-        if not helds:
+        if not picked:
             return "nothing to do"
-        closed, verdicts = _carry_out_at_once(session, helds)
+        closed, verdicts = _carry_out_at_once(session, picked, worker)
     ended = _ended(closed, verdicts)
     tell_of(database, ended)
-    for batch_id in {held.batch_id for held in helds}.difference(ended):
+    for batch_id in {chunk.batch_id for chunk in picked}.difference(ended):
         finish(database, batch_id)
     return in_words(closed)
 
 
-def _carry_out_at_once(session: Session, helds: Sequence[Claim]) -> tuple[list[Closed], Verdicts]:
-    items = bite(session, helds, careful.BITE_ITEMS)
+def _carry_out_at_once(session: Session, picked: Sequence[Claim], worker: str) -> tuple[list[Closed], Verdicts]:
+    items = bite(session, picked, careful.BITE_ITEMS)
     if any(item.deaths or careful.content_waits(item) for item in items):
         raise _NeedsCareError
     verdicts = apply(session, items, guarded=False)
-    closed = ends.close(session, [held.chunk_id for held in helds], finish=True)
-    if len(closed) < len(helds):
+    closed = ends.close_at_once(session, picked, worker)
+    if len(closed) < len(picked):
         raise _NeedsCareError  # there is more to be helped than one bite
     return closed, verdicts
 

@@ -38,9 +38,9 @@ def three_items_of_one_key() -> Accepted:
 
 def positions(ring: Ring) -> list[int]:
     with transaction("demo") as session:
-        held = arrows.claim(session, [ring.chunk_id], "test", timedelta(seconds=20))
+        held = arrows.claim(session, ring.chunk_id, "test", timedelta(seconds=20))
         assert held
         session.execute(text("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"))  # as with many items
-        items = bite(session, held, 1000)
+        items = bite(session, [held], 1000)
         session.rollback()
     return [item.position for item in items]

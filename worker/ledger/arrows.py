@@ -3,6 +3,7 @@
     chunk   open ──claim──► taken ──close──► done      item   open ──settle──► an outcome
               ▲  ◄─release──  │  ◄─┐                    batch  open ──finish──► finished or cancelled
               └──(due)── claim again ┘ extend
+            open ──pick, close_at_once──► done
 
 Nothing that is done ever goes back. ``docs/states.md`` draws the same.
 The arrows to an end (settle, close, finish) are in ``ends``, cancelling and those of imports in ``import_arrows``.
@@ -35,8 +36,7 @@ class Place(NamedTuple):
 class Claim:
     """A chunk that this worker holds. ``attempt`` fences it: whoever claims next has a higher one.
 
-    ``alone``: a worker died over this chunk, so its items run one by one. ``fresh``: no attempt is known, and the
-    relay rang once at most.
+    ``alone``: a worker died over this chunk, so its items run one by one.
     """
 
     chunk_id: int
@@ -45,7 +45,36 @@ class Claim:
     last: int
     attempt: int
     alone: bool
-    fresh: bool
+
+
+def spans(helds: Sequence[Claim]) -> dict[str, list[object]]:
+    """Return which chunks and items are held, as arrays for a statement."""
+    return {
+        "chunk_ids": [held.chunk_id for held in helds],
+        "batch_ids": [held.batch_id for held in helds],
+        "firsts": [held.first for held in helds],
+        "lasts": [held.last for held in helds],
+    }
+
+
+_PICK = text("""
+    SELECT c.id, c.batch_id, c.first, c.last, 1, false,
+        set_config('statement_timeout', :first_try, true)
+    FROM chunk AS c
+    WHERE c.id = ANY(:chunk_ids) AND c.state = 'open' AND c.attempts = 0 AND c.rings <= 1
+      AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = c.batch_id AND import.paused_at IS NOT NULL)
+    FOR UPDATE OF c SKIP LOCKED
+""")
+
+
+def pick(session: Session, chunk_ids: Sequence[int]) -> list[Claim]:
+    """Lock the chunks that are fresh (open, no attempt is known, the relay rang once at most): open → done is next.
+
+    If one is, no statement of this transaction may take longer than two seconds: nobody sees who is at work. Half a
+    second for several, since one that waits for a lock holds up the others.
+    """
+    values = {"chunk_ids": list(chunk_ids), "first_try": _FIRST_TRY if len(chunk_ids) == 1 else _TOGETHER}
+    return [Claim(*row[:6]) for row in session.execute(_PICK, values)]
 
 
 # A chunk still 'taken' when it is due lost its worker. That counts as a death (of the item that ran
@@ -54,7 +83,7 @@ _CLAIM = text("""
     WITH mine AS (
         SELECT c.*, c.state = 'taken' AND c.server_started_at = pg_postmaster_start_time() AS died
         FROM chunk AS c
-        WHERE c.id = ANY(:chunk_ids) AND (:alone OR (c.attempts = 0 AND c.rings <= 1))
+        WHERE c.id = :chunk_id
           AND (c.state = 'open' OR (c.state = 'taken' AND c.due_at <= clock_timestamp()))
           AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = c.batch_id AND import.paused_at IS NOT NULL)
         FOR UPDATE OF c SKIP LOCKED
@@ -76,23 +105,14 @@ _CLAIM = text("""
             'error', CASE WHEN mine.died THEN 'the worker died or was cut off'
                           ELSE 'the database was restarted' END) END
     FROM mine WHERE chunk.id = mine.id
-    RETURNING chunk.id, chunk.batch_id, chunk.first, chunk.last, chunk.attempts, chunk.deaths > 0,
-        CASE WHEN mine.attempts = 0 AND mine.rings <= 1
-             THEN set_config('statement_timeout', :first_try, true) IS NOT NULL ELSE false END
+    RETURNING chunk.id, chunk.batch_id, chunk.first, chunk.last, chunk.attempts, chunk.deaths > 0
 """)
 
 
-def claim(session: Session, chunk_ids: Sequence[int], worker: str, lease: timedelta) -> list[Claim]:
-    """Open or overdue → taken. Without those that are done, paused, or in other hands (a duplicate message).
-
-    Of several, only those that are fresh: for the others the relay rings, for each by itself.
-    If one is fresh, no statement of this transaction may take longer than two seconds: nobody sees an open claim.
-    Half a second for several, since one that waits for a lock holds up the others.
-    """
-    alone = len(chunk_ids) == 1
-    values = {"chunk_ids": list(chunk_ids), "alone": alone, "worker": worker, "lease": lease}
-    values["first_try"] = _FIRST_TRY if alone else _TOGETHER
-    return [Claim(*row) for row in session.execute(_CLAIM, values)]
+def claim(session: Session, chunk_id: int, worker: str, lease: timedelta) -> Claim | None:
+    """Open or overdue → taken. None: it is done, paused, or in other hands (a duplicate message)."""
+    row = session.execute(_CLAIM, {"chunk_id": chunk_id, "worker": worker, "lease": lease}).one_or_none()
+    return None if row is None else Claim(*row)
 
 
 _HOLD = text("""

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.ledger.arrows import Claim, Place
+from worker.ledger.arrows import Claim, Place, spans
 
 
 class OpenItem(NamedTuple):
@@ -99,16 +99,7 @@ def bite(session: Session, helds: Sequence[Claim], limit: int) -> list[OpenItem]
     Waits for whoever holds one of them, and leaves out what was done meanwhile.
     Empty: nothing is left to do for these chunks.
     """
-    rows = session.execute(
-        _BITE,
-        {
-            "batch_id": helds[0].batch_id,
-            "batch_ids": [held.batch_id for held in helds],
-            "firsts": [held.first for held in helds],
-            "lasts": [held.last for held in helds],
-            "limit": limit,
-        },
-    )
+    rows = session.execute(_BITE, {**spans(helds), "batch_id": helds[0].batch_id, "limit": limit})
     return [OpenItem._make(row) for row in rows.all()]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.database import count
-from worker.ledger.arrows import Place
+from worker.ledger.arrows import Claim, Place, spans
 from worker.verdicts import OUTCOMES, Verdict
 
 # Most items of a bite end alike, so each end is said once, with the places and the records of all that end so.
@@ -54,44 +54,65 @@ def settle(session: Session, verdicts: Sequence[tuple[Place, Verdict]]) -> None:
         raise RuntimeError(f"{len(verdicts)} items to settle, {done} of them open")
 
 
-# Counts come from the items themselves, so they hold whoever settled them. A batch of which others carry out chunks is
-# not finished here: two last chunks that commit together would not see each other.
+# Counts come from the items themselves, so they hold whoever settled them.
+_COUNTED = f"""
+    (SELECT {", ".join(f"count(*) FILTER (WHERE outcome = '{o}') AS {o}" for o in OUTCOMES)},
+            count(*) FILTER (WHERE outcome IS NULL) AS open
+     FROM item WHERE item.batch_id = c.batch_id AND item.position BETWEEN c.first AND c.last) AS n
+"""  # noqa: S608  constants
+_SET_DONE = f"""
+    UPDATE chunk SET state = 'done', due_at = NULL, suspect_batch_id = NULL, suspect_position = NULL,
+        {", ".join(f"{o} = n.{o}" for o in OUTCOMES)}
+"""  # noqa: S608  constants
 _CLOSE = text(f"""
+    {_SET_DONE}
+    FROM chunk AS c, LATERAL {_COUNTED}
+    WHERE c.id = ANY(:chunk_ids) AND n.open = 0 AND chunk.id = c.id AND chunk.state <> 'done'
+    RETURNING {", ".join(f"n.{o}" for o in OUTCOMES)}
+""")
+# A batch of which others carry out chunks is not finished here: two last chunks that commit together would not see each
+# other.
+_CLOSE_AT_ONCE = text(f"""
     WITH closed AS (
-        UPDATE chunk SET state = 'done', due_at = NULL, suspect_batch_id = NULL, suspect_position = NULL,
-            {", ".join(f"{o} = n.{o}" for o in OUTCOMES)}
-        FROM (SELECT c.id, {", ".join(f"count(*) FILTER (WHERE i.outcome = '{o}') AS {o}" for o in OUTCOMES)}
-              FROM chunk AS c JOIN item AS i ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last
-              WHERE c.id = ANY(:chunk_ids)
-              GROUP BY c.id HAVING count(*) FILTER (WHERE i.outcome IS NULL) = 0) AS n
-        WHERE chunk.id = n.id AND chunk.state <> 'done'
-        RETURNING chunk.batch_id, chunk.first, chunk.last, {", ".join(f"chunk.{o}" for o in OUTCOMES)}
+        {_SET_DONE}, attempts = 1, rings = 0, worker = :worker, started_at = now(),
+            server_started_at = pg_postmaster_start_time()
+        FROM unnest(CAST(:chunk_ids AS bigint[]), CAST(:batch_ids AS uuid[]), CAST(:firsts AS int[]),
+                    CAST(:lasts AS int[])) AS c (id, batch_id, first, last), LATERAL {_COUNTED}
+        WHERE n.open = 0 AND chunk.id = c.id
+        RETURNING c.batch_id, c.first, c.last, {", ".join(f"n.{o}" for o in OUTCOMES)}
     ), ended AS (
         UPDATE batch SET finished_at = clock_timestamp() FROM closed
-        WHERE :finish AND batch.id = closed.batch_id AND batch.finished_at IS NULL
+        WHERE batch.id = closed.batch_id AND batch.finished_at IS NULL
           AND closed.first = 0 AND closed.last = batch.total - 1
           AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = batch.id AND import.closed_at IS NULL)
         RETURNING batch.id, batch.cancel_requested_at IS NOT NULL AS given_up
     )
-    SELECT ended.id, ended.given_up, {", ".join(OUTCOMES)} FROM closed LEFT JOIN ended ON ended.id = closed.batch_id
+    SELECT {", ".join(OUTCOMES)}, ended.id, ended.given_up
+    FROM closed LEFT JOIN ended ON ended.id = closed.batch_id
 """)  # noqa: S608  constants
 
 
 class Closed(NamedTuple):
-    """A chunk that is done: its batch if that is finished, too, or ``cancelled``; how many of its items ended how."""
+    """A chunk that is done: how many of its items ended how; its batch if that is finished, too, or ``cancelled``."""
 
-    ended: UUID | None
-    cancelled: bool | None
     counts: dict[str, int]
+    ended: UUID | None = None
+    cancelled: bool | None = None
 
 
-def close(session: Session, chunk_ids: Sequence[int], *, finish: bool = False) -> list[Closed]:
-    """Taken or open → done, for chunks with no open item left; with ``finish`` their batches, too, if they are all."""
-    rows = session.execute(_CLOSE, {"chunk_ids": list(chunk_ids), "finish": finish})
-    return [
-        Closed(ended, cancelled, {outcome: n for outcome, n in zip(OUTCOMES, counts, strict=True) if n})
-        for ended, cancelled, *counts in rows
-    ]
+def _closed(row: Sequence[Any]) -> Closed:
+    own = len(OUTCOMES)
+    return Closed({outcome: n for outcome, n in zip(OUTCOMES, row[:own], strict=True) if n}, *row[own:])
+
+
+def close(session: Session, chunk_ids: Sequence[int]) -> list[Closed]:
+    """Taken or open → done, for chunks with no open item left."""
+    return [_closed(row) for row in session.execute(_CLOSE, {"chunk_ids": list(chunk_ids)})]
+
+
+def close_at_once(session: Session, picked: Sequence[Claim], worker: str) -> list[Closed]:
+    """Open → done, for chunks that this transaction has picked; their batches are finished, too, if they are all."""
+    return [_closed(row) for row in session.execute(_CLOSE_AT_ONCE, {**spans(picked), "worker": worker})]
 
 
 _FINISH = text("""
