@@ -33,5 +33,6 @@ def test_a_large_batch_is_shared_among_the_processes() -> None:
     assert [chunk_size(total) for total in (26, 400, 1000, 100_000)] == [25, 100, 250, 500]
 
 
-def test_busy_processes_share_batches_and_not_each_batch() -> None:
-    assert chunk_size(400, Load(open_chunks=9, recent_items=0)) == 400
+@pytest.mark.parametrize(("open_chunks", "most"), [(1, 134), (2, 200), (3, 400), (4, 400), (9, 400)])
+def test_only_processes_that_are_free_share_a_batch(open_chunks: int, most: int) -> None:
+    assert chunk_size(400, Load(open_chunks, recent_items=0)) == most

@@ -57,9 +57,9 @@ def chunk_size(total: int, load: Load = IDLE) -> int:
     )
     if total <= limits.small_batch and not busy:
         return 1
-    # The processes share a batch, or, where they are busy, batches: fewer chunks cost less.
-    share = total if busy else -(-total // limits.worker_processes)
-    return max(1, min(limits.chunk_items, max(share, limits.small_batch)))
+    # The processes that have nothing in hand share the batch; fewer chunks cost less.
+    free = max(1, limits.worker_processes - load.open_chunks)
+    return max(1, min(limits.chunk_items, max(-(-total // free), limits.small_batch)))
 
 
 def cut(items: Sequence[Cuttable], most: int) -> list[Cut]:
