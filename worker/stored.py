@@ -3,6 +3,7 @@
 import os
 import tempfile
 from dataclasses import dataclass
+from weakref import finalize
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Spool:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  lives as long as what it holds
+        # Not __del__: of objects that refer to one another in a circle, the file might go first and complain.
+        finalize(self, self._file.close)
         self._end = 0
 
     def add(self, data: bytes) -> "Spooled":
@@ -31,9 +34,6 @@ class Spool:
     def read(self, offset: int, size: int) -> bytes:
         """Return ``size`` bytes from ``offset`` on."""
         return os.pread(self._file.fileno(), size, offset)
-
-    def __del__(self) -> None:
-        self._file.close()
 
 
 @dataclass(frozen=True, slots=True)
