@@ -1,7 +1,7 @@
 """The object store: the one module that knows minio-py. Its failures become ours here."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -10,6 +10,7 @@ from typing import BinaryIO
 import urllib3
 from minio import Minio
 from minio.commonconfig import CopySource
+from minio.datatypes import Part
 from minio.error import MinioException, S3Error
 
 from worker.errors import BlobMissingError, StoreUnavailableError
@@ -57,18 +58,39 @@ def _ours(key: str) -> Iterator[None]:
 
 
 def put(key: str, source: BinaryIO, size: int) -> None:
-    """Store ``size`` bytes read from ``source`` under ``key``; -1 reads to the end, part by part."""
+    """Store ``size`` bytes read from ``source`` under ``key``."""
     with _ours(key):
-        _client().put_object(
-            settings().s3_bucket,
-            key,
-            source,
-            size,
-            content_type=_TYPE,
-            part_size=0 if size >= 0 else PART,
-            # With more, minio-py 7.2.20 leaves its threads behind when the source raises.
-            num_parallel_uploads=1,
-        )
+        # With more at once, minio-py 7.2.20 leaves its threads behind when the source raises.
+        _client().put_object(settings().s3_bucket, key, source, size, content_type=_TYPE, num_parallel_uploads=1)
+
+
+# An object whose size is not known yet, in parts. minio-py's public way sends one part after the other, or leaves its
+# threads behind (see above).
+
+
+def begin(key: str) -> str:
+    """Begin an object of several parts under ``key``; return the name of this attempt at it."""
+    with _ours(key):
+        return _client()._create_multipart_upload(settings().s3_bucket, key, {"Content-Type": _TYPE})  # noqa: SLF001
+
+
+def put_part(key: str, attempt: str, number: int, data: bytes) -> str:
+    """Store the part ``number`` (from 1 on; of PART bytes, but for the last); return its tag."""
+    with _ours(key):
+        return _client()._upload_part(settings().s3_bucket, key, data, None, attempt, number)  # noqa: SLF001
+
+
+def complete(key: str, attempt: str, tags: Sequence[str]) -> None:
+    """Make an object of the parts with these tags, in this order."""
+    parts = [Part(number, tag) for number, tag in enumerate(tags, 1)]
+    with _ours(key):
+        _client()._complete_multipart_upload(settings().s3_bucket, key, attempt, parts)  # noqa: SLF001
+
+
+def abandon(key: str, attempt: str) -> None:
+    """Remove the parts of an object that is not to be; none may be under way."""
+    with _ours(key):
+        _client()._abort_multipart_upload(settings().s3_bucket, key, attempt)  # noqa: SLF001
 
 
 def read(key: str, offset: int, length: int, piece: int = 2**18) -> Iterator[bytes]:

@@ -1,22 +1,15 @@
 """Write one object to the store while its content is still arriving."""
 
 import io
-from queue import Queue
-from threading import Thread
-from typing import BinaryIO, Literal, cast
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 from worker import store
+from worker.errors import StoreUnavailableError
 
-# Memory of one upload: some 4 MiB wait here, and the store's client holds up to four parts of 5 MiB (one being read,
-# copied once, and those on their way).
-_PIECE = 2**18
-_WAITING = 16
-
-_Piece = bytes | Literal["end", "abort"]
-
-
-class AbortedError(Exception):
-    """The writer gave up: what was written so far must not become an object."""
+# Parts under way while the next one fills, so memory for three of 5 MiB. With one, the store and its client waited for
+# each other in turns.
+_AT_ONCE = 2
 
 
 class Upload:
@@ -24,12 +17,11 @@ class Upload:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self._pieces: Queue[_Piece] = Queue(_WAITING)
+        self._part = io.BytesIO()
+        self._attempt = ""
+        self._sent: list[Future[str]] = []
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=f"upload {key}")
         self._over = False
-        self._fault: BaseException | None = None
-        # A daemon, so that a forgotten upload can't keep the process from ending: its object never becomes whole.
-        self._thread = Thread(target=self._run, name=f"upload {key}", daemon=True)
-        self._thread.start()
 
     def write(self, data: bytes) -> None:
         """Take the next bytes; wait while the store is slower.
@@ -38,11 +30,14 @@ class Upload:
             StoreUnavailableError: the store refused or went away.
 
         """
-        for start in range(0, len(data), _PIECE):
-            if self._over:
-                break
-            self._pieces.put(data[start : start + _PIECE])
-        self._check()
+        left = memoryview(data)
+        while left:
+            # Parts of one size: some stores want that of all but the last.
+            room = store.PART - self._part.tell()
+            self._part.write(left[:room])
+            left = left[room:]
+            if self._part.tell() == store.PART:
+                self._send()
 
     def finish(self) -> None:
         """Wait until the object is there, whole.
@@ -51,61 +46,34 @@ class Upload:
             StoreUnavailableError: it is not.
 
         """
-        self._end("end")
-        self._check()
+        if self._sent:
+            if self._part.tell():
+                self._send()
+            store.complete(self.key, self._attempt, [part.result() for part in self._sent])
+        else:
+            size = self._part.tell()
+            self._part.seek(0)
+            store.put(self.key, self._part, size)
+        self._end()
 
     def abort(self) -> None:
         """Give up, and wait until nothing is under way; after the end it does nothing."""
-        self._end("abort")
+        if self._over:
+            return
+        self._end()
+        if self._attempt:
+            with suppress(StoreUnavailableError):  # the collector removes the parts then, as after a kill
+                store.abandon(self.key, self._attempt)
 
-    def _end(self, how: Literal["end", "abort"]) -> None:
-        if not self._over:
-            self._pieces.put(how)
-        self._thread.join()
+    def _send(self) -> None:
+        if len(self._sent) >= _AT_ONCE:
+            self._sent[-_AT_ONCE].result()
+        self._attempt = self._attempt or store.begin(self.key)
+        part, self._part = self._part.getvalue(), io.BytesIO()
+        number = len(self._sent) + 1
+        self._sent.append(self._pool.submit(store.put_part, self.key, self._attempt, number, part))
 
-    def _check(self) -> None:
-        if self._fault is not None:
-            raise self._fault
-
-    def _run(self) -> None:
-        try:
-            store.put(self.key, cast("BinaryIO", _Reader(self._pieces)), -1)
-        except AbortedError:
-            pass
-        except BaseException as fault:  # noqa: BLE001  carried over to the writer, who raises it
-            self._fault = fault
-        # From here on the writer puts one piece at most, and there is room for it: it never waits for a dead reader.
+    def _end(self) -> None:
         self._over = True
-        while not self._pieces.empty():
-            self._pieces.get()
-
-
-class _Reader:
-    """The pieces as a file that can only be read."""
-
-    def __init__(self, pieces: Queue[_Piece]) -> None:
-        self._pieces = pieces
-        self._left = memoryview(b"")
-        self._ended = False
-
-    def read(self, size: int) -> bytes:
-        """Return exactly ``size`` bytes, fewer at the end only: the store's client would copy them together.
-
-        Raises:
-            AbortedError: the writer gave up.
-
-        """
-        part = io.BytesIO()
-        while (wanted := size - part.tell()) and (self._left or self._next()):
-            part.write(self._left[:wanted])
-            self._left = self._left[wanted:]
-        return part.getvalue()
-
-    def _next(self) -> bool:
-        piece = "end" if self._ended else self._pieces.get()
-        if piece == "abort":
-            raise AbortedError
-        self._ended = piece == "end"
-        if isinstance(piece, bytes):
-            self._left = memoryview(piece)
-        return not self._ended
+        self._part = io.BytesIO()
+        self._pool.shutdown(cancel_futures=True)

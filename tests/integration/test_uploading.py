@@ -1,0 +1,85 @@
+"""Objects that are written while their content arrives: whole and in order, or not there at all."""
+
+import random
+import threading
+from uuid import uuid4
+
+import pytest
+
+from worker import store
+from worker.errors import BlobMissingError, StoreUnavailableError
+from worker.settings import settings
+from worker.uploading import Upload
+
+pytestmark = pytest.mark.usefixtures("server_environment")
+PART = store.PART
+
+
+@pytest.fixture
+def key() -> str:
+    return f"demo/uploading/{uuid4().hex}"
+
+
+def unfinished(key: str) -> int:
+    """How many attempts at an object are known to the store."""
+    return len(store._client()._list_multipart_uploads(settings().s3_bucket, prefix=key).uploads)
+
+
+def is_there(key: str) -> bool:
+    try:
+        store.size_of(key)
+    except BlobMissingError:
+        return False
+    return True
+
+
+def threads(key: str) -> list[str]:
+    return [thread.name for thread in threading.enumerate() if key in thread.name]
+
+
+@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 2 * PART, 5 * PART + 7])
+def test_an_object_is_what_was_written(key: str, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    upload = Upload(key)
+    for start in range(0, size, 700_001):
+        upload.write(data[start : start + 700_001])
+    upload.finish()
+    upload.abort()  # after the end it does nothing
+
+    assert b"".join(store.read(key, 0, store.size_of(key))) == data
+    assert (unfinished(key), threads(key)) == (0, [])
+
+
+@pytest.mark.parametrize("size", [0, 1, PART, 3 * PART + 1])
+def test_an_upload_that_is_given_up_leaves_nothing(key: str, size: int) -> None:
+    upload = Upload(key)
+    upload.write(bytes(size))
+    upload.abort()
+    upload.abort()
+
+    assert (is_there(key), unfinished(key), threads(key)) == (False, 0, [])
+
+
+def test_a_part_that_the_store_refuses_ends_the_upload(key: str) -> None:
+    upload = Upload(key)
+    upload.write(bytes(PART))
+    upload._sent[0].result()
+    store.abandon(key, upload._attempt)
+
+    upload.write(bytes(2 * PART))
+    with pytest.raises(StoreUnavailableError):
+        upload.write(bytes(PART))
+    with pytest.raises(StoreUnavailableError):
+        upload.finish()
+    upload.abort()
+
+    assert (is_there(key), unfinished(key), threads(key)) == (False, 0, [])
+
+
+def test_the_parts_of_a_writer_that_was_killed_go_with_its_key(key: str) -> None:
+    store.put_part(key, store.begin(key), 1, bytes(PART))
+    assert unfinished(key) == 1
+
+    store.remove(key)
+
+    assert unfinished(key) == 0
