@@ -98,9 +98,9 @@ def _unread(accepted: Accepted, new: NewBatch) -> tuple[BatchView, list[ItemView
 
 def _told(accepted: Accepted, new: NewBatch, ends: Ends) -> tuple[BatchView, list[ItemView]] | None:
     """Return a batch as it ended, if ``ends`` say how each item did that was not refused; else it must be read."""
-    all_ends = [item.verdict or ends.get(position) for position, item in enumerate(new.items)]
-    known = [end for end in all_ends if end is not None]
-    if not ends or len(known) < len(new.items):
+    every = [item.verdict or ends.get(position) for position, item in enumerate(new.items)]
+    known = [end for end in every if end is not None]
+    if len(known) < len(new.items):
         return None
     items = [_item(position, item, end) for position, (item, end) in enumerate(zip(new.items, known, strict=True))]
     return _view(accepted, new, Counter(end.outcome for end in known), datetime.now(UTC)), items

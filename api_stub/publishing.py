@@ -9,7 +9,7 @@ import contextlib
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -83,7 +83,7 @@ class Doorbell:
         self._lines[database].waiting.extend(rings)
         self._go_on(database)
 
-    def ended(self, database: str, batch_ids: Iterable[UUID]) -> None:
+    def ended(self, database: str, batch_ids: Collection[UUID]) -> None:
         """Go on with what waits, now that batches of ``database`` have ended."""
         if database in self._lines:
             line = self._lines[database]

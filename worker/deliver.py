@@ -28,7 +28,7 @@ from worker.verdicts import Verdict
 
 
 class _NeedsCareError(Exception):
-    """What was claimed is not to be carried out at once."""
+    """What is named, or was picked, is not to be carried out at once."""
 
 
 def deliver(database: str, chunk_ids: Sequence[int], worker: str) -> str:

@@ -8,13 +8,11 @@ committed, and what has ended never changes. So that of a small batch says how i
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from functools import cache
-from types import MappingProxyType
-from typing import Any
 from uuid import UUID
 
 import redis
 import redis.asyncio
-from pydantic_core import from_json, to_json
+from pydantic import TypeAdapter
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -26,9 +24,12 @@ from worker.verdicts import Verdict
 
 Ends = Mapping[int, Verdict]
 """How items of a batch that has ended have ended, by position; those that are not named must be looked up."""
-UNTOLD: Ends = MappingProxyType({})
+UNTOLD: Ends = {}
+_hint = TypeAdapter(tuple[str, Mapping[UUID, Ends]])
 
-_CHANNEL = "limpet.ends"  # one for all: the ids tell whose it is
+# One for all: the ids tell whose it is. Its name changes with what a hint looks like, so that versions which run side
+# by side during a deployment don't hear what they can't read.
+_CHANNEL = "limpet.ends"
 _PATIENCE = 0.2  # seconds that a delivery may wait, and once more, for a broker that hangs
 _MUTE = 10.0  # seconds without hints after that
 _QUIET = 5.0  # seconds without a message after which the broker is asked whether it is there
@@ -74,8 +75,7 @@ def are_to_be_had() -> bool:
 def hint(database: str, ended: Mapping[UUID, Ends]) -> None:
     """Tell whoever listens that batches of ``database`` have ended, and how; to be called once that is committed."""
     if are_to_be_had():
-        said = {str(batch_id): [(position, *end) for position, end in ends.items()] for batch_id, ends in ended.items()}
-        _speaker().say(to_json([database, said]))
+        _speaker().say(_hint.dump_json((database, ended)))
 
 
 class Listener:
@@ -83,7 +83,7 @@ class Listener:
 
     hears = False
 
-    async def heard(self) -> AsyncGenerator[tuple[str, dict[UUID, Ends]]]:
+    async def heard(self) -> AsyncGenerator[tuple[str, Mapping[UUID, Ends]]]:
         """Yield each hint, a database and its batches that ended and how, until the connection is lost.
 
         Raises:
@@ -96,17 +96,11 @@ class Listener:
                 await channel.subscribe(_CHANNEL)
                 self.hears = True
                 async for said in _messages(channel):
-                    database, ended = from_json(said)
-                    yield database, {UUID(i): dict(map(_end, ends)) for i, ends in ended.items()}
+                    yield _hint.validate_json(said)
         except (RedisError, OSError, TypeError, ValueError) as fault:  # also a URL or a message that it can't read
             raise BrokerUnavailableError(f"{type(fault).__name__}: {fault}") from fault
         finally:
             self.hears = False
-
-
-def _end(said: list[Any]) -> tuple[int, Verdict]:
-    position, *end, errors = said
-    return position, Verdict._make((*end, errors and tuple(errors)))
 
 
 async def _messages(channel: "redis.asyncio.client.PubSub") -> AsyncIterator[bytes]:

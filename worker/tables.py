@@ -60,7 +60,7 @@ class Batch(Base):
 
     Its state is derived: *finished* or *cancelled* once ``finished_at`` is set
     (cancelled if that had been asked for), else *running* as soon as a chunk
-    was claimed, else *accepted*.
+    was begun, else *accepted*.
     """
 
     __tablename__ = "batch"

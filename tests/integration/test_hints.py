@@ -3,10 +3,11 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 from lines import Line, line
 
 from worker import hints
@@ -41,10 +42,10 @@ def held(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Lin
 def test_what_one_process_says_another_hears() -> None:
     listener = hints.Listener()
 
-    async def hear() -> tuple[str, dict[uuid.UUID, hints.Ends]]:
+    async def hear() -> tuple[str, Mapping[uuid.UUID, hints.Ends]]:
         return await anext(listener.heard())
 
-    async def first() -> tuple[str, dict[uuid.UUID, hints.Ends]]:
+    async def first() -> tuple[str, Mapping[uuid.UUID, hints.Ends]]:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             heard = tasks.create_task(hear())
             while not heard.done():  # what was said before it listened is lost
@@ -53,6 +54,27 @@ def test_what_one_process_says_another_hears() -> None:
             return heard.result()
 
     assert asyncio.run(first()) == ("demo", _ENDED)
+
+
+@pytest.mark.parametrize("said", [b"no JSON", b'["demo", []]', b'["demo", {"a batch": {}}]', b'{"demo": 1}'])
+def test_what_a_listener_cannot_read_ends_this_connection_only(stack: dict[str, str], said: bytes) -> None:
+    """Whoever listens connects anew; anything else would end it for good."""
+    listener = hints.Listener()
+
+    async def hear() -> None:
+        async for _ in listener.heard():
+            raise AssertionError("that was none")
+
+    async def heard() -> None:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(hear())
+            with redis.Redis.from_url(stack["LIMPET_BROKER_URL"]) as broker:
+                while not task.done():
+                    await asyncio.to_thread(broker.publish, "limpet.ends", said)
+                    await asyncio.wait({task}, timeout=0.1)
+
+    with pytest.RaisesGroup(BrokerUnavailableError):
+        asyncio.run(heard())
 
 
 def test_a_broker_that_falls_silent_is_not_listened_to_for_ever(held: Line, monkeypatch: pytest.MonkeyPatch) -> None:

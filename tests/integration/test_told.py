@@ -35,20 +35,21 @@ def told(stack: dict[str, str]) -> Iterator[Told]:
             while message := channel.get_message(timeout=20):
                 database, ended = from_json(message["data"])
                 if database == "demo" and str(ring.batch_id) in ended:
-                    return [tuple(end) for end in ended[str(ring.batch_id)]]
+                    return [(int(position), *end) for position, end in ended[str(ring.batch_id)].items()]
             raise AssertionError("no hint")
 
         yield of
 
 
-@pytest.fixture
-def crowd() -> None:
-    """So much has just come in that a small batch is one chunk."""
+def accepted_in_a_crowd(*items: NewItem) -> Ring:
+    """A small batch that is one chunk, because so much has come in just before."""
     refused = NewItem("case_attachment.upsert", None, {}, verdict=Verdict("invalid", 422, "no", "after-fix"))
     few = settings().small_batch
-    for _ in range(MOST_SINGLES * settings().worker_processes // few + 1):
-        with transaction("demo") as session:
+    with transaction("demo") as session:
+        for _ in range(MOST_SINGLES * settings().worker_processes // few + 1):
             accept(session, NewBatch("case_attachments", "test", [refused] * few))
+        (ring,) = accept(session, NewBatch("case_attachments", "test", items)).rings
+    return ring
 
 
 def ledger(database: psycopg.Connection, batch_id: UUID) -> list[tuple[object, ...]]:
@@ -59,20 +60,18 @@ def ledger(database: psycopg.Connection, batch_id: UUID) -> list[tuple[object, .
     ).fetchall()
 
 
-@pytest.mark.usefixtures("crowd")
 def test_each_item_of_a_small_batch_is_told_as_the_ledger_has_it(demo_db: psycopg.Connection, told: Told) -> None:
     one, gone = fresh_keys(2)
-    ring = accepted(upsert(one), upsert(one), upsert(None), NewItem(DELETE, gone, {}))
+    ring = accepted_in_a_crowd(upsert(one), upsert(one), upsert(None), NewItem(DELETE, gone, {}))
     deliver("demo", [ring.chunk_id], "test")
     ends = told(ring)
     assert ends == ledger(demo_db, ring.batch_id)
     assert [status for _, _, status, *_ in ends] == [201, 200, 201, 404]
 
 
-@pytest.mark.usefixtures("crowd")
 def test_what_somebody_else_carried_out_is_not_told(told: Told) -> None:
     (key,) = fresh_keys()
-    early = accepted(upsert(key), upsert(*fresh_keys()))
+    early = accepted_in_a_crowd(upsert(key), upsert(*fresh_keys()))
     late = accepted(upsert(key))
     deliver("demo", [late.chunk_id], "test")
     assert [position for position, *_ in told(late)] == [0]

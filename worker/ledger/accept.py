@@ -126,7 +126,8 @@ _INSERT_BATCH = text("""
     ON CONFLICT (caller, idempotency_key) DO NOTHING
     RETURNING nextval('acceptance'),
               (SELECT count(*) FROM (
-                   SELECT FROM chunk WHERE due_at IS NOT NULL AND queue = :queue LIMIT :enough) AS open),
+                   SELECT FROM chunk WHERE due_at IS NOT NULL AND queue = :queue AND (state = 'taken' OR attempts = 0)
+                   LIMIT :enough) AS open),
               (SELECT coalesce(sum(total), 0) FROM (
                    SELECT total FROM batch WHERE id > :recent AND total <= :small LIMIT :enough) AS recent)
 """)

@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A chunk that this worker holds. ``attempt`` fences it: whoever claims next has a higher one.
+    """A chunk that this worker holds. ``attempt`` fences one that was claimed: whoever claims next has a higher one.
 
     ``alone``: a worker died over this chunk, so its items run one by one.
     """

@@ -38,7 +38,10 @@ class Cut(NamedTuple):
 
 
 class Load(NamedTuple):
-    """How much there is to do: chunks that are open, and items that came in small batches in the last second."""
+    """How much there is to do: chunks that are new or at work, and items that came in small batches in the last second.
+
+    A chunk that was handed back waits for something else, and keeps no process from its work.
+    """
 
     open_chunks: int
     recent_items: int

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -78,7 +78,7 @@ _CLOSE_AT_ONCE = text(f"""
             server_started_at = pg_postmaster_start_time()
         FROM unnest(CAST(:chunk_ids AS bigint[]), CAST(:batch_ids AS uuid[]), CAST(:firsts AS int[]),
                     CAST(:lasts AS int[])) AS c (id, batch_id, first, last), LATERAL {_COUNTED}
-        WHERE n.open = 0 AND chunk.id = c.id
+        WHERE n.open = 0 AND chunk.id = c.id AND chunk.state = 'open'
         RETURNING c.batch_id, c.first, c.last, {", ".join(f"n.{o}" for o in OUTCOMES)}
     ), ended AS (
         UPDATE batch SET finished_at = clock_timestamp() FROM closed
@@ -93,26 +93,29 @@ _CLOSE_AT_ONCE = text(f"""
 
 
 class Closed(NamedTuple):
-    """A chunk that is done: how many of its items ended how; its batch if that is finished, too, or ``cancelled``."""
+    """A chunk that is done, and how many of its items ended how.
+
+    ``ended`` is its batch if that was finished with it, ``cancelled`` then whether that was to be cancelled.
+    """
 
     counts: dict[str, int]
     ended: UUID | None = None
     cancelled: bool | None = None
 
 
-def _closed(row: Sequence[Any]) -> Closed:
-    own = len(OUTCOMES)
-    return Closed({outcome: n for outcome, n in zip(OUTCOMES, row[:own], strict=True) if n}, *row[own:])
+def _that_occur(counts: Sequence[int]) -> dict[str, int]:
+    return {outcome: n for outcome, n in zip(OUTCOMES, counts, strict=True) if n}
 
 
 def close(session: Session, chunk_ids: Sequence[int]) -> list[Closed]:
     """Taken or open → done, for chunks with no open item left."""
-    return [_closed(row) for row in session.execute(_CLOSE, {"chunk_ids": list(chunk_ids)})]
+    return [Closed(_that_occur(counts)) for counts in session.execute(_CLOSE, {"chunk_ids": list(chunk_ids)})]
 
 
 def close_at_once(session: Session, picked: Sequence[Claim], worker: str) -> list[Closed]:
     """Open → done, for chunks that this transaction has picked; their batches are finished, too, if they are all."""
-    return [_closed(row) for row in session.execute(_CLOSE_AT_ONCE, {**spans(picked), "worker": worker})]
+    rows = session.execute(_CLOSE_AT_ONCE, {**spans(picked), "worker": worker})
+    return [Closed(_that_occur(counts), ended, cancelled) for *counts, ended, cancelled in rows]
 
 
 _FINISH = text("""
