@@ -13,7 +13,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal, NoReturn, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, NoReturn, cast
 
 Format = Literal["csv", "ndjson"]
 _BOM = b"\xef\xbb\xbf"
@@ -26,8 +26,7 @@ class ManifestError(Exception):
     """The manifest as a whole can't be read; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row: its line, the offset behind it, and what it says (CSV has its cells besides), or its flaw."""
 
     line: int
@@ -98,8 +97,7 @@ def rows(stream: BinaryIO, header: Header, offset: int | None = None, line: int 
     return _json_rows(lines, header)
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     data: bytes
     number: int
     start: int
@@ -184,12 +182,11 @@ def _csv_row(columns: Sequence[str], cells: list[str], line: int, end: int, raw:
         flaw = f"has {len(cells)} columns, and the header has {len(columns)}"
     if flaw is None and len(raw) >= _LONGEST_LINE:
         flaw = f"is longer than {_LONGEST_LINE} bytes"
-    fields = {name: _typed(name, cell) for name, cell in zip(columns, cells, strict=False) if cell}
+    fields: dict[str, Any] = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
+    for name in _INTEGERS:
+        if _INTEGER.fullmatch(fields.get(name, "")):
+            fields[name] = int(fields[name])
     return Row(line, end, raw, fields, cells, flaw)
-
-
-def _typed(name: str, cell: str) -> str | int:
-    return int(cell) if name in _INTEGERS and _INTEGER.fullmatch(cell) else cell
 
 
 def _not_utf8(raw: bytes) -> str | None:

@@ -1,7 +1,7 @@
 """From the rows of an import to items for the ledger. A bad row gets its verdict here and harms no other."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +26,9 @@ _KEPT = (
 )
 
 
-def read_rows(lines: Iterable[bytes]) -> list[ImportRow]:
-    """Return a row for each line of NDJSON; one that is no row says so in its ``flaw``."""
-    return [_row(line) for line in lines]
+def read_rows(lines: Iterable[bytes]) -> Iterator[ImportRow]:
+    """Yield a row for each line of NDJSON; one that is no row says so in its ``flaw``."""
+    return map(_row, lines)
 
 
 def _row(line: bytes) -> ImportRow:
