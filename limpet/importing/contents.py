@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
-
 from limpet.client import ClientError, NoAnswerError
 from limpet.importing.calls import Calls
+from limpet.importing.puts import Answer, Puts
 from schemas.imports import ContentName, ContentPlace, Import, RowContent
 from schemas.manifest_files import CHANGED, FileFlawError, below, digest
 
@@ -36,15 +35,6 @@ class Found:
 Content = RowContent | FileFlawError
 
 
-def _connections() -> httpx.Client:
-    # The store may be slow to acknowledge what is large.
-    return httpx.Client(
-        timeout=httpx.Timeout(120, connect=5),
-        limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
-        mounts={"all://127.0.0.1": None, "all://localhost": None},
-    )
-
-
 @dataclass
 class Contents:
     """The files of one import: below ``folder`` (resolved), with the connections to the store."""
@@ -54,7 +44,7 @@ class Contents:
     opened: Import
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "contents"))
     uploaded: int = 0
-    _http: httpx.Client = field(default_factory=_connections)
+    _puts: Puts = field(default_factory=Puts)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def bring(self, paths: Sequence[str]) -> dict[str, Content]:
@@ -78,7 +68,7 @@ class Contents:
     def close(self) -> None:
         """Close connections and threads."""
         self.pool.shutdown(cancel_futures=True)
-        self._http.close()
+        self._puts.close()
 
     def _look(self, path: str) -> Found | FileFlawError:
         try:
@@ -110,7 +100,7 @@ class Contents:
                 break
             except FileFlawError as flaw:
                 return flaw
-            except (httpx.TransportError, NoAnswerError) as fault:
+            except NoAnswerError as fault:
                 if time.monotonic() > end:
                     raise NoAnswerError(f"the object store does not take {file.path.name}: {fault}") from fault
             time.sleep(_AGAIN)
@@ -121,21 +111,21 @@ class Contents:
     def _put(self, file: Found, place: ContentPlace) -> None:
         assert place.url is not None
         headers = {**place.headers, "Content-Length": str(file.name.size)}
-        answer = self._http.put(place.url, content=_pieces(file), headers=headers)
-        if not answer.is_success:
+        answer = self._puts.put(place.url, headers, _pieces(file))
+        if not 200 <= answer.status < 300:  # noqa: PLR2004  RFC 9110 §15.3
             raise refusal_of(answer)
         with self._lock:
             self.uploaded += file.name.size
 
 
-def refusal_of(answer: httpx.Response) -> FileFlawError | NoAnswerError:
+def refusal_of(answer: Answer) -> FileFlawError | NoAnswerError:
     """Return what it means that the store did not take a file: its own flaw, or something that passes."""
     code = found[1] if (found := _CODE.search(answer.text)) else ""
     if code in _OTHER_BYTES:
         return FileFlawError(CHANGED)
-    if not answer.is_client_error or answer.status_code in _PASSING:
-        return NoAnswerError(f"HTTP {answer.status_code} {code or answer.text[:200]}")
-    return FileFlawError(f"is refused by the object store: HTTP {answer.status_code} {code}".strip())
+    if answer.status // 100 != 4 or answer.status in _PASSING:  # noqa: PLR2004  RFC 9110 §15.5
+        return NoAnswerError(f"HTTP {answer.status} {code or answer.text[:200]}")
+    return FileFlawError(f"is refused by the object store: HTTP {answer.status} {code}".strip())
 
 
 def _pieces(file: Found) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ import pytest
 from limpet.client import Client, NoAnswerError
 from limpet.importing.calls import Calls
 from limpet.importing.contents import Contents, Found, refusal_of
+from limpet.importing.puts import Answer
 from schemas.imports import ContentPlace, Import, RowContent
 from schemas.manifest_files import CHANGED, FileFlawError, digest
 
@@ -35,7 +36,7 @@ OPENED = Import.model_validate(
 
 
 def said(status: int, code: str) -> str:
-    refusal = refusal_of(httpx.Response(status, text=f"<Error><Code>{code}</Code></Error>"))
+    refusal = refusal_of(Answer(status, f"<Error><Code>{code}</Code></Error>"))
     return f"{type(refusal).__name__}: {refusal}"
 
 
@@ -48,7 +49,7 @@ def test_a_refusal_of_one_upload_is_its_rows_and_what_passes_is_waited_for() -> 
     assert said(400, "EntityTooLarge") == "FileFlawError: is refused by the object store: HTTP 400 EntityTooLarge"
     for status, code in ((403, "AccessDenied"), (404, "NoSuchBucket"), (429, "SlowDown"), (503, "SlowDown")):
         assert said(status, code) == f"NoAnswerError: HTTP {status} {code}"
-    assert isinstance(refusal_of(httpx.Response(307)), NoAnswerError)
+    assert isinstance(refusal_of(Answer(307, "")), NoAnswerError)
 
 
 class Store(BaseHTTPRequestHandler):
