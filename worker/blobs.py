@@ -26,7 +26,8 @@ from worker.log import event, in_short
 from worker.settings import settings
 from worker.stored import Stored
 
-_WRITERS = 8
+_WRITERS, _LOOKERS = 8, 16
+_DIGITS = 6
 _PULSE = 2.0  # seconds
 _DISOWN_AT_ONCE = 500
 _EMPTY_AT_ONCE = 20
@@ -46,14 +47,32 @@ class Content:
 
 
 def intend(database: str, count: int) -> list[str]:
-    """Return ``count`` new object keys, each due for removal unless it is adopted in time; committed."""
-    keys = [f"{database}/blobs/{secrets.token_hex(1)}/{secrets.token_hex(16)}" for _ in range(count)]
+    """Return ``count`` new object keys, each due for removal unless it is adopted in time; committed.
+
+    They differ in their last digits only, so that one listing tells of all (`sizes`).
+    """
+    stem = f"{database}/blobs/{secrets.token_hex(1)}/{secrets.token_hex(16)}"
+    keys = [f"{stem}{number:0{_DIGITS}x}" for number in range(count)]
     with transaction(database) as session:
         session.execute(
             text("INSERT INTO garbage SELECT unnest(CAST(:keys AS text[])), now() + :age"),
             {"keys": keys, "age": settings().collect_after},
         )
     return keys
+
+
+def sizes(keys: Iterable[str]) -> dict[str, int]:
+    """Return how many bytes lie under each of those ``keys`` that the store has, one look for all intended together.
+
+    Raises:
+        StoreUnavailableError: it may pass.
+
+    """
+    stems = {key[:-_DIGITS] for key in keys}
+    if not stems:
+        return {}
+    with ThreadPoolExecutor(min(len(stems), _LOOKERS)) as pool:
+        return {key: size for found in pool.map(lambda stem: list(store.listing(stem)), stems) for key, size in found}
 
 
 _FIND = text("SELECT id FROM blob WHERE sha256 = :sha256 AND size = :size FOR KEY SHARE")

@@ -7,23 +7,20 @@ to be remembered between the two: whoever shows the seal was given that place.
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from schemas.imports import ContentName, ContentPlace, RowContent
-from worker import store
-from worker.blobs import intend
+from worker.blobs import intend, sizes
 from worker.database import transaction
-from worker.errors import BlobMissingError, LimpetError
+from worker.errors import LimpetError
 from worker.ledger.accept import NewItem
 from worker.presigned import put_url
 from worker.settings import settings
 from worker.stored import Stored
 
-_LOOKERS = 16
 _Name = tuple[bytes, int]
 
 
@@ -99,18 +96,9 @@ def check_uploaded(items: Iterable[NewItem]) -> None:
 
     """
     wanted = {item.stored for item in items if item.stored is not None and item.stored.object_key}
-    with ThreadPoolExecutor(_LOOKERS) as pool:
-        sizes = pool.map(_size, wanted)
-        lacking = sum(size != stored.size for size, stored in zip(sizes, wanted, strict=True))
-    if lacking:
+    there = sizes(stored.object_key for stored in wanted)
+    if lacking := sum(there.get(stored.object_key) != stored.size for stored in wanted):
         raise ContentMissingError(f"{lacking} contents were not uploaded to their places")
-
-
-def _size(stored: Stored) -> int:
-    try:
-        return store.size_of(stored.object_key)
-    except BlobMissingError:
-        return -1
 
 
 # As blobs.adopt, for many at once: the same locks in the same order, four statements instead of three for each.
