@@ -1,9 +1,10 @@
 """What an import does in one transaction each: open, append a part, close, pause, resume."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, text
@@ -151,7 +152,7 @@ def append_lines(database: str, batch_id: UUID, first: int, lines: Sequence[byte
     return append_rows(database, batch_id, first, read_rows(lines))
 
 
-def append_rows(database: str, batch_id: UUID, first: int, rows: Sequence[ImportRow]) -> Taken:
+def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[ImportRow]) -> Taken:
     """Append ``rows`` from row ``first`` on; those that are there already are passed by.
 
     Raises:
@@ -164,7 +165,7 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Sequence[Import
     if seen is None:
         raise NotAppendableError(f"there is no import {batch_id}")
     rule = Rule(database, kind_of(seen), seen.on_conflict)
-    items = [item_of(row, rule) for row in rows[max(0, seen.next_row - first) :]]
+    items = [item_of(row, rule) for row in islice(rows, max(0, seen.next_row - first), None)]
     first = max(first, seen.next_row)
     check_uploaded(items)
     with transaction(database) as session:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from select import select
 from socket import socket
 from typing import NamedTuple, cast
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
@@ -41,10 +42,7 @@ class Puts:
         """
         where = urlsplit(url)
         idle = self._idle[where.scheme, where.netloc]
-        try:
-            connection = idle.pop()
-        except IndexError:
-            connection = _connection(where)
+        connection = _kept(idle) or _connection(where)
         try:
             answer = connection.put(url, headers, body)
         except (OSError, HTTPException) as fault:
@@ -80,6 +78,17 @@ class _Connection:
             self.http.request("PUT", target, body, {**headers, **self.added})
         answer = self.http.getresponse()
         return Answer(answer.status, answer.read().decode(errors="replace"))
+
+
+def _kept(idle: deque[_Connection]) -> _Connection | None:
+    """Take a connection out of ``idle`` that the store has not closed meanwhile."""
+    with suppress(IndexError):  # none is left
+        while True:
+            connection = idle.pop()
+            if connection.http.sock is None or not select([connection.http.sock], [], [], 0)[0]:
+                return connection
+            connection.http.close()
+    return None
 
 
 def _connection(where: SplitResult) -> _Connection:

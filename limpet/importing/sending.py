@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
+from pydantic_core import to_json
+
 from limpet.client import RefusedError
 from limpet.importing.calls import Calls
 from limpet.importing.contents import Contents
@@ -107,7 +109,10 @@ def line_of(row: Row, fields: object, content: object = None) -> bytes:
 
 
 def _line(value: Mapping[str, object]) -> bytes:
-    line = json.dumps(value, default=_plain).encode() + b"\n"
+    try:
+        line = to_json(value) + b"\n"
+    except ValueError:  # half of a surrogate pair, which the standard library alone can spell
+        line = json.dumps(value, default=_plain).encode() + b"\n"
     if len(line) <= LARGEST_BODY:
         return line
     flaw = {"message": f"takes {len(line)} bytes on its way, and {LARGEST_BODY} is the most", "status": 413}

@@ -44,6 +44,23 @@ def test_a_place_takes_its_own_bytes_only(client: httpx.Client) -> None:
     assert place(client, opened["href"], data)["url"] is None, "it is stored already"
 
 
+def test_one_look_finds_which_of_many_contents_lack(client: httpx.Client) -> None:
+    keys = fresh_keys(4)
+    contents = [f"one of {key}".encode() for key in keys]
+    opened = named(client, f"lacking {keys[0]}")
+    wanted = [{"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for data in contents]
+    places = client.post(f"{opened['href']}/contents", json={"contents": wanted}).json()["contents"]
+    rows = [row(key, to) for key, to in zip(keys, places, strict=True)]
+    for to, data in list(zip(places, contents, strict=True))[:3]:
+        assert upload(to, data) == 200
+    lacking = client.put(f"{opened['href']}/rows?from=0", json=rows)
+    assert (lacking.status_code, "1 contents" in lacking.json()["error"]["detail"]) == (409, True)
+    assert upload(places[3], contents[3]) == 200
+    assert client.put(f"{opened['href']}/rows?from=0", json=rows).json()["nextRow"] == 4
+    client.post(f"{opened['href']}/close")
+    assert ended(client, opened)["counts"] == {"created": 4}
+
+
 def test_a_place_that_was_never_given_is_its_rows_outcome(client: httpx.Client) -> None:
     one, other = fresh_keys(2)
     opened = named(client, f"forged {one}")
