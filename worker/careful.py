@@ -28,7 +28,7 @@ from worker.log import in_short, trouble
 from worker.settings import settings
 from worker.verdicts import POISON
 
-BITE_ITEMS = 1000
+BITE_ITEMS = 2000  # twice a chunk, so that earlier items of its keys fit in with it
 _GROUP = 100  # contents at most, so that the signs of life between groups come in time
 _LONGEST_PAUSE = timedelta(minutes=1)
 _BEFORE_US = 1  # seconds at most that Celery has counted more than we

@@ -74,7 +74,9 @@ class Settings(BaseSettings):
     list_contents: int = Field(default=50 * 2**20, description="most decoded content in a list")
     include_file_limit: int = Field(default=50 * 2**20, description="most decoded content in an answer of family B")
 
-    chunk_items: int = Field(default=500, ge=1, description="most items of one chunk; 1 keeps one item per task always")
+    chunk_items: int = Field(
+        default=1000, ge=1, description="most items of one chunk; 1 keeps one item per task always"
+    )
     chunk_bytes: int = Field(default=8 * 2**20, description="most inline content of one chunk")
     small_batch: int = Field(default=25, description="batches up to this size are cut into chunks of one")
     import_chunks_ahead: int = Field(default=40, description="chunks of an import that may wait before it is held back")
