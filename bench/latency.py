@@ -2,7 +2,7 @@
 
 import json
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 from statistics import median, quantiles
 
 import psycopg
@@ -25,40 +25,25 @@ _items = TypeAdapter(list[CaseAttachment])
 
 
 def single(servers: Servers, sizes: Sizes) -> list[Line]:
-    """Row 5: one item PUT → 207 against a Celery task waited for, alone and after a durable request."""
+    """Row 5: one item PUT → 207 against a Celery task waited for, and an accept and then such a task."""
     ours: list[list[float]] = []
     celery: list[list[float]] = []
     accepts: list[list[float]] = []
-    requests: list[list[float]] = []
-    with ExitStack() as stack:
-        driver = stack.enter_context(Peers(servers).serving("celery_tasks"))
-        application = stack.enter_context(Peers(servers).application())
-        caller = stack.enter_context(closing(servers.caller()))
-        bare = stack.enter_context(closing(Caller(application, {"Content-Type": "application/json"})))
+    with Peers(servers).serving("celery_tasks") as driver, closing(servers.caller()) as caller:
         _puts(caller, 20)
-        _puts(bare, 100)  # of four processes
         for _ in range(sizes.rounds):
             driver.prepare(first=fresh(sizes.singles), count=sizes.singles, wait=True)
             driver.go()
             celery.append([1000 * seconds for seconds in driver.end().times])
             ours.append(_puts(caller, sizes.singles))
             accepts.append([_accept(caller, body) for body in bodies(fresh(sizes.singles), sizes.singles, 1)])
-            requests.append(_puts(bare, sizes.singles))
+    both = [median(one) + median(other) for one, other in zip(accepts, celery, strict=True)]
     what = "one item, PUT to 207, idle"
     return [
         Line(5, f"{what}: (a) waiting", "ms, median", [*map(median, ours)], [*map(median, celery)], Goal("≤", 1)),
         Line(5, f"{what}: (a) waiting", "ms, 99 %", [*map(_late, ours)], [*map(_late, celery)]),
-        Line(5, f"{what}: accepting it (respond-async), then (a)", *_then(ours, accepts, celery)),
-        Line(5, f"{what}: (e), then (a)", *_then(ours, requests, celery)),
+        Line(5, f"{what}: accepting it (respond-async), then (a)", "ms, median", [*map(median, ours)], both),
     ]
-
-
-def _then(
-    ours: list[list[float]], first: list[list[float]], second: list[list[float]]
-) -> tuple[str, list[float], list[float]]:
-    """Return ours beside two things done one after the other: the unit, and the medians of each round."""
-    both = [median(one) + median(other) for one, other in zip(first, second, strict=True)]
-    return "ms, median", [*map(median, ours)], both
 
 
 def _late(times: list[float]) -> float:
