@@ -11,7 +11,7 @@ from worker.stored import Spool, Spooled, Stored
 from worker.uploading import Upload
 
 NOT_BASE64 = "must be base64 with padding (RFC 4648 section 4)"
-_SPACES = (b" ", b"\t", b"\r", b"\n")
+_SPACE = b" \t\r\n"
 _HEAD = 300
 _MOST_KEYS = 64
 
@@ -169,8 +169,8 @@ class _Base64:
             binascii.Error: the text is no base64.
 
         """
-        if any(space in text for space in _SPACES):  # ten times as fast as leaving out what is not there
-            text = text.translate(None, b"".join(_SPACES))
+        if any(space in text for space in _SPACE):  # ten times as fast as leaving out what is not there
+            text = text.translate(None, _SPACE)
         text = self._rest + text
         if text and self._padded:
             raise binascii.Error("text after the padding")

@@ -18,7 +18,8 @@ _HINT = "'limpet up' writes all of them to client.env: set -a; source .limpet/cl
 # The API holds an answer for 25 s by itself and for 60 s at most.
 _PATIENCE = httpx.Timeout(90, connect=5)
 # A proxy of the environment can't reach this machine's own loopback.
-_DIRECT = {"all://127.0.0.1": None, "all://localhost": None}
+LOOPBACK = ("127.0.0.1", "localhost")
+_DIRECT = {f"all://{host}": None for host in LOOPBACK}
 _SERVERS_FAULT = 500
 M = TypeVar("M", bound=BaseModel)
 _items = TypeAdapter(list[CaseAttachment])

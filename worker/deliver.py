@@ -19,7 +19,7 @@ from worker.ending import finish, in_words, tell_of
 from worker.errors import BrokerUnavailableError
 from worker.hints import UNTOLD, Ends
 from worker.ledger import arrows, ends
-from worker.ledger.arrows import Claim
+from worker.ledger.arrows import Held
 from worker.ledger.bites import bite
 from worker.ledger.ends import Closed
 from worker.log import trouble
@@ -73,7 +73,7 @@ def _at_once(database: str, chunk_ids: Sequence[int], worker: str) -> str:
     return in_words(closed)
 
 
-def _carry_out_at_once(session: Session, picked: Sequence[Claim], worker: str) -> tuple[list[Closed], Verdicts]:
+def _carry_out_at_once(session: Session, picked: Sequence[Held], worker: str) -> tuple[list[Closed], Verdicts]:
     items = bite(session, picked, careful.BITE_ITEMS)
     if any(item.deaths or careful.content_waits(item) for item in items):
         raise _NeedsCareError

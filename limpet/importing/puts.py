@@ -13,11 +13,10 @@ from typing import NamedTuple, cast
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from limpet.client import NoAnswerError
+from limpet.client import LOOPBACK, NoAnswerError
 
 _CONNECTING = 5  # seconds
 _PATIENCE = 120  # seconds; the store may be slow to acknowledge what is large
-_LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class Answer(NamedTuple):
@@ -94,7 +93,7 @@ def _kept(idle: deque[_Connection]) -> _Connection | None:
 def _connection(where: SplitResult) -> _Connection:
     """Return a connection that is not open yet, by the proxy that the environment names, if one is meant."""
     host = where.hostname or ""
-    proxy = None if host in _LOOPBACK or proxy_bypass(host) else getproxies().get(where.scheme)
+    proxy = None if host in LOOPBACK or proxy_bypass(host) else getproxies().get(where.scheme)
     to = urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else where
     name = f"{unquote(to.username)}:{unquote(to.password or '')}" if proxy and to.username else ""
     shown = {"Proxy-Authorization": f"Basic {base64.b64encode(name.encode()).decode()}"} if name else {}

@@ -33,21 +33,27 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A chunk that this worker holds. ``attempt`` fences one that was claimed: whoever claims next has a higher one.
-
-    ``alone``: a worker died over this chunk, so its items run one by one.
-    """
+class Held:
+    """A chunk that this worker holds: which items of which batch."""
 
     chunk_id: int
     batch_id: UUID
     first: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Held):
+    """A chunk that is taken. ``attempt`` fences it: whoever claims next has a higher one.
+
+    ``alone``: a worker died over this chunk, so its items run one by one.
+    """
+
     attempt: int
     alone: bool
 
 
-def spans(helds: Sequence[Claim]) -> dict[str, list[object]]:
+def spans(helds: Sequence[Held]) -> dict[str, list[object]]:
     """Return which chunks and items are held, as arrays for a statement."""
     return {
         "chunk_ids": [held.chunk_id for held in helds],
@@ -57,35 +63,34 @@ def spans(helds: Sequence[Claim]) -> dict[str, list[object]]:
     }
 
 
-_PICK = text("""
-    SELECT c.id, c.batch_id, c.first, c.last, 1, false,
-        set_config('statement_timeout', :first_try, true)
+_NOT_PAUSED = "NOT EXISTS (SELECT FROM import WHERE import.batch_id = c.batch_id AND import.paused_at IS NOT NULL)"
+_PICK = text(f"""
+    SELECT c.id, c.batch_id, c.first, c.last, set_config('statement_timeout', :first_try, true)
     FROM chunk AS c
-    WHERE c.id = ANY(:chunk_ids) AND c.state = 'open' AND c.attempts = 0 AND c.rings <= 1
-      AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = c.batch_id AND import.paused_at IS NOT NULL)
+    WHERE c.id = ANY(:chunk_ids) AND c.state = 'open' AND c.attempts = 0 AND c.rings <= 1 AND {_NOT_PAUSED}
     FOR UPDATE OF c SKIP LOCKED
-""")
+""")  # noqa: S608  constants
 
 
-def pick(session: Session, chunk_ids: Sequence[int]) -> list[Claim]:
+def pick(session: Session, chunk_ids: Sequence[int]) -> list[Held]:
     """Lock the chunks that are fresh (open, no attempt is known, the relay rang once at most): open → done is next.
 
     If one is, no statement of this transaction may take longer than two seconds: nobody sees who is at work. Half a
     second for several, since one that waits for a lock holds up the others.
     """
     values = {"chunk_ids": list(chunk_ids), "first_try": _FIRST_TRY if len(chunk_ids) == 1 else _TOGETHER}
-    return [Claim(*row[:6]) for row in session.execute(_PICK, values)]
+    return [Held(*chunk) for *chunk, _ in session.execute(_PICK, values)]
 
 
 # A chunk still 'taken' when it is due lost its worker. That counts as a death (of the item that ran
 # alone, if one did), unless the server was restarted meanwhile: then nobody is to blame.
-_CLAIM = text("""
+_CLAIM = text(f"""
     WITH mine AS (
         SELECT c.*, c.state = 'taken' AND c.server_started_at = pg_postmaster_start_time() AS died
         FROM chunk AS c
         WHERE c.id = :chunk_id
           AND (c.state = 'open' OR (c.state = 'taken' AND c.due_at <= clock_timestamp()))
-          AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = c.batch_id AND import.paused_at IS NOT NULL)
+          AND {_NOT_PAUSED}
         FOR UPDATE OF c SKIP LOCKED
     ), blamed AS (
         UPDATE item SET deaths = item.deaths + 1 FROM mine
@@ -106,7 +111,7 @@ _CLAIM = text("""
                           ELSE 'the database was restarted' END) END
     FROM mine WHERE chunk.id = mine.id
     RETURNING chunk.id, chunk.batch_id, chunk.first, chunk.last, chunk.attempts, chunk.deaths > 0
-""")
+""")  # noqa: S608  constants
 
 
 def claim(session: Session, chunk_id: int, worker: str, lease: timedelta) -> Claim | None:
@@ -156,12 +161,11 @@ PAUSE_BEFORE_RINGING = "least(:first * power(2, least(rings, 10)), interval '1 m
 _RING = text(f"""
     UPDATE chunk SET rings = least(rings + 1, 1000),
         due_at = CASE WHEN state = 'taken' THEN due_at ELSE clock_timestamp() + {PAUSE_BEFORE_RINGING} END
-    WHERE id IN (SELECT id FROM chunk
+    WHERE id IN (SELECT id FROM chunk AS c
                  WHERE due_at <= clock_timestamp()
                    AND (state = 'open' OR due_at + least(:first * (power(2, least(rings, 10)) - 1),
                                                          interval '1 minute' * rings) <= clock_timestamp())
-                   AND NOT EXISTS (SELECT FROM import
-                                   WHERE import.batch_id = chunk.batch_id AND import.paused_at IS NOT NULL)
+                   AND {_NOT_PAUSED}
                  ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED)
     RETURNING id, batch_id, first, last, queue
 """)  # noqa: S608  constants

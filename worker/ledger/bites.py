@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.ledger.arrows import Claim, Place, spans
+from worker.ledger.arrows import Held, Place, spans
 
 
 class OpenItem(NamedTuple):
@@ -93,7 +93,7 @@ _BITE = text(f"""
 """)  # noqa: S608  the parts are constants of this module
 
 
-def bite(session: Session, helds: Sequence[Claim], limit: int) -> list[OpenItem]:
+def bite(session: Session, helds: Sequence[Held], limit: int) -> list[OpenItem]:
     """Lock and return the oldest ``limit`` open items that the chunks must see done, oldest first.
 
     Waits for whoever holds one of them, and leaves out what was done meanwhile.

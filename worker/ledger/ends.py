@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.database import count
-from worker.ledger.arrows import Claim, Place, spans
+from worker.ledger.arrows import Held, Place, spans
 from worker.verdicts import OUTCOMES, Verdict
 
 # Most items of a bite end alike, so each end is said once, with the places and the records of all that end so.
@@ -70,6 +70,7 @@ _CLOSE = text(f"""
     WHERE c.id = ANY(:chunk_ids) AND n.open = 0 AND chunk.id = c.id AND chunk.state <> 'done'
     RETURNING {", ".join(f"n.{o}" for o in OUTCOMES)}
 """)
+_NO_ROW_FOLLOWS = "NOT EXISTS (SELECT FROM import WHERE import.batch_id = b.id AND import.closed_at IS NULL)"
 # A batch of which others carry out chunks is not finished here: two last chunks that commit together would not see each
 # other.
 _CLOSE_AT_ONCE = text(f"""
@@ -81,11 +82,10 @@ _CLOSE_AT_ONCE = text(f"""
         WHERE n.open = 0 AND chunk.id = c.id AND chunk.state = 'open'
         RETURNING c.batch_id, c.first, c.last, {", ".join(f"n.{o}" for o in OUTCOMES)}
     ), ended AS (
-        UPDATE batch SET finished_at = clock_timestamp() FROM closed
-        WHERE batch.id = closed.batch_id AND batch.finished_at IS NULL
-          AND closed.first = 0 AND closed.last = batch.total - 1
-          AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = batch.id AND import.closed_at IS NULL)
-        RETURNING batch.id, batch.cancel_requested_at IS NOT NULL AS given_up
+        UPDATE batch AS b SET finished_at = clock_timestamp() FROM closed
+        WHERE b.id = closed.batch_id AND b.finished_at IS NULL
+          AND closed.first = 0 AND closed.last = b.total - 1 AND {_NO_ROW_FOLLOWS}
+        RETURNING b.id, b.cancel_requested_at IS NOT NULL AS given_up
     )
     SELECT {", ".join(OUTCOMES)}, ended.id, ended.given_up
     FROM closed LEFT JOIN ended ON ended.id = closed.batch_id
@@ -112,18 +112,17 @@ def close(session: Session, chunk_ids: Sequence[int]) -> list[Closed]:
     return [Closed(_that_occur(counts)) for counts in session.execute(_CLOSE, {"chunk_ids": list(chunk_ids)})]
 
 
-def close_at_once(session: Session, picked: Sequence[Claim], worker: str) -> list[Closed]:
+def close_at_once(session: Session, picked: Sequence[Held], worker: str) -> list[Closed]:
     """Open → done, for chunks that this transaction has picked; their batches are finished, too, if they are all."""
     rows = session.execute(_CLOSE_AT_ONCE, {**spans(picked), "worker": worker})
     return [Closed(_that_occur(counts), ended, cancelled) for *counts, ended, cancelled in rows]
 
 
-_FINISH = text("""
-    UPDATE batch SET finished_at = clock_timestamp()
-    WHERE id = :batch_id AND finished_at IS NULL
-      AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = batch.id AND import.closed_at IS NULL)
-      AND NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = batch.id AND chunk.state <> 'done')
-""")
+_NO_CHUNK_IS_OPEN = "NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = b.id AND chunk.state <> 'done')"
+_FINISH = text(f"""
+    UPDATE batch AS b SET finished_at = clock_timestamp()
+    WHERE id = :batch_id AND finished_at IS NULL AND {_NO_ROW_FOLLOWS} AND {_NO_CHUNK_IS_OPEN}
+""")  # noqa: S608  constants
 
 
 def finish(session: Session, batch_id: UUID) -> bool:
@@ -135,14 +134,13 @@ def finish(session: Session, batch_id: UUID) -> bool:
     return count(session, _FINISH, {"batch_id": batch_id}) == 1
 
 
-_FINISH_ORPHANS = text("""
+_FINISH_ORPHANS = text(f"""
     UPDATE batch SET finished_at = clock_timestamp()
     WHERE id IN (SELECT id FROM batch AS b WHERE finished_at IS NULL AND accepted_at < clock_timestamp() - :age
-                   AND NOT EXISTS (SELECT FROM import WHERE import.batch_id = b.id AND import.closed_at IS NULL)
-                   AND NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = b.id AND chunk.state <> 'done')
+                   AND {_NO_ROW_FOLLOWS} AND {_NO_CHUNK_IS_OPEN}
                  LIMIT 100 FOR UPDATE SKIP LOCKED)
     RETURNING id
-""")
+""")  # noqa: S608  constants
 
 
 def finish_orphans(session: Session, age: timedelta) -> list[UUID]:
