@@ -5,8 +5,8 @@ nothing, so no result backend, retries, ETA, chords or groups are used.
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from uuid import UUID
 
 from celery import Celery
@@ -107,8 +107,13 @@ def ring_one_by_one(database: str, chunk_ids: Sequence[int]) -> None:
     _send(database, [([chunk_id], f"chunk {chunk_id} by itself", QUEUE) for chunk_id in chunk_ids])
 
 
-def _send(database: str, messages: Iterable[tuple[Sequence[int], str, str]]) -> None:
-    with _reaching_the_broker(), app.producer_or_acquire() as producer, producer.batch():
+def _send(database: str, messages: Sequence[tuple[Sequence[int], str, str]]) -> None:
+    with (
+        _reaching_the_broker(),
+        app.producer_or_acquire() as producer,
+        # What gathers them costs a fourth of what sending one does, so one goes by itself.
+        producer.batch() if len(messages) > 1 else nullcontext(),
+    ):
         for chunk_ids, said, queue in messages:
             # One layer below apply_async, which is several times as fast, and says everything only once.
             message = app.amqp.as_task_v2(
