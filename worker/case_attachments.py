@@ -20,7 +20,7 @@ from schemas.kinds import CREATE, DELETE
 from worker.database import copy
 from worker.errors import OvertakenError
 from worker.ledger.bites import OpenItem, superseded
-from worker.ledger.deletions import deletions_since
+from worker.ledger.deletions import deletions_since, repeated
 from worker.records import COLUMNS, FIELDS, Record, kept_by, load
 from worker.verdicts import CREATED, DELETED, SUPERSEDED, UPDATED, Verdict
 
@@ -146,9 +146,8 @@ def _last_changes(
     session: Session, before: Mapping[int, Record], items: Sequence[OpenItem]
 ) -> dict[int, tuple[int, int]]:
     """Return the place of the last change of each key, as far as the retries among ``items`` must know it."""
-    retries = {item.key: item.payload["retry_of"][0] for item in items if item.key and "retry_of" in item.payload}
     places = {key: (r.acceptance, r.position) for key, r in before.items()}
-    gone = {key: since for key, since in retries.items() if key not in before}
+    gone = {key: since for key, since in repeated(items).items() if key not in before}
     return places | {deletion.key: deletion.place for deletion in deletions_since(session, gone)}
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from worker.file_steps import Files, aims, concerns, step
 from worker.files import COLUMNS, FIELDS, File, Pair, load
 from worker.ledger.bites import OpenItem, superseded
-from worker.ledger.deletions import Deletion, deletions_since
+from worker.ledger.deletions import Deletion, deletions_since, repeated
 from worker.verdicts import SUPERSEDED, Verdict
 
 _NEW_IDS = text("SELECT nextval('file_attachment_id') FROM generate_series(1, :count)")
@@ -26,7 +26,7 @@ def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
     collections: dict[tuple[str, str], dict[int, File]] = {}
     for file in before.values():
         collections.setdefault(file.pair.folded, {})[file.id] = file
-    deleted = deletions_since(session, _retries(items))
+    deleted = deletions_since(session, repeated(items))
     fresh = _new_ids(session, len(items))
     verdicts = []
     for item in items:
@@ -54,16 +54,6 @@ def _carried_out(files: dict[int, File], item: OpenItem, fresh: Iterator[int], d
     if verdict.outcome == "deleted" and item.key is not None:
         deleted.append(Deletion(item.key, (item.acceptance, item.position), item.payload))
     return verdict
-
-
-def _retries(items: Sequence[OpenItem]) -> dict[int, int]:
-    """Return the order number of the item that is repeated, for each key of a retry."""
-    retries: dict[int, int] = {}
-    for item in items:
-        if item.key is not None and "retry_of" in item.payload:
-            since = item.payload["retry_of"][0]
-            retries[item.key] = min(since, retries.get(item.key, since))
-    return retries
 
 
 def _superseded(files: Files, item: OpenItem, deleted: Sequence[Deletion]) -> bool:

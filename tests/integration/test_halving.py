@@ -37,6 +37,19 @@ def test_a_retry_does_not_bring_back_what_was_deleted_beside_a_refused_item(stac
     assert [outcome(ring) for ring in (gone, refused, again)] == ["deleted", "failed", "skipped"]
 
 
+def test_two_retries_of_one_record_both_know_what_was_deleted_between_what_they_repeat() -> None:
+    key, other = fresh_keys(2)
+    made, before = accepted(NewItem("case_attachment.upsert", key, {"case_Key": 1}))
+    deliver("demo", [made.chunk_id], "test")
+    gone, _ = accepted(NewItem("case_attachment.delete", key, {}))
+    deliver("demo", [gone.chunk_id], "test")
+    _, after = accepted(NewItem("case_attachment.upsert", other, {"case_Key": 1}))
+    older, _ = accepted(NewItem("case_attachment.upsert", key, {"case_Key": 1, "retry_of": [before, 0]}))
+    newer, _ = accepted(NewItem("case_attachment.upsert", key, {"case_Key": 1, "retry_of": [after, 0]}))
+    deliver("demo", [newer.chunk_id], "test")
+    assert [outcome(ring) for ring in (older, newer)] == ["skipped", "created"]
+
+
 @pytest.mark.parametrize(
     "how", ["RAISE EXCEPTION 'known already' USING ERRCODE = 'unique_violation'", "RETURN NULL"], ids=["unique", "none"]
 )

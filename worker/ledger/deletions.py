@@ -1,10 +1,12 @@
 """What was deleted, and when: what is gone has no row to tell that a later item changed it; the ledger does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from worker.ledger.bites import OpenItem
 
 
 class Deletion(NamedTuple):
@@ -13,6 +15,16 @@ class Deletion(NamedTuple):
     key: int
     place: tuple[int, int]
     payload: dict[str, Any]
+
+
+def repeated(items: Sequence[OpenItem]) -> dict[int, int]:
+    """Return the order number of the oldest item that is repeated, for each key of a retry."""
+    oldest: dict[int, int] = {}
+    for item in items:
+        if item.key is not None and "retry_of" in item.payload:
+            since = item.payload["retry_of"][0]
+            oldest[item.key] = min(since, oldest.get(item.key, since))
+    return oldest
 
 
 # Only the few chunks that deleted something are looked at.
