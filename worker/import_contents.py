@@ -101,7 +101,7 @@ def check_uploaded(items: Iterable[NewItem]) -> None:
         raise ContentMissingError(f"{lacking} contents were not uploaded to their places")
 
 
-# As blobs.adopt, for many at once: the same locks in the same order, four statements instead of three for each.
+# As blobs.adopt, for many at once: the same locks in the same order, three statements instead of three for each.
 _LOCKS = text("SELECT pg_advisory_xact_lock(l) FROM unnest(CAST(:locks AS bigint[])) AS l")
 _ADOPT = text("""
     WITH wanted AS (
@@ -113,7 +113,6 @@ _ADOPT = text("""
     SELECT sha256, size, object_key FROM wanted JOIN intended USING (object_key)
     RETURNING id, sha256, size
 """)
-_SPARE = text("UPDATE garbage SET due_at = now() WHERE object_key = ANY(:keys)")
 
 
 def adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
@@ -143,8 +142,7 @@ def _adopt(session: Session, stored: dict[_Name, Stored]) -> dict[_Name, int]:
     session.execute(_LOCKS, {"locks": [int.from_bytes(s.sha256[:8], signed=True) for s in placed]})
     known = find(session, stored)
     fresh = [s for s in placed if (s.sha256, s.size) not in known]
-    if spare := [s.object_key for s in placed if (s.sha256, s.size) in known]:
-        session.execute(_SPARE, {"keys": spare})
+    # A place that is not needed stays as long as its URL is good: what is written after its removal stays for good.
     if not fresh:
         return known
     values = {

@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 import httpx
+import psycopg
 from calls import fresh_keys, item
 from manifests import ended, named
 
@@ -42,6 +43,21 @@ def test_a_place_takes_its_own_bytes_only(client: httpx.Client) -> None:
     assert ended(client, opened)["counts"] == {"created": 1}
     assert client.get(f"/case-attachments/{key}/content").content == data
     assert place(client, opened["href"], data)["url"] is None, "it is stored already"
+
+
+def test_a_place_that_is_not_needed_stays_while_its_url_is_good(
+    client: httpx.Client, demo_db: psycopg.Connection
+) -> None:
+    keys = fresh_keys(2)
+    data = f"content of {keys[0]}".encode()
+    opened = named(client, f"spare {keys[0]}")
+    both = [place(client, opened["href"], data) for _ in keys]
+    for number, (key, to) in enumerate(zip(keys, both, strict=True)):
+        assert upload(to, data) == 200
+        assert client.put(f"{opened['href']}/rows?from={number}", json=[row(key, to)]).status_code == 200
+    client.post(f"{opened['href']}/close")
+    kept = "SELECT due_at > now() + interval '30 minutes' FROM garbage WHERE object_key = %s"
+    assert demo_db.execute(kept, [both[1]["place"].rpartition(".")[0]]).fetchone() == (True,)
 
 
 def test_one_look_finds_which_of_many_contents_lack(client: httpx.Client) -> None:
