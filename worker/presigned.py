@@ -19,7 +19,8 @@ CHECKSUM = "x-amz-checksum-sha256"
 def put_url(key: str, sha256: bytes, lifetime: timedelta) -> tuple[str, dict[str, str]]:
     """Return a URL for a PUT of the content with that hash under ``key``, and the headers that must be sent."""
     conf = settings()
-    host = conf.s3_public_endpoint or conf.s3_endpoint
+    # As clients spell the header Host, which is signed: without the port that the scheme means anyway.
+    host = (conf.s3_public_endpoint or conf.s3_endpoint).removesuffix(":443" if conf.s3_secure else ":80")
     path = quote(f"/{conf.s3_bucket}/{key}")
     now = datetime.now(UTC)
     scope = f"{now:%Y%m%d}/{conf.s3_region}/s3/aws4_request"
