@@ -60,12 +60,14 @@ class Passwords:
         if user is not None and self._remembers(word):
             return caller_of(user)
         attempts = self._names.setdefault(user.name if user else None, _Name())
-        if attempts.pausing >= _MOST_PAUSING:
-            raise ProblemError(
-                TOO_MANY_ATTEMPTS, "Wait before the next attempt", {"Retry-After": str(int(_LONGEST_PAUSE))}
-            )
         async with attempts.turn:
-            good = self._remembers(word) or await run_sync(check_password, user, password, limiter=self._limiter())
+            good = self._remembers(word)
+            # Asked here, not before: all who come at once wait for their turn while nobody pauses yet.
+            if not good and attempts.pausing >= _MOST_PAUSING:
+                raise ProblemError(
+                    TOO_MANY_ATTEMPTS, "Wait before the next attempt", {"Retry-After": str(int(_LONGEST_PAUSE))}
+                )
+            good = good or await run_sync(check_password, user, password, limiter=self._limiter())
         if not good or user is None:
             await _pause(attempts)
             raise BadCredentialError("the user is unknown or the password is wrong")
