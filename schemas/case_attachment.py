@@ -8,19 +8,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from schemas.imports import OnConflict
+from schemas.texts import clean
 
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T t](\d\d:\d\d:\d\d)(?:[.,](\d+))? ?(Z|z|UTC|[+-]\d\d:?\d\d)?", re.ASCII)
-
-
-# PostgreSQL keeps neither.
-_UNKEPT = re.compile("[\0\ud800-\udfff]")
-
-
-def _clean(value: str) -> str:
-    if found := _UNKEPT.search(value):
-        what = "U+0000" if found[0] == "\0" else "a lone surrogate"
-        raise PydanticCustomError("text", "must not contain {what}", {"what": what})
-    return value
 
 
 def _instant(value: object) -> datetime | None:
@@ -41,11 +31,11 @@ def _instant(value: object) -> datetime | None:
 
 Key = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 # The length before the function: behind one, pydantic counts in Python.
-Text20 = Annotated[StrictStr, Field(max_length=20), AfterValidator(_clean)]
-Text255 = Annotated[StrictStr, Field(max_length=255), AfterValidator(_clean)]
-Text256 = Annotated[StrictStr, Field(max_length=256), AfterValidator(_clean)]
-Text500 = Annotated[StrictStr, Field(max_length=500), AfterValidator(_clean)]
-Text2048 = Annotated[StrictStr, Field(max_length=2048), AfterValidator(_clean)]
+Text20 = Annotated[StrictStr, Field(max_length=20), AfterValidator(clean)]
+Text255 = Annotated[StrictStr, Field(max_length=255), AfterValidator(clean)]
+Text256 = Annotated[StrictStr, Field(max_length=256), AfterValidator(clean)]
+Text500 = Annotated[StrictStr, Field(max_length=500), AfterValidator(clean)]
+Text2048 = Annotated[StrictStr, Field(max_length=2048), AfterValidator(clean)]
 ContentMode = Literal["set", "clear", "keep"]
 Instant = Annotated[datetime | None, BeforeValidator(_instant, json_schema_input_type=str | None)]
 

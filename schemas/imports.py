@@ -1,10 +1,12 @@
 """Imports: what opening one says, its rows on their way, and what clients read of it."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.texts import Text
 
 OnConflict = Literal["replace", "skip", "newer"]
 ImportKind = Literal["case-attachments", "files"]
@@ -23,16 +25,18 @@ class OpenImport(_Model):
     read the rows themselves; ``files`` or ``folder`` says where their contents are.
     """
 
-    name: str = Field(min_length=1, max_length=1000)
-    fingerprint: str = Field(default="", max_length=200)
+    name: Text = Field(min_length=1, max_length=1000)
+    fingerprint: Text = Field(default="", max_length=200)
     kind: ImportKind = "case-attachments"
     on_conflict: OnConflict = Field(default="replace", alias="onConflict")
     rows_per_second: int | None = Field(default=None, alias="rowsPerSecond", ge=1, le=1_000_000)
     restart: bool = False
-    manifest: str | None = Field(default=None, max_length=500)
-    files: str | None = Field(default=None, max_length=500, description="a prefix of the bucket, below imports/")
-    folder: str | None = Field(default=None, max_length=500, description="a folder that the operator allowed, or below")
-    columns: dict[str, str] = Field(default={}, description="what names in the manifest are to be read as")
+    manifest: Text | None = Field(default=None, max_length=500)
+    files: Text | None = Field(default=None, max_length=500, description="a prefix of the bucket, below imports/")
+    folder: Text | None = Field(
+        default=None, max_length=500, description="a folder that the operator allowed, or below"
+    )
+    columns: dict[Text, Text] = Field(default={}, description="what names in the manifest are to be read as")
 
 
 class Import(_Model):
@@ -141,7 +145,7 @@ class StoredRecord(_Model):
 class StoredQuery(_Model):
     """Which records are asked for, by key."""
 
-    keys: list[int] = Field(max_length=5000)
+    keys: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(max_length=5000)
 
 
 class StoredAnswer(_Model):

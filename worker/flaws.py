@@ -1,13 +1,10 @@
 """What is said of a bad entry: which field, why, and what of it is kept for whoever mends it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from schemas.texts import UNKEEPABLE
 from worker.verdicts import Verdict
-
-# PostgreSQL keeps neither.
-UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
 
 _JSON_NAMES = {
     "str": "a string",

@@ -1,6 +1,7 @@
 """Imports that the servers read themselves: a manifest in the body or in the store, and files beside it."""
 
 import io
+import json
 from typing import Any
 
 import httpx
@@ -68,6 +69,27 @@ def test_manifest_and_files_in_the_store_and_the_second_time_no_byte(client: htt
 def test_what_the_servers_may_not_read_is_refused(client: httpx.Client, wanted: dict[str, str], why: str) -> None:
     answer = client.post("/imports", json={"name": f"refused {wanted}", **wanted})
     assert (answer.status_code, why in answer.json()["error"]["detail"]) == (409, True), answer.text
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"name": "a\0b"},
+        {"name": "a\ud800b"},
+        {"fingerprint": "\0"},
+        {"manifest": "imports/\0"},
+        {"folder": "archive/\0"},
+        {"columns": {"\0": "key"}},
+    ],
+)
+def test_text_that_can_not_be_kept_is_refused(client: httpx.Client, wanted: dict[str, object]) -> None:
+    answer = client.post("/imports", content=json.dumps({"name": "kept", **wanted}).encode())
+    assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize("key", [-1, 2**31])
+def test_what_is_no_key_is_refused(client: httpx.Client, key: int) -> None:
+    assert client.post("/imports/stored", json={"keys": [key]}).status_code == 400
 
 
 def test_a_manifest_that_is_none_ends_its_import_with_the_reason(client: httpx.Client) -> None:
