@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api_stub import answers, intake, records
 from api_stub.batching import submit
@@ -179,8 +181,12 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
         return answers.item_problem(request, view, end, headers)
     assert end.status is not None
     assert end.record_key is not None
-    found = await anyio.to_thread.run_sync(records.read_record, identity.database, end.record_key)
-    if found is None:  # deleted by somebody else since
+    found = None
+    try:
+        found = await anyio.to_thread.run_sync(records.read_record, identity.database, end.record_key)
+    except (DBAPIError, PoolTimeoutError) as fault:  # the write stands
+        trouble("record.not_echoed", fault, key=end.record_key)
+    if found is None:  # or deleted by somebody else since
         return answers.respond(request, answers.envelope(None, answers.brief(view)), end.status, headers)
     headers["ETag"] = found[0].etag
     if end.status == 201:  # noqa: PLR2004

@@ -7,6 +7,8 @@ from typing import Annotated, Any, TypeVar
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api_stub import answers, file_answers, file_intake
 from api_stub.batching import submit
@@ -143,18 +145,23 @@ async def _update(request: Request, identity: Identity, asked: Call) -> Response
     wanted = preferences(request.headers.getlist("prefer"))
     digest = _digest(asked, body)
     view, ends = await submit(request, identity, items, digest, wanted, kind="file_attachments")
-    found = await run_sync(_files, identity.database, asked.pair)
+    found: list[FoundFile] | None = None
+    try:
+        found = await run_sync(_files, identity.database, asked.pair)
+    except (DBAPIError, PoolTimeoutError) as fault:
+        # It is accepted: anything that says otherwise makes the client send it twice.
+        trouble("files.not_read", fault, database=identity.database, batch=view.id)
     labels = [file_intake.label(item) for item in items[len(items) - len(sent.actions) :]]
-    accepted = view.finished_at is None or (wanted.respond_async and not wanted.wait)
+    accepted = view.finished_at is None or found is None or (wanted.respond_async and not wanted.wait)
     done = Done(view, ends, labels, accepted)
     shown = Asked(identity.database, sent.wanted, include=sent.include_file is True)
     headers = answers.batch_headers(view, wanted)
     try:
-        return await run_sync(file_answers.answer, request, found, shown, done, headers)
+        return await run_sync(file_answers.answer, request, found or [], shown, done, headers)
     except (StoreUnavailableError, BlobMissingError) as fault:
         # What is done is done, so the answer says that, if without the contents.
         trouble("files.contents_left_out", fault, database=identity.database, batch=view.id)
-        return await run_sync(file_answers.answer, request, found, replace(shown, include=False), done, headers)
+        return await run_sync(file_answers.answer, request, found or [], replace(shown, include=False), done, headers)
 
 
 def _parsed(model: type[M], body: Body) -> M:

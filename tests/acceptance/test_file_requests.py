@@ -5,8 +5,9 @@ import os
 import uuid
 
 import httpx
+import psycopg
 import pytest
-from file_calls import add, content, data, ends, fresh_item, get, update
+from file_calls import add, content, data, ends, fresh_item, get, send, update
 
 CREATED, INVALID = (201, "created"), (422, "invalid")
 
@@ -243,3 +244,17 @@ def test_a_text_is_said_to_be_in_no_charset_since_nobody_knows(files: httpx.Clie
 def test_a_blank_token_is_none(files: httpx.Client) -> None:
     answer = files.get(f"/jsonapi/GetFileAttachments/{fresh_item()}", headers={"ALFSSOAuthNToken": ""})
     assert answer.json()["result"]["type"] == "OK"
+
+
+def test_an_update_that_was_accepted_is_no_error_because_the_files_can_not_be_read(
+    files: httpx.Client, demo_db: psycopg.Connection
+) -> None:
+    item = fresh_item()
+    sent = [{"filename": "a", "contentsbase64": data(b"x")}]
+    named = {"Idempotency-Key": f"not read {item}"}
+    made = send(files, item, sent, named).json()
+    with demo_db.transaction():
+        demo_db.execute("LOCK TABLE file_attachment")  # while it lasts, the files can't be read
+        again = send(files, item, sent, named)
+    assert (again.status_code, again.json()["result"]) == (202, {"type": "OK", "msg": "Accepted"})
+    assert (again.json()["actions"], again.json()["batch"]) == (made["actions"], made["batch"])

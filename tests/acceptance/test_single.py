@@ -223,3 +223,15 @@ def test_only_the_documented_names_of_members_count(client: httpx.Client) -> Non
     answer = put(client, [{"caseAttachment_Key": key, "case_key": 7}])
     assert statuses(answer) == [422]
     assert answer.json()["data"][0]["errors"][0]["field"] == "case_Key"
+
+
+def test_a_write_that_was_accepted_is_no_error_because_its_record_can_not_be_read(
+    client: httpx.Client, demo_db: psycopg.Connection
+) -> None:
+    (key,) = fresh_keys()
+    named = {"Idempotency-Key": f"not echoed {key}"}
+    made = client.put(f"/case-attachments/{key}", json=item(key), headers=named).json()
+    with demo_db.transaction():
+        demo_db.execute("LOCK TABLE case_attachment")  # while it lasts, the record can't be read
+        again = client.put(f"/case-attachments/{key}", json=item(key), headers=named)
+    assert (again.status_code, again.json()["data"], again.json()["batch"]) == (201, None, made["batch"])
