@@ -37,7 +37,7 @@ test: setup  ## every test, against real servers
 chaos: setup  ## strike a stack under load and check every promise (MINUTES=10, SEED= repeats a run)
 	@$(BIN)/python -m chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-check: setup  ## lint, types, layers, the lock file
+check: setup  ## lint, types, layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
