@@ -24,6 +24,10 @@ class Line:
         """Pass on nothing more; connections stay."""
         self._open.clear()
 
+    def release(self) -> None:
+        """Pass on again, what came meanwhile first."""
+        self._open.set()
+
     def close(self) -> None:
         self._open.set()
         for end in self._sockets:

@@ -176,7 +176,7 @@ class Prefix:
 
     def bring(self, path: str, looked: Stored, key: str) -> Stored:
         """Copy the object within the store, unless it changed: the copy is what counts."""
-        store.copy(self._key(path), key)
+        store.copy(self._key(path), key, looked.size)
         size, _ = store.version_of(key)
         if (store.sha256_of(key, size), size) != (looked.sha256, looked.size):
             raise FileFlawError(CHANGED)

@@ -18,16 +18,22 @@ from worker.settings import settings
 
 PART = 5 * 2**20  # the smallest part S3 takes, so the least memory
 _TYPE = "application/octet-stream"
+_CONNECT, _READ = 2.0, 10.0  # seconds
+_COPIED = 10 * 2**20  # bytes a second that a store copies at least
 
 
 @cache
 def _client(endpoint: str | None = None) -> Minio:
-    conf = settings()
     # minio-py's own pool has ten connections, five retries and a five-minute timeout: too patient
     # for a request, and the ledger retries anyway.
     pool = urllib3.PoolManager(
-        maxsize=40, timeout=urllib3.Timeout(connect=2, read=10), retries=urllib3.Retry(1, backoff_factor=0.1)
+        maxsize=40, timeout=urllib3.Timeout(_CONNECT, _READ), retries=urllib3.Retry(1, backoff_factor=0.1)
     )
+    return _by(pool, endpoint)
+
+
+def _by(pool: urllib3.PoolManager, endpoint: str | None = None) -> Minio:
+    conf = settings()
     return Minio(
         endpoint or conf.s3_endpoint,
         access_key=conf.s3_access_key,
@@ -167,11 +173,13 @@ def version_of(key: str) -> tuple[int, str]:
     return found.size or 0, f"{found.etag} {found.last_modified}"
 
 
-def copy(source: str, target: str) -> None:
-    """Copy an object within the store, without its bytes coming here."""
+def copy(source: str, target: str, size: int) -> None:
+    """Copy an object of ``size`` bytes within the store, without them coming here."""
     bucket = settings().s3_bucket
-    with _ours(source):
-        _client().copy_object(bucket, target, CopySource(bucket, source))
+    # The store says nothing until it is done: with the usual patience, what is large could never be copied.
+    patience = urllib3.Timeout(_CONNECT, _READ + size / _COPIED)
+    with _ours(source), urllib3.PoolManager(timeout=patience, retries=urllib3.Retry(0)) as pool:
+        _by(pool).copy_object(bucket, target, CopySource(bucket, source))
 
 
 def presigned_put(key: str, lifetime: timedelta) -> str:

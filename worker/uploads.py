@@ -74,7 +74,7 @@ def take(database: str, caller: str, ident: UUID) -> Stored:
     if size > settings().max_upload:
         raise BadUploadError(f"upload {ident} is longer than {settings().max_upload} bytes")
     (target,) = intend(database, 1)
-    store.copy(source, target)
+    store.copy(source, target, size)
     # The source may have been overwritten in between, so the copy tells its size, too.
     size = store.size_of(target)
     return Stored(target, store.sha256_of(target, size), size)
