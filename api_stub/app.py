@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from api_stub import (
     answers,
@@ -32,7 +33,7 @@ from worker.database import passing
 from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.hints import Listener
 from worker.ledger.batch_ids import new_batch_id
-from worker.log import bug, trouble
+from worker.log import bug, event, trouble
 
 # The vendor's base path: everything is there under both.
 _PREFIXES = ("", "/vbasoftware")
@@ -68,6 +69,7 @@ def create_app() -> FastAPI:
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _bad_parameter)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _hung_up)
     app.add_exception_handler(StoreUnavailableError, _unavailable)
     app.add_exception_handler(BlobMissingError, _unavailable)
     app.add_exception_handler(DBAPIError, _database)
@@ -109,6 +111,11 @@ async def _http(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
     sort = BY_STATUS.get(fault.status_code, Sort(fault.status_code, "http", str(fault.detail)))
     return _refused(request, sort, f"{fault.detail}: {request.method} {request.url.path}", dict(fault.headers or {}))
+
+
+async def _hung_up(request: Request, _fault: Exception) -> Response:
+    event("request.hung_up", path=request.url.path)
+    return Response(status_code=400)  # which nobody hears
 
 
 async def _unavailable(request: Request, fault: Exception) -> Response:

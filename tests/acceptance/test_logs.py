@@ -1,9 +1,11 @@
 """Values of a caller's are in no log of ours, also when the database refuses a row and quotes it."""
 
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -59,3 +61,16 @@ def test_of_what_a_task_raises_too(stack: dict[str, str], client: httpx.Client, 
         assert eventually(lambda: lines_of(stack, "worker", "raised unexpected", "CheckViolation"))
     assert finished(client, sent.json()["batch"]["href"])["counts"] == {"created": 1}
     assert secret not in logs(stack)
+
+
+def test_a_client_that_hangs_up_in_the_middle_of_its_body_is_no_fault_of_ours(
+    stack: dict[str, str], client: httpx.Client
+) -> None:
+    path = f"/case-attachments/{fresh_keys()[0]}"
+    request = client.build_request("PUT", path, headers={"Content-Length": "1000", "Content-Type": "application/json"})
+    head = "\r\n".join(f"{name}: {value}" for name, value in request.headers.items())
+    api = urlsplit(stack["LIMPET_URL"])
+    with socket.create_connection((api.hostname, api.port)) as line:
+        line.sendall(f"PUT {path} HTTP/1.1\r\n{head}\r\n\r\n[{{".encode())
+    assert eventually(lambda: lines_of(stack, "api", f"path={path}"))
+    assert not lines_of(stack, "api", "request.failed", f"path={path}")
