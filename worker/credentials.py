@@ -5,11 +5,14 @@ to guess. A password can be guessed, so its hash is Argon2id (RFC 9106), slow on
 purpose. The credentials file holds the hashes; keys themselves are shown once.
 """
 
+import fcntl
 import hashlib
 import hmac
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -74,19 +77,17 @@ def add_api_key(path: Path, name: str, databases: list[str]) -> str:
     """Make a key for ``name``, replacing its last one, and return it in clear: the only time it is seen."""
     clear = secrets.token_urlsafe(32)
     entry = ApiKey(name=name, sha256=_sha256(clear), databases=databases)
-    file = read_credentials(path)
-    file.api_keys = [*(k for k in file.api_keys if k.name != name), entry]
-    _replace(path, file.model_dump(mode="json"))
+    with _changing(path) as file:
+        file.api_keys = [*(k for k in file.api_keys if k.name != name), entry]
     return clear
 
 
 def remove_api_key(path: Path, name: str) -> bool:
     """Forget the key of ``name``; return whether there was one."""
-    file = read_credentials(path)
-    kept = [k for k in file.api_keys if k.name != name]
-    found = len(kept) < len(file.api_keys)
-    file.api_keys = kept
-    _replace(path, file.model_dump(mode="json"))
+    with _changing(path) as file:
+        kept = [k for k in file.api_keys if k.name != name]
+        found = len(kept) < len(file.api_keys)
+        file.api_keys = kept
     return found
 
 
@@ -108,18 +109,16 @@ def check_api_key(file: CredentialsFile, clear: str) -> Caller:
 def add_user(path: Path, name: str, password: str, databases: list[str]) -> None:
     """Let ``name`` in by ``password``, and no more by the last one."""
     entry = User(name=plain(name), argon2=_HASHER.hash(plain(password)), databases=databases)
-    file = read_credentials(path)
-    file.users = [*(u for u in file.users if u.name != entry.name), entry]
-    _replace(path, file.model_dump(mode="json"))
+    with _changing(path) as file:
+        file.users = [*(u for u in file.users if u.name != entry.name), entry]
 
 
 def remove_user(path: Path, name: str) -> bool:
     """Forget the user ``name``; return whether there was one."""
-    file = read_credentials(path)
-    kept = [u for u in file.users if u.name != plain(name)]
-    found = len(kept) < len(file.users)
-    file.users = kept
-    _replace(path, file.model_dump(mode="json"))
+    with _changing(path) as file:
+        kept = [u for u in file.users if u.name != plain(name)]
+        found = len(kept) < len(file.users)
+        file.users = kept
     return found
 
 
@@ -176,6 +175,19 @@ def check_token(secret: str, token: str) -> Caller:
 
 def _sha256(clear: str) -> str:
     return hashlib.sha256(clear.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[CredentialsFile]:
+    """Yield what ``path`` holds, to be changed and put in place; whoever changes it at the same time waits."""
+    folder = os.open(path.parent, os.O_RDONLY)  # the file itself is another one after each change
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        file = read_credentials(path)
+        yield file
+        _replace(path, file.model_dump(mode="json"))
+    finally:
+        os.close(folder)
 
 
 def _replace(path: Path, content: dict[str, object]) -> None:
