@@ -2,6 +2,7 @@
 
 import binascii
 import hashlib
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -198,6 +199,7 @@ class Sinks:
         self._latest: ContentSink | None = None
         self._keys: list[str] = []
         self._key_count = 1
+        self._good_until = 0.0
 
     def open(self) -> ContentSink:
         """Return the sink for the next content; the one before is closed."""
@@ -210,7 +212,9 @@ class Sinks:
             self._latest.abort()
 
     def _upload(self) -> Upload:
-        if not self._keys:
+        # A key that is due before its object is whole would leave that object behind.
+        if not self._keys or time.monotonic() > self._good_until:
+            self._good_until = time.monotonic() + settings().collect_after.total_seconds() / 2
             # More at once the more were needed, since each time is a transaction. What is left over is removed as
             # garbage, though there is no such object.
             self._keys = intend(self._database, self._key_count)

@@ -1,11 +1,14 @@
 """Objects that are written while their content arrives: whole and in order, or not there at all."""
 
+import base64
 import random
 import threading
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
+from api_stub.content_sink import Sinks
 from worker import store
 from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.settings import settings
@@ -83,3 +86,25 @@ def test_the_parts_of_a_writer_that_was_killed_go_with_its_key(key: str) -> None
     store.remove(key)
 
     assert unfinished(key) == 0
+
+
+@pytest.fixture
+def _due_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("LIMPET_COLLECT_AFTER", "0")
+    settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+@pytest.mark.usefixtures("_due_at_once")
+def test_no_content_goes_to_a_key_that_was_intended_long_ago() -> None:
+    """One that is due before its object is whole would leave the object behind."""
+    sinks, intended = Sinks("demo"), set()
+    for _ in range(4):
+        sink = sinks.open()
+        sink.write(base64.b64encode(bytes(settings().inline_content + 1)))
+        sink.close()
+        assert sink.stored
+        intended.add(sink.stored.object_key[:-6])  # what is intended together differs in these
+    assert len(intended) == 4
