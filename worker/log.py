@@ -1,11 +1,13 @@
 """One log line for each transition: a dotted event, then facts. No payloads, no secrets."""
 
 import logging
+import re
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
 _log = logging.getLogger("limpet")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def event(name: str, **facts: object) -> None:
@@ -52,4 +54,5 @@ def _diagnosis(fault: BaseException) -> dict[str, object]:
 
 
 def _spell(facts: dict[str, object]) -> str:
-    return " ".join(f"{key}={value}" for key, value in facts.items())
+    # A path or a name may hold what ends a line, and what comes after that must not pass for a line of ours.
+    return _CONTROL.sub("?", " ".join(f"{key}={value}" for key, value in facts.items()))
