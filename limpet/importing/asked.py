@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import click
 
@@ -13,6 +14,8 @@ from schemas.manifest import ManifestError
 from schemas.manifest_files import check_columns
 
 SOME_FAILED, REFUSED = 3, 4
+# Looked at before anything is opened: an import whose folder is mistaken would stand in the way of the right one.
+FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
 
 
 class RefusedManifestError(ClientError):

@@ -12,9 +12,9 @@ from uuid import UUID
 import click
 
 from limpet.client import ClientError, RefusedError
-from limpet.importing.asked import SOME_FAILED, client_of, manifest_at, mapping_of
+from limpet.importing.asked import FOLDER, SOME_FAILED, client_of, manifest_at, mapping_of
 from limpet.importing.calls import Calls
-from limpet.importing.contents import Contents, folder_of
+from limpet.importing.contents import Contents
 from limpet.importing.dry_run import DryRun
 from limpet.importing.progress import Progress, Teller
 from limpet.importing.results import check_report, failures, write_report
@@ -58,7 +58,7 @@ class Options:
 
 @click.command("import")
 @click.argument("manifest", type=click.Path(allow_dash=True, dir_okay=False))
-@click.option("--files", type=click.Path(path_type=Path), help="The folder of the files that attachment_Path names.")
+@click.option("--files", type=FOLDER, help="The folder of the files that attachment_Path names.")
 @click.option("--database", help="The target database.  [default: LIMPET_DATABASE]")
 @click.option("--kind", type=click.Choice(["case-attachments", "files"]), default="case-attachments", show_default=True)
 @click.option("--map", "pairs", multiple=True, metavar="OLD=NEW", help="Read column OLD as NEW; repeatable.")
@@ -86,8 +86,7 @@ def import_command(database: str | None, pairs: Sequence[str], *, as_json: bool,
 
 
 def _dry_run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
-    folder = folder_of(options.files) if options.files else None
-    counts = DryRun(calls, source, folder, options.on_conflict, options.kind).run(options.report)
+    counts = DryRun(calls, source, options.files, options.on_conflict, options.kind).run(options.report)
     teller.event("dry-run", {"counts": counts})
     if not teller.as_json:
         click.echo("dry run, nothing was changed: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
@@ -130,7 +129,7 @@ class Shown:
 
 
 def _send(calls: Calls, options: Options, source: Source, shown: Shown) -> None:
-    contents = Contents(folder_of(options.files), calls, shown.there) if options.files else None
+    contents = Contents(options.files, calls, shown.there) if options.files else None
     progress = shown.progress
 
     def tell(next_row: int) -> None:

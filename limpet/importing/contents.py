@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limpet.client import ClientError, NoAnswerError
+from limpet.client import NoAnswerError
 from limpet.importing.calls import Calls
 from limpet.importing.puts import Answer, Puts
 from schemas.imports import ContentName, ContentPlace, Import, RowContent
@@ -140,15 +140,3 @@ def _pieces(file: Found) -> Iterator[bytes]:
         raise FileFlawError(CHANGED) from fault
     if left:
         raise FileFlawError(CHANGED)
-
-
-def folder_of(path: Path) -> Path:
-    """Return the folder of the files, all links followed.
-
-    Raises:
-        ClientError: it is none.
-
-    """
-    if not path.is_dir():
-        raise ClientError(f"--files {path}: no such folder")
-    return path.resolve()

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from limpet.importing.asked import SOME_FAILED, client_of, manifest_at, mapping_of
+from limpet.importing.asked import FOLDER, SOME_FAILED, client_of, manifest_at, mapping_of
 from limpet.importing.calls import Calls
-from limpet.importing.contents import folder_of
 from limpet.importing.progress import Teller
 from limpet.importing.results import check_report
 from limpet.importing.verifying import Verification
@@ -16,7 +15,7 @@ from limpet.importing.verifying import Verification
 
 @click.command()
 @click.argument("manifest", type=click.Path(allow_dash=True, dir_okay=False))
-@click.option("--files", type=click.Path(path_type=Path), help="The folder of the files that attachment_Path names.")
+@click.option("--files", type=FOLDER, help="The folder of the files that attachment_Path names.")
 @click.option("--database", help="The target database.  [default: LIMPET_DATABASE]")
 @click.option("--map", "pairs", multiple=True, metavar="OLD=NEW", help="Read column OLD as NEW; repeatable.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the rows that differ here.")
@@ -36,10 +35,9 @@ def verify(  # noqa: PLR0913  the command line's
 
     Ends with 0 if all is equal, 3 if not.
     """
-    folder = folder_of(files) if files else None
     check_report(report, manifest)
     with manifest_at(manifest, mapping_of(pairs)) as source, client_of(database) as client:
-        counts = Verification(Calls(client, 60), source, folder, extra).run(report)
+        counts = Verification(Calls(client, 60), source, files, extra).run(report)
     Teller(as_json=as_json).event("verified", {"counts": counts})
     if not as_json:
         click.echo(", ".join(f"{count:,} {what}" for what, count in counts.items()) or "no rows")

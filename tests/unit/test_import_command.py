@@ -17,6 +17,13 @@ def test_whoever_waits_for_a_server_is_told_for_what(tmp_path: Path) -> None:
     assert "Waiting for 1 s at most" in told.output
 
 
+def test_a_folder_that_is_not_there_opens_no_import(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("caseAttachment_Key,case_Key\n1,1\n")
+    told = CliRunner().invoke(import_command, [str(tmp_path / "m.csv"), "--files", str(tmp_path / "scann")])
+    assert told.exit_code == 2
+    assert "scann' does not exist" in told.output
+
+
 def test_files_of_another_folder_are_another_import(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("caseAttachment_Key,case_Key\n1,1\n")
     (tmp_path / "link").symlink_to(tmp_path)
