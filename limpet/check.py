@@ -11,7 +11,6 @@ from limpet.operate import known_databases
 from worker.checking import Checker, Finding, Tally
 from worker.errors import RepairedElsewhereError, StoreUnavailableError
 from worker.log import in_short
-from worker.settings import settings
 
 _FOUND = 3
 
@@ -29,7 +28,7 @@ def check(databases: tuple[str, ...], *, hashes: bool, repair: bool, as_json: bo
     Ends with 0 if all is well, 3 if something was found (repaired or not), 1 if it could not be looked at.
     """
     found = 0
-    for database in known_databases(databases) or settings().databases:
+    for database in known_databases(databases):
         tally, here = Tally(), 0
         try:
             for finding in Checker(database, hashes, repair, tally).findings():

@@ -5,8 +5,11 @@ import unicodedata
 from datetime import timedelta
 
 import click
+from sqlalchemy.exc import OperationalError
 
 from worker import credentials
+from worker.errors import StoreUnavailableError
+from worker.log import in_short
 from worker.migrate import migrate as migrate_database
 from worker.settings import settings
 from worker.store import make_bucket
@@ -15,22 +18,28 @@ from worker.store import make_bucket
 @click.command()
 def migrate() -> None:
     """Bring every database of LIMPET_DATABASES to this version's schema, and make the bucket."""
-    if not settings().databases:
-        raise click.ClickException("LIMPET_DATABASES is not set: a JSON map of name to SQLAlchemy URL")
-    for database in settings().databases:
-        click.echo(f"{database}: at {migrate_database(database)}")
-    make_bucket()
+    try:
+        for database in known_databases(()):
+            click.echo(f"{database}: at {migrate_database(database)}")
+        make_bucket()
+    except (StoreUnavailableError, OperationalError) as fault:
+        raise click.ClickException(in_short(fault)) from fault
     click.echo(f"bucket {settings().s3_bucket}: there")
 
 
 def known_databases(names: tuple[str, ...]) -> list[str]:
-    """Return ``names``, each of which is configured."""
+    """Return ``names``, each of which is configured, or all that are."""
+    if not settings().databases:
+        raise click.ClickException(
+            "LIMPET_DATABASES is not set. 'limpet up' writes all that the servers need to server.env: "
+            "set -a; source .limpet/server.env; set +a"
+        )
     unknown = sorted(set(names) - set(settings().databases))
     if unknown:
         raise click.ClickException(
             f"no database {unknown[0]!r} in LIMPET_DATABASES ({', '.join(settings().databases)})"
         )
-    return list(names)
+    return list(names or settings().databases)
 
 
 @click.command()

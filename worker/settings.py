@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 
 def _host_and_port(endpoint: str) -> str:
@@ -99,7 +99,13 @@ def settings() -> Settings:
     """Return the settings of this process, read once.
 
     Raises:
-        pydantic.ValidationError: a variable is malformed; the text names it.
+        SystemExit: a variable is malformed; all that the process prints names it, without its value.
 
     """
-    return Settings()
+    try:
+        return Settings()
+    except ValidationError as wrong:
+        flaws = [("LIMPET_" + str(flaw["loc"][0]).upper(), *flaw["loc"][1:], flaw["msg"]) for flaw in wrong.errors()]
+        raise SystemExit("\n".join(": ".join(map(str, flaw)) for flaw in flaws)) from None
+    except SettingsError as wrong:
+        raise SystemExit(f"LIMPET_*: {wrong}: {wrong.__cause__}") from None

@@ -1,0 +1,38 @@
+"""Operator commands say in a line what they lack."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "limpet", *words], env=variables, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("command", ["check", "migrate"])
+def test_nothing_is_well_where_no_database_is_named(command: str) -> None:
+    told = run(command)
+    assert told.returncode == 1
+    assert "LIMPET_DATABASES is not set" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("LIMPET_WAIT", "secret"), ("LIMPET_DATABASES", "secret"), ("LIMPET_DATABASES", '["secret"]')],
+)
+def test_a_malformed_setting_is_named_without_its_value(variable: str, value: str) -> None:
+    told = run("check", **{variable: value})
+    assert told.returncode == 1
+    assert variable.removeprefix("LIMPET_").lower() in told.stderr.lower()
+    assert "Traceback" not in told.stderr
+    assert "secret" not in told.stderr
+
+
+def test_a_database_that_is_away_is_told_in_a_line() -> None:
+    told = run("migrate", LIMPET_DATABASES='{"demo": "postgresql+psycopg://127.0.0.1:1/demo"}')
+    assert told.returncode == 1
+    assert "Connection refused" in told.stderr
+    assert "Traceback" not in told.stderr
