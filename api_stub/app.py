@@ -47,6 +47,8 @@ _AGAIN = (
 def create_app() -> FastAPI:
     """Return the application, its routes under both prefixes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # Two lines whenever somebody asks /health/ready, and nothing in them.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     app = FastAPI(
         title="Limpet",
         summary="Takes in attachments in bulk and never lets go of one.",

@@ -54,6 +54,11 @@ def test_of_a_row_that_the_api_may_not_append_too(
     assert secret not in logs(stack)
 
 
+def test_who_asks_whether_the_api_is_ready_fills_no_log(stack: dict[str, str], client: httpx.Client) -> None:
+    assert client.get("/health/ready").status_code == 200
+    assert not lines_of(stack, "api", "PostgresqlImpl")
+
+
 def test_of_what_a_task_raises_too(stack: dict[str, str], client: httpx.Client, demo_db: psycopg.Connection) -> None:
     secret = secrets.token_hex(8)
     with refusing_rows(demo_db, "item", f"outcome IS NULL OR payload ->> 'comment' <> '{secret}'"):
