@@ -43,7 +43,7 @@ def as_model(value: object, model: type[M]) -> M:
         return model.model_validate(value)
     except ValidationError as wrong:
         errors = [field_error(dict(error)) for error in wrong.errors(include_url=False)]
-        raise ProblemError(BAD_PARAMETER, "; ".join(f"{e['field']} {e['message']}" for e in errors)) from wrong
+        raise ProblemError(BAD_PARAMETER, "; ".join(f"{e['field']} {e['message']}".strip() for e in errors)) from wrong
 
 
 async def row_lines(request: Request) -> list[bytes]:

@@ -1,14 +1,14 @@
 """Family A: the contract of a case attachment, as sent, as kept in the ledger and as read."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 from pydantic_core import PydanticCustomError
 
 from schemas.imports import OnConflict
-from schemas.texts import clean
+from schemas.texts import KEEPABLE
 
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T t](\d\d:\d\d:\d\d)(?:[.,](\d+))? ?(Z|z|UTC|[+-]\d\d:?\d\d)?", re.ASCII)
 
@@ -22,20 +22,24 @@ def _instant(value: object) -> datetime | None:
         raise PydanticCustomError("date", "must be a date-time such as 2026-11-21T10:00:00Z")
     day, time, fraction, zone = found.groups()
     offset = "+00:00" if zone in (None, "Z", "z", "UTC") else zone
+    # A leap second (RFC 3339 section 5.7), which neither Python nor PostgreSQL has a place for, is the one after it.
+    leap = time.endswith(":60")
+    time = f"{time[:-2]}59" if leap else time
     try:
         # Microseconds are what the database keeps; finer digits are cut.
-        return datetime.fromisoformat(f"{day}T{time}.{(fraction or '0')[:6]:0<6}{offset}").astimezone(UTC)
+        moment = datetime.fromisoformat(f"{day}T{time}.{(fraction or '0')[:6]:0<6}{offset}")
+        return (moment + timedelta(seconds=leap)).astimezone(UTC)
     except (ValueError, OverflowError) as wrong:
         raise PydanticCustomError("date", "must be a date-time that exists, between the years 1 and 9999") from wrong
 
 
 Key = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 # The length before the function: behind one, pydantic counts in Python.
-Text20 = Annotated[StrictStr, Field(max_length=20), AfterValidator(clean)]
-Text255 = Annotated[StrictStr, Field(max_length=255), AfterValidator(clean)]
-Text256 = Annotated[StrictStr, Field(max_length=256), AfterValidator(clean)]
-Text500 = Annotated[StrictStr, Field(max_length=500), AfterValidator(clean)]
-Text2048 = Annotated[StrictStr, Field(max_length=2048), AfterValidator(clean)]
+Text20 = Annotated[StrictStr, Field(max_length=20), KEEPABLE]
+Text255 = Annotated[StrictStr, Field(max_length=255), KEEPABLE]
+Text256 = Annotated[StrictStr, Field(max_length=256), KEEPABLE]
+Text500 = Annotated[StrictStr, Field(max_length=500), KEEPABLE]
+Text2048 = Annotated[StrictStr, Field(max_length=2048), KEEPABLE]
 ContentMode = Literal["set", "clear", "keep"]
 Instant = Annotated[datetime | None, BeforeValidator(_instant, json_schema_input_type=str | None)]
 

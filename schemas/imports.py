@@ -95,7 +95,7 @@ class RowFlaw(_Model):
     """What whoever read the manifest found wrong with a row, before it was sent."""
 
     field: str = ""
-    message: str
+    message: str = Field(min_length=1)
     status: int = Field(default=422, ge=400, le=499)
 
 

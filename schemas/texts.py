@@ -1,4 +1,4 @@
-"""Text that can be kept: PostgreSQL takes neither U+0000 nor half of a surrogate pair."""
+"""Which text is kept: all but what PostgreSQL can't store."""
 
 import re
 from typing import Annotated
@@ -9,17 +9,13 @@ from pydantic_core import PydanticCustomError
 UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
 
 
-def clean(value: str) -> str:
-    """Return ``value`` if it can be kept.
-
-    Raises:
-        PydanticCustomError: it can't.
-
-    """
+def _clean(value: str) -> str:
     if found := UNKEEPABLE.search(value):
         what = "U+0000" if found[0] == "\0" else "a lone surrogate"
         raise PydanticCustomError("text", "must not contain {what}", {"what": what})
     return value
 
 
-Text = Annotated[str, AfterValidator(clean)]
+KEEPABLE = AfterValidator(_clean)
+"""To annotate a string of a contract with: U+0000 and lone surrogates are refused."""
+Text = Annotated[str, KEEPABLE]

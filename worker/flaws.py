@@ -20,9 +20,13 @@ _MESSAGES = {
     "list_type": "must be an array",
     "string_type": "must be a string or null",
     "string_unicode": "must not contain a lone surrogate",
-    "greater_than_equal": "must be 0 or more",
-    "less_than_equal": "must be at most 2147483647",
+    "string_too_long": "must not be longer than {max_length} characters",
+    "too_long": "must not have more than {max_length} items",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be at most {le}",
+    "model_type": "must be a JSON object",
 }
+_SHOULD = re.compile(r"\A\w+ should\b")
 
 
 def not_an_object(entry: object) -> str:
@@ -33,9 +37,8 @@ def not_an_object(entry: object) -> str:
 
 def field_error(error: Mapping[str, Any]) -> dict[str, str]:
     """Return one of pydantic's errors as clients read it."""
-    message = _MESSAGES.get(error["type"], error["msg"])
-    if error["type"] in ("string_too_long", "too_long"):
-        message = f"must not be longer than {error['ctx']['max_length']} characters"
+    known = _MESSAGES.get(error["type"])
+    message = known.format_map(error.get("ctx", {})) if known else _SHOULD.sub("must", error["msg"])
     return {"field": ".".join(str(part) for part in error["loc"]), "message": message}
 
 

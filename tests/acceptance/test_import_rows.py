@@ -77,3 +77,27 @@ def test_another_pace_for_an_import_that_goes_on_is_not_ignored_in_silence(limpe
     told = limpet.run("import", manifest, "--rows-per-second", "100")
     assert "goes on as it was opened, 5 rows a second at most" in told
     assert "40 created" in told
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        ({"name": "a\0b"}, "name must not contain U+0000"),
+        ({"name": "a", "fingerprint": "\0"}, "fingerprint must not contain U+0000"),
+        ({"name": "a", "rowsPerSecond": 0}, "rowsPerSecond must be 1 or more"),
+        ({"name": "a", "rowsPerSecond": 10**7}, "rowsPerSecond must be at most 1000000"),
+        ({"name": "a", "kind": "b"}, "kind must be 'case-attachments' or 'files'"),
+        ([], "must be a JSON object"),
+    ],
+)
+def test_an_import_that_can_not_be_opened_names_the_rule(client: httpx.Client, wanted: object, why: str) -> None:
+    answer = client.post("/imports", json=wanted)
+    assert (answer.status_code, answer.json()["error"]["detail"]) == (400, why)
+
+
+def test_a_flaw_that_says_nothing_is_one_itself(client: httpx.Client) -> None:
+    (mark,) = fresh_keys()
+    opened = client.post("/imports", json={"name": f"flaw {mark}"}).json()
+    client.put(f"{opened['href']}/rows", params={"from": 0}, content=b'{"line": 1, "flaw": {"message": ""}}')
+    (entry,) = client.get(f"{opened['batch']}/report").json()["data"]
+    assert (entry["status"], entry["body"]) == (400, "flaw.message must have at least 1 character")
