@@ -4,7 +4,7 @@ import unicodedata
 from types import NoneType
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from schemas.answers import BatchBrief, Outcome, Retry
@@ -63,8 +63,9 @@ def _boolean(value: object) -> bool | None:
     return word == "true"
 
 
-def _id(value: object) -> int | None:
-    if is_blank(value):
+def _id(value: object, info: ValidationInfo) -> int | None:
+    # Whoever adds may send any.
+    if is_blank(value) or info.data.get("mode") == "NEW-ONLY":
         return None
     number = value if type(value) is int else None
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
@@ -126,7 +127,7 @@ class FileAction(_Sent):
 
     def unnamed(self) -> str | None:
         """Return why ``filename`` is lacking, None if it is given or needless."""
-        if self.title or self.file_name or (self.id and self.mode != "NEW-ONLY"):
+        if self.title or self.file_name or self.id:
             return None
         return f"is required {'to add a file' if self.mode == 'NEW-ONLY' else 'unless an id or a title names the file'}"
 

@@ -136,6 +136,14 @@ def test_an_id_that_is_no_number_or_digits_makes_its_action_invalid(files: httpx
     assert answer["result"]["msg"].startswith("id must be")
 
 
+@pytest.mark.parametrize("any_id", [5, -1, "x1", True])
+def test_who_adds_may_send_any_id(files: httpx.Client, any_id: Any) -> None:
+    item = fresh_item()
+    number = add(files, item, "a", id=any_id)
+    assert ends(update(files, item, {"action": "NEW-ONLY", "id": any_id, "filename": "a"})) == [SKIPPED]
+    assert [file["id"] for file in get(files, item)] == [number]
+
+
 @pytest.mark.parametrize("blank", [0, "0", "", " ", None])
 def test_a_blank_id_means_by_name(files: httpx.Client, blank: Any) -> None:
     item = fresh_item()
