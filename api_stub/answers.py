@@ -28,7 +28,7 @@ _PENDING = "Accepted: not done yet; ask again at the batch's href"
 
 def respond(request: Request, answer: Envelope, status: int, headers: dict[str, str] | None = None) -> Response:
     """Return ``answer`` as JSON, in the media type that the client takes."""
-    kind = media_type(request.headers.get("accept"))
+    kind = media_type(request)
     return Response(answer.model_dump_json(by_alias=True), status, headers, kind)
 
 

@@ -1,6 +1,6 @@
 """Batches: how they stand, what became of their items, and how to end or repeat them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import anyio.to_thread
@@ -27,6 +27,14 @@ from worker.verdicts import OUTCOMES
 router = APIRouter(prefix="/batches", tags=["batches"], dependencies=EITHER_CREDENTIALS, responses=refusals(409))
 Known = Annotated[Identity, Depends(identify_either)]
 Position = Annotated[int, Path(ge=0, le=2**31 - 1)]
+_LINES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "all of it as lines, if that is accepted", "content": {streams.NDJSON: {}, streams.CSV: {}}}
+}
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {streams.EVENTS: {}}},
+    204: {"description": "the end was seen before, by Last-Event-ID"},
+}
+_ENDED: dict[int | str, dict[str, Any]] = {200: {"model": Batch, "description": "nothing of it is open"}}
 
 
 @router.get("", response_model=BatchList)
@@ -59,7 +67,7 @@ async def get_batch(request: Request, identity: Known, batch_id: UUID) -> Respon
     return _json(request, answers.batch(view), headers=answers.batch_headers(view, wanted))
 
 
-@router.get("/{batch_id}/report", response_model=Envelope, status_code=207)
+@router.get("/{batch_id}/report", response_model=Envelope, status_code=207, responses=_LINES)
 async def get_report(
     request: Request,
     identity: Known,
@@ -101,7 +109,7 @@ async def get_item(request: Request, identity: Known, batch_id: UUID, position: 
     return _json(request, answers.item_detail(found))
 
 
-@router.get("/{batch_id}/events", response_class=StreamingResponse)
+@router.get("/{batch_id}/events", response_class=StreamingResponse, responses=_EVENTS)
 async def get_events(request: Request, identity: Known, batch_id: UUID) -> Response:
     """Return progress as server-sent events, then ``end``; resumable with ``Last-Event-ID``."""
     last = request.headers.get("last-event-id", "")
@@ -111,12 +119,12 @@ async def get_events(request: Request, identity: Known, batch_id: UUID) -> Respo
     rooms: Rooms = request.app.state.rooms
     return StreamingResponse(
         streams.events(rooms.waiting, identity.database, view, last),
-        media_type="text/event-stream",
+        media_type=streams.EVENTS,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-@router.post("/{batch_id}/cancel", response_model=Batch, status_code=202)
+@router.post("/{batch_id}/cancel", response_model=Batch, status_code=202, responses=_ENDED)
 async def post_cancel(request: Request, identity: Known, batch_id: UUID) -> Response:
     """Cancel: what has not started will not, what has, finishes. 200 once nothing is open, else 202."""
     view = await anyio.to_thread.run_sync(_cancel, identity, batch_id)
@@ -150,7 +158,7 @@ def _json(
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    return Response(answer.model_dump_json(by_alias=True), status, headers, media_type(request.headers.get("accept")))
+    return Response(answer.model_dump_json(by_alias=True), status, headers, media_type(request))
 
 
 def _about(view: BatchView, wanted: Preferences) -> dict[str, str]:

@@ -15,7 +15,6 @@ from api_stub.batching import submit
 from api_stub.bodies import read_json
 from api_stub.contents import content_response
 from api_stub.documented import CREDENTIALS, refusals
-from api_stub.entries import in_short
 from api_stub.identity import Identity, identify
 from api_stub.preferences import preferences
 from api_stub.pressure import admit
@@ -105,9 +104,7 @@ async def put_one(request: Request, identity: Known, key: KeyInPath) -> Response
     if isinstance(entry, dict):
         named = entry.setdefault("caseAttachment_Key", key)
         if type(named) is not int or named not in (key, 0):
-            raise ProblemError(
-                BAD_PARAMETER, f"caseAttachment_Key is {in_short(named)!r} in the body and {key} in the path"
-            )
+            raise ProblemError(BAD_PARAMETER, f"caseAttachment_Key must be {key} as in the path, or left out")
         entry["caseAttachment_Key"] = key
     item = await anyio.to_thread.run_sync(lambda: intake.upsert(entry, kind=UPSERT, lifted=body.lifted, **extra))
     return await _write(request, identity, item, body.sha256)

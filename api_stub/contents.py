@@ -33,7 +33,9 @@ def content_response(request: Request, blob: BlobView, file_name: str | None) ->
     if _names(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     status, first, length = 200, 0, blob.size
-    if (wanted := request.headers.get("range")) and request.headers.get("if-range", etag) == etag:
+    # Only GET has ranges (RFC 9110 §14.2).
+    wanted = request.headers.get("range") if request.method == "GET" else None
+    if wanted and request.headers.get("if-range", etag) == etag:
         part = _part(wanted, blob.size)
         if part == ():
             return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{blob.size}"})

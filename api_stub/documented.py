@@ -41,6 +41,7 @@ _SAYS = {
     413: "too many items or bytes",
     415: "the body's media type is not JSON",
     422: "an item's field breaks a rule, or the Idempotency-Key was used for another request",
+    429: "too many wrong passwords at once; try again after Retry-After",
     500: "our fault; the log has it under debug.activityID",
     503: "a server behind us does not answer, or there is no room for more work; try again after Retry-After",
 }
@@ -48,5 +49,5 @@ _SAYS = {
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI responses of refusals: those of every path and ``statuses``."""
-    every = (400, 401, 403, 404, 500, 503)
+    every = (400, 401, 403, 404, 429, 500, 503)
     return {status: {"model": Envelope, "description": _SAYS[status]} for status in sorted({*every, *statuses})}

@@ -87,7 +87,7 @@ def answer(
         batch=answers.brief(done.view) if done else None,
     )
     status = 202 if done and done.accepted else 200
-    kind = media_type(request.headers.get("accept"))
+    kind = media_type(request)
     return with_contents(whole.model_dump_json(by_alias=True), marks, status, headers, kind)
 
 
@@ -158,5 +158,5 @@ def problem(
             error=AuthenticationError(msg=msg),
             result=Result(type="ERROR", msg=msg),
         )
-    kind = media_type(request.headers.get("accept"))
+    kind = media_type(request)
     return Response(said.model_dump_json(by_alias=True), status, headers, kind)

@@ -52,4 +52,4 @@ async def get_stored(
 
 
 def _answer(answer: BaseModel, request: Request) -> Response:
-    return Response(answer.model_dump_json(by_alias=True), media_type=media_type(request.headers.get("accept")))
+    return Response(answer.model_dump_json(by_alias=True), media_type=media_type(request))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import anyio.to_thread
@@ -26,13 +26,16 @@ from worker.ledger.imports import ImportView, NotAppendableError
 from worker.log import event
 from worker.settings import settings
 
-router = APIRouter(prefix="/imports", tags=["imports"], dependencies=EITHER_CREDENTIALS, responses=refusals(409, 413))
+router = APIRouter(
+    prefix="/imports", tags=["imports"], dependencies=EITHER_CREDENTIALS, responses=refusals(408, 409, 413)
+)
 Known = Annotated[Identity, Depends(identify_either)]
 T = TypeVar("T")
+_THERE: dict[int | str, dict[str, Any]] = {200: {"model": Import, "description": "it was there already, and goes on"}}
 _LONGEST_HOLD = 5.0  # seconds
 
 
-@router.post("", status_code=201, response_model=Import)
+@router.post("", status_code=201, response_model=Import, responses=_THERE)
 async def post_import(request: Request, identity: Known) -> Response:
     """Open an import, or find the one of that name and fingerprint again (200, ``resumed``)."""
     await admit(identity.database)
@@ -171,4 +174,4 @@ def _shown(view: ImportView, *, resumed: bool = False) -> Import:
 
 
 def _answer(request: Request, answer: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(answer.model_dump_json(by_alias=True), status, headers, media_type(request.headers.get("accept")))
+    return Response(answer.model_dump_json(by_alias=True), status, headers, media_type(request))

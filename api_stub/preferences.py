@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from fastapi import Request
+
 from worker.settings import settings
 
+_QUOTED, _DIVIDERS = re.compile('"([^"]*)"'), re.compile("[,;=]")
 _OURS = ("application/json", "text/json", "application/*", "*/*")
 
 
@@ -22,9 +25,11 @@ class Preferences:
 def preferences(fields: Iterable[str]) -> Preferences:
     """Read all ``Prefer`` fields; the first of a name counts, what is unknown or malformed is ignored."""
     wanted: dict[str, str] = {}
-    for part in ",".join(fields).split(","):
+    # What divides preferences does not within quotes.
+    plain = _QUOTED.sub(lambda quoted: _DIVIDERS.sub(" ", quoted[1]), ",".join(fields))
+    for part in plain.split(","):
         name, _, value = part.partition(";")[0].partition("=")
-        wanted.setdefault(name.strip().lower(), value.strip().strip('"'))
+        wanted.setdefault(name.strip().lower(), value.strip())
     conf = settings()
     seconds = wanted.get("wait", "")
     # Nobody waits longer than the bound, so nine digits are as good as any.
@@ -39,13 +44,12 @@ def preferences(fields: Iterable[str]) -> Preferences:
     return Preferences(fallback if wait is None else wait, respond_async, ", ".join(applied) or None)
 
 
-def media_type(accept: str | None) -> str:
+def media_type(request: Request) -> str:
     """Return the type of a JSON answer: text/plain only where nothing that names JSON better is accepted."""
-    if accept is None:
-        return "application/json; charset=utf-8"
+    fields = request.headers.getlist("accept")
     accepted = {
         name.strip().lower()
-        for name, *parameters in (entry.split(";") for entry in accept.split(","))
+        for name, *parameters in (entry.split(";") for entry in ",".join(fields).split(","))
         if not any(re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", p, re.IGNORECASE) for p in parameters)
     }
     if accepted.isdisjoint(_OURS) and accepted & {"text/plain", "text/*"}:

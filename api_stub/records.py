@@ -66,7 +66,7 @@ def answer(
 
     data = shown(*found) if isinstance(found, tuple) else [shown(*one) for one in found]
     text = answers.envelope(data, batch).model_dump_json(by_alias=True)
-    kind = media_type(request.headers.get("accept"))
+    kind = media_type(request)
     return with_contents(text, contents, status, headers, kind)
 
 

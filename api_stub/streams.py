@@ -17,6 +17,7 @@ from worker.ledger.report import BatchView, ItemView
 
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
+EVENTS = "text/event-stream"
 END = "end"
 _PAGE = 5000
 _PACE = timedelta(seconds=0.5)

@@ -32,5 +32,5 @@ async def post_upload(request: Request, identity: Annotated[Identity, Depends(id
         answer.model_dump_json(by_alias=True),
         201,
         {"Cache-Control": "no-store"},
-        media_type(request.headers.get("accept")),
+        media_type(request),
     )

@@ -150,6 +150,12 @@ def test_all_date_forms_are_taken_and_given_back_as_rfc_3339_utc(client: httpx.C
     assert read(client, key)["entry_Date"] == "2026-11-21T10:00:00Z"
 
 
+def test_a_leap_second_is_the_one_after_it(client: httpx.Client) -> None:
+    (key,) = fresh_keys()
+    assert statuses(put(client, [item(key, entry_Date="1990-12-31T15:59:60.5-08:00")])) == [201]
+    assert read(client, key)["entry_Date"] == "1991-01-01T00:00:00.500000Z"
+
+
 def test_an_empty_string_is_an_empty_file(client: httpx.Client) -> None:
     (key,) = fresh_keys()
     assert statuses(put(client, [item(key, attachment="")])) == [201]
@@ -288,6 +294,14 @@ def test_text_plain_only_when_nothing_else_is_accepted(client: httpx.Client) -> 
         "text/html": "application/json; charset=utf-8",
     }.items():
         assert put(client, [], Accept=accept).headers["content-type"] == kind
+    twice = [("Accept", "text/plain"), ("Accept", "application/json")]
+    answer = client.request("PUT", "/case-attachments-batch", json=[], headers=twice)
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+
+
+def test_a_preference_within_the_quotes_of_another_is_none(client: httpx.Client) -> None:
+    answer = put(client, [], Prefer='note="a, respond-async, b", wait="7"')
+    assert (answer.status_code, answer.headers["preference-applied"]) == (207, "wait=7")
 
 
 def test_the_same_idempotency_key_and_request_repeat_nothing(client: httpx.Client) -> None:
