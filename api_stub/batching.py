@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from api_stub.entries import without_upload
 from api_stub.identity import Identity
 from api_stub.preferences import Preferences
-from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError
+from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError, sentence
 from api_stub.publishing import Doorbell
 from api_stub.waiting import Waiting
 from worker import uploads
@@ -67,7 +67,7 @@ async def submit(
     try:
         accepted, new = await run_sync(_accept, identity.database, new, limiter=_threads[identity.database])
     except IdempotencyConflictError as conflict:
-        raise ProblemError(IDEMPOTENCY, f"{conflict}".capitalize()) from conflict
+        raise ProblemError(IDEMPOTENCY, sentence(conflict)) from conflict
     rooms.doorbell.ring(identity.database, accepted.rings, small=_is_small(accepted, new))
     if accepted.rings and not wanted.wait:
         return _unread(accepted, new)  # nobody needs to look

@@ -18,7 +18,7 @@ from fastapi import Request
 from api_stub.content_sink import ContentSink, Sinks
 from api_stub.lifter import Lifter, NotJsonError, SkeletonTooLargeError
 from api_stub.pressure import admit_large
-from api_stub.problems import MEDIA_TYPE, NOT_JSON, TOO_LARGE, TOO_SLOW, UNAVAILABLE, ProblemError
+from api_stub.problems import MEDIA_TYPE, NOT_JSON, TOO_LARGE, TOO_SLOW, UNAVAILABLE, ProblemError, sentence
 from worker.settings import settings
 
 _JSON = ("application/json", "text/json")
@@ -79,7 +79,7 @@ async def _read_large(head: bytes, incoming: "_Incoming", sinks: Sinks) -> Body:
             await run_sync(take, piece)
             piece = await incoming.read(_PIECE)
     except SkeletonTooLargeError as wrong:
-        raise ProblemError(TOO_LARGE, f"{wrong}; send several batches".capitalize()) from wrong
+        raise ProblemError(TOO_LARGE, f"{sentence(wrong)}; send several batches") from wrong
     except NotJsonError as wrong:
         raise ProblemError(NOT_JSON, f"{wrong}") from wrong
     lifted = lifter.finish()

@@ -7,7 +7,7 @@ from fastapi import Request
 
 from api_stub.file_addresses import link_database
 from api_stub.passwords import Passwords
-from api_stub.problems import NO_DATABASE, NO_SUCH_DATABASE, UNAUTHENTICATED, ProblemError
+from api_stub.problems import NO_DATABASE, NO_SUCH_DATABASE, UNAUTHENTICATED, ProblemError, sentence
 from worker.credentials import (
     BadCredentialError,
     Caller,
@@ -88,7 +88,7 @@ async def _caller_of_either(request: Request) -> Caller:
             return await _passwords.check(_credentials(), _stamp(), word)
     except BadCredentialError as wrong:
         challenge = {"WWW-Authenticate": f"{_BASIC}, {_CHALLENGE['WWW-Authenticate']}"}
-        raise ProblemError(UNAUTHENTICATED, f"{wrong}".capitalize(), challenge) from wrong
+        raise ProblemError(UNAUTHENTICATED, sentence(wrong), challenge) from wrong
     return _caller(request.headers.get("x-api-key"), request.headers.get("authorization"))
 
 
@@ -103,7 +103,7 @@ def _caller(api_key: str | None, authorization: str | None) -> Caller:
             else None
         )
     except BadCredentialError as wrong:
-        raise ProblemError(UNAUTHENTICATED, f"{wrong}".capitalize(), _CHALLENGE) from wrong
+        raise ProblemError(UNAUTHENTICATED, sentence(wrong), _CHALLENGE) from wrong
     if by_key is None and required in ("both", "api-key"):
         raise ProblemError(UNAUTHENTICATED, "Send the header x-api-key", _CHALLENGE)
     if by_token is None and required in ("both", "bearer"):

@@ -15,7 +15,7 @@ from api_stub.identity import Identity, identify_either
 from api_stub.import_bodies import MANIFEST_TYPES, as_model, read_model, row_lines, store_body
 from api_stub.preferences import media_type
 from api_stub.pressure import admit
-from api_stub.problems import CONFLICT, FULL, NOT_FOUND, ProblemError
+from api_stub.problems import CONFLICT, FULL, NOT_FOUND, ProblemError, sentence
 from schemas.imports import ContentAnswer, ContentQuery, Import, OpenImport, RowsTaken
 from worker import importing
 from worker.database import transaction
@@ -125,7 +125,7 @@ async def _run(work: Callable[..., T], *arguments: object) -> T:
     try:
         return await anyio.to_thread.run_sync(work, *arguments)
     except (NotAppendableError, ContentMissingError, importing.ChangedError, BadSourceError) as refusal:
-        raise ProblemError(CONFLICT, f"{refusal}".capitalize(), {"Limpet-Reason": type(refusal).__name__}) from refusal
+        raise ProblemError(CONFLICT, sentence(refusal), {"Limpet-Reason": type(refusal).__name__}) from refusal
 
 
 async def _room(rooms: Rooms, database: str, batch_id: UUID) -> None:

@@ -46,3 +46,9 @@ class ProblemError(Exception):
 
     def __str__(self) -> str:
         return f"{self.sort.slug}: {self.detail}"
+
+
+def sentence(fault: Exception) -> str:
+    """Return what ``fault`` says with a capital first letter; names in it stay as they are."""
+    said = str(fault)
+    return said[:1].upper() + said[1:]

@@ -1,5 +1,6 @@
 """What is said of a bad entry: which field, why, and what of it is kept for whoever mends it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,9 @@ def field_error(error: Mapping[str, Any]) -> dict[str, str]:
     """Return one of pydantic's errors as clients read it."""
     known = _MESSAGES.get(error["type"])
     message = known.format_map(error.get("ctx", {})) if known else _SHOULD.sub("must", error["msg"])
-    return {"field": ".".join(str(part) for part in error["loc"]), "message": message}
+    # The names of members may be the sender's.
+    field = UNKEEPABLE.sub("\ufffd", ".".join(str(part) for part in error["loc"]))
+    return {"field": field, "message": message}
 
 
 def invalid(status: int, errors: Sequence[dict[str, str]], record_key: int | None = None) -> Verdict:

@@ -6,12 +6,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from calls import fresh_keys, item
 from file_calls import add, data, fresh_item, get, send
+
+from worker.credentials import make_token
 
 
 def users(stack: dict[str, str], *arguments: str, password: str = "") -> subprocess.CompletedProcess[str]:
@@ -68,6 +71,9 @@ def test_malformed_credentials_are_wrong_credentials(stack: dict[str, str], head
 def test_a_token_comes_in_by_its_header(stack: dict[str, str]) -> None:
     assert ask(stack, ALFSSOAuthNToken=stack["LIMPET_TOKEN"]).status_code == 200
     assert ask(stack, ALFSSOAuthNToken=stack["LIMPET_TOKEN"] + "x").status_code == 401
+    for subject in ("a\0b", "\ud800"):  # a name that no ledger keeps
+        token = make_token(stack["LIMPET_JWT_SECRET"], subject, ["demo"], timedelta(hours=1))
+        assert ask(stack, ALFSSOAuthNToken=token).status_code == 401
 
 
 def test_family_as_credentials_come_in_with_their_database(stack: dict[str, str], client: httpx.Client) -> None:

@@ -84,6 +84,8 @@ def test_another_pace_for_an_import_that_goes_on_is_not_ignored_in_silence(limpe
     [
         ({"name": "a\0b"}, "name must not contain U+0000"),
         ({"name": "a", "fingerprint": "\0"}, "fingerprint must not contain U+0000"),
+        ({"name": "a", "columns": {"Z": "\0"}}, "columns.Z must not contain U+0000"),
+        ({"name": "a", "columns": {"\0": "Z"}}, "columns.\ufffd.[key] must not contain U+0000"),
         ({"name": "a", "rowsPerSecond": 0}, "rowsPerSecond must be 1 or more"),
         ({"name": "a", "rowsPerSecond": 10**7}, "rowsPerSecond must be at most 1000000"),
         ({"name": "a", "kind": "b"}, "kind must be 'case-attachments' or 'files'"),
@@ -101,3 +103,14 @@ def test_a_flaw_that_says_nothing_is_one_itself(client: httpx.Client) -> None:
     client.put(f"{opened['href']}/rows", params={"from": 0}, content=b'{"line": 1, "flaw": {"message": ""}}')
     (entry,) = client.get(f"{opened['batch']}/report").json()["data"]
     assert (entry["status"], entry["body"]) == (400, "flaw.message must have at least 1 character")
+
+
+@pytest.mark.parametrize(("key", "rule"), [(2**31, "at most 2147483647"), (-1, "0 or more")])
+def test_records_are_asked_for_by_keys_that_there_can_be(client: httpx.Client, key: int, rule: str) -> None:
+    answer = client.post("/imports/stored", json={"keys": [key]})
+    assert (answer.status_code, answer.json()["error"]["detail"]) == (400, f"keys.0 must be {rule}")
+
+
+def test_a_refusal_spells_names_as_they_were_sent(client: httpx.Client) -> None:
+    answer = client.post("/imports", json={"name": "a", "manifest": "Mine/List.CSV"})
+    assert answer.json()["error"]["detail"] == "'Mine/List.CSV' must be the name of an object below imports/"
