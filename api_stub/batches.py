@@ -207,7 +207,7 @@ def _retry(request: Request, database: str, wanted: Retry) -> BatchView:
     if accepted is None:
         raise ProblemError(
             CONFLICT,
-            "No failed item of this batch is left to be retried as it is; the report says what must be mended",
+            "No failed item is left to be retried: each was retried already, or has to be mended, as the report says",
         )
     rooms: Rooms = request.app.state.rooms
     rooms.doorbell.ring(database, accepted.rings)

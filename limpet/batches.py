@@ -2,6 +2,7 @@
 
 import json
 import sys
+from typing import get_args
 from uuid import UUID
 
 import click
@@ -11,7 +12,7 @@ from limpet.importing.asked import client_of
 from limpet.importing.calls import Calls
 from limpet.importing.progress import Progress, Teller
 from limpet.importing.watching import exit_code, watch_to_end
-from schemas.answers import Batch, BatchList
+from schemas.answers import Batch, BatchList, Outcome
 from schemas.imports import Import
 
 _PATIENCE = 600.0
@@ -23,7 +24,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="JSON lines on stan
 
 @click.command()
 @click.option("--state", type=click.Choice(["accepted", "running", "finished", "cancelled"]))
-@click.option("--outcome", help="Only those with items that ended so.")
+@click.option("--outcome", type=click.Choice(get_args(Outcome)), help="Only those with items that ended so.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @_database
 @_json

@@ -5,7 +5,9 @@ import sys
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from limpet.batches import batches
 from limpet.client import Client, ClientError
 
 GOOD = {
@@ -88,3 +90,9 @@ def answering(response: httpx.Response) -> Client:
 
 def client_of(transport: httpx.MockTransport) -> Client:
     return Client(httpx.Client(base_url="http://limpet/base", transport=transport))
+
+
+def test_an_outcome_that_there_is_not_is_answered_with_those_that_there_are() -> None:
+    told = CliRunner().invoke(batches, ["--outcome", "falied"], env=GOOD)
+    assert told.exit_code == 2
+    assert "'falied' is not one of 'created'" in told.output
