@@ -190,7 +190,7 @@ _COLLECT = text("""
     ), gone AS (
         DELETE FROM blob USING unnamed WHERE blob.id = unnamed.id RETURNING object_key
     )
-    INSERT INTO garbage SELECT object_key, now() FROM gone
+    INSERT INTO garbage SELECT object_key, now() FROM gone ON CONFLICT DO NOTHING
 """)
 # Never what a manifest is still read from, however long its import is paused; nor what a blob names, whoever noted it.
 _DUE = text("""

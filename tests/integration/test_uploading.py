@@ -2,14 +2,17 @@
 
 import base64
 import random
+import secrets
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from api_stub.content_sink import Sinks
-from worker import store
+from worker import blobs, store
 from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.settings import settings
 from worker.uploading import Upload
@@ -108,3 +111,13 @@ def test_no_content_goes_to_a_key_that_was_intended_long_ago() -> None:
         assert sink.stored
         intended.add(sink.stored.object_key[:-6])  # what is intended together differs in these
     assert len(intended) == 4
+
+
+def test_a_blob_whose_key_was_noted_for_removal_before_is_collected(key: str, demo_db: psycopg.Connection) -> None:
+    """Whoever looks for objects that nothing names may come just before it is named."""
+    stored = "INSERT INTO blob (sha256, size, object_key, stored_at) VALUES (%s, 1, %s, now() - interval '2 days')"
+    demo_db.execute(stored, [secrets.token_bytes(32), key])
+    demo_db.execute("INSERT INTO garbage VALUES (%s, now() + interval '1 hour')", [key])
+    blobs.collect("demo", timedelta(days=1))
+    assert demo_db.execute("SELECT FROM blob WHERE object_key = %s", [key]).fetchone() is None
+    assert demo_db.execute("SELECT FROM garbage WHERE object_key = %s", [key]).fetchone() == ()
