@@ -14,7 +14,7 @@ from schemas.imports import ImportKind, ImportRow, OpenImport
 from worker.database import transaction
 from worker.ending import finish
 from worker.errors import LimpetError
-from worker.import_contents import adopted, check_uploaded
+from worker.import_contents import ContentMissingError, adopted, check_uploaded, note_again
 from worker.import_rows import Rule, item_of, read_rows
 from worker.import_sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
 from worker.ledger import import_arrows, imports
@@ -168,10 +168,14 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[Import
     items = [item_of(row, rule) for row in islice(rows, max(0, seen.next_row - first), None)]
     first = max(first, seen.next_row)
     check_uploaded(items)
-    with transaction(database) as session:
-        to = imports.lock(session, batch_id, first)
-        fresh = adopted(session, items[to.next_row - first :])
-        rings = imports.append(session, to, fresh)
+    try:
+        with transaction(database) as session:
+            to = imports.lock(session, batch_id, first)
+            fresh = adopted(session, items[to.next_row - first :])
+            rings = imports.append(session, to, fresh)
+    except ContentMissingError:
+        note_again(database, items)
+        raise
     return Taken(to.next_row + len(fresh), rings, to.paused_at is not None)
 
 

@@ -60,6 +60,23 @@ def test_a_place_that_is_not_needed_stays_while_its_url_is_good(
     assert demo_db.execute(kept, [both[1]["place"].rpartition(".")[0]]).fetchone() == (True,)
 
 
+def test_what_came_to_a_place_after_its_removal_is_removed_again(
+    client: httpx.Client, demo_db: psycopg.Connection
+) -> None:
+    (key,) = fresh_keys()
+    data = f"late content of {key}".encode()
+    opened = named(client, f"late {key}")
+    to = place(client, opened["href"], data)
+    object_key = to["place"].rpartition(".")[0]
+    demo_db.execute("DELETE FROM garbage WHERE object_key = %s", [object_key])  # as the collector does, an hour later
+    assert upload(to, data) == 200
+    late = client.put(f"{opened['href']}/rows?from=0", json=[row(key, to)])
+    assert (late.status_code, late.headers["limpet-reason"]) == (409, "ContentMissingError")
+    noted = "SELECT due_at > now() FROM garbage WHERE object_key = %s"
+    assert demo_db.execute(noted, [object_key]).fetchone() == (True,)
+    assert client.post(f"{opened['href']}/close").status_code == 200
+
+
 def test_one_look_finds_which_of_many_contents_lack(client: httpx.Client) -> None:
     keys = fresh_keys(4)
     contents = [f"one of {key}".encode() for key in keys]
