@@ -83,7 +83,7 @@ def batch_headers(view: BatchView, wanted: Preferences) -> dict[str, str]:
 
 def batch_outcome(view: BatchView) -> str:
     """Return ``complete``, ``partial``, ``failed`` or ``pending``, so that a partial failure can't be missed."""
-    if view.counts.get("pending"):
+    if view.finished_at is None:  # also if nothing of it is pending: an open import may grow
         return "pending"
     bad = sum(view.counts.get(outcome, 0) for outcome in ("invalid", "failed", "cancelled"))
     if not bad:

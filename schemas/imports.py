@@ -4,8 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.texts import Text
 
@@ -92,18 +91,11 @@ class RowContent(ContentName):
     place: str | None = None
 
 
-def _not_empty(message: str) -> str:
-    # Not by min_length, which refuses lone surrogates too: a sender may quote what is wrong.
-    if not message:
-        raise PydanticCustomError("text", "must not be empty")
-    return message
-
-
 class RowFlaw(_Model):
     """What whoever read the manifest found wrong with a row, before it was sent."""
 
     field: str = ""
-    message: Annotated[str, AfterValidator(_not_empty)]
+    message: str
     status: int = Field(default=422, ge=400, le=499)
 
 

@@ -67,7 +67,8 @@ def item_of(row: ImportRow, rule: Rule) -> NewItem:
     """Return the item that ``row`` asks for, or the refused one."""
     make, kind = (_file, FILE_PUT) if rule.kind == "files" else (_case_attachment, UPSERT)
     if row.flaw is not None:
-        said = {name: f"{in_short(text)}" for name, text in (("field", row.flaw.field), ("message", row.flaw.message))}
+        message = row.flaw.message.strip() or "was refused by its sender"
+        said = {name: f"{in_short(text)}" for name, text in (("field", row.flaw.field), ("message", message))}
         return _refused(row, kind, row.flaw.status, [said])
     if not isinstance(row.item, dict):
         return _refused(row, kind, 400, [{"field": "", "message": not_an_object(row.item)}])

@@ -97,12 +97,12 @@ def test_an_import_that_can_not_be_opened_names_the_rule(client: httpx.Client, w
     assert (answer.status_code, answer.json()["error"]["detail"]) == (400, why)
 
 
-def test_a_flaw_that_says_nothing_is_one_itself(client: httpx.Client) -> None:
+def test_a_row_that_is_refused_without_a_word_still_has_a_text(client: httpx.Client) -> None:
     (mark,) = fresh_keys()
     opened = client.post("/imports", json={"name": f"flaw {mark}"}).json()
-    client.put(f"{opened['href']}/rows", params={"from": 0}, content=b'{"line": 1, "flaw": {"message": ""}}')
+    client.put(f"{opened['href']}/rows", params={"from": 0}, content=b'{"line": 1, "flaw": {"message": " "}}')
     (entry,) = client.get(f"{opened['batch']}/report").json()["data"]
-    assert (entry["status"], entry["body"]) == (400, "flaw.message must not be empty")
+    assert (entry["status"], entry["body"]) == (422, "was refused by its sender")
 
 
 @pytest.mark.parametrize(("key", "rule"), [(2**31, "at most 2147483647"), (-1, "0 or more")])
