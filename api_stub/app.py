@@ -133,6 +133,6 @@ async def _database(request: Request, fault: Exception) -> Response:
 async def _unexpected(request: Request, fault: Exception) -> Response:
     activity = str(new_batch_id())
     bug("request.failed", fault, activity=activity, path=request.url.path)
-    return _refused(
-        request, UNEXPECTED, "The log has the reason under the activityID of this answer", activity=activity
-    )
+    detail = "The log has the reason under the activityID of this answer"
+    # The server closes the connection after a bug.
+    return _refused(request, UNEXPECTED, detail, {"Connection": "close"}, activity)

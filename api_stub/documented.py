@@ -39,7 +39,7 @@ _SAYS = {
     409: "not possible as things stand",
     412: "If-Match names another version",
     413: "too many items or bytes",
-    415: "the body's media type is not JSON",
+    415: "the body's media type is not JSON, or it is encoded",
     422: "an item's field breaks a rule, or the Idempotency-Key was used for another request",
     429: "too many wrong passwords at once; try again after Retry-After",
     500: "our fault; the log has it under debug.activityID",

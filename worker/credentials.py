@@ -173,8 +173,8 @@ def check_token(secret: str, token: str) -> Caller:
     if not isinstance(databases, list) or not all(isinstance(d, str) for d in databases):
         raise BadCredentialError("the bearer token's claim 'databases' is not an array of names")
     subject = str(claims["sub"])
-    if UNKEEPABLE.search(subject):
-        raise BadCredentialError("the bearer token's subject is no text that can be kept")
+    if not subject or UNKEEPABLE.search(subject):
+        raise BadCredentialError("the bearer token's subject is empty, or no text that can be kept")
     return Caller(subject, frozenset(databases), next(iter(databases), ""))
 
 

@@ -111,11 +111,11 @@ def _file(row: ImportRow, entry: dict[str, Any], rule: Rule) -> NewItem:
     for field, value in (("table", where.table), ("item", where.item)):
         if value is None:
             raise _RefusedError(field, "is required")
+    if rule.on_conflict == "skip" and sent.mode == "NEW-UPDATE":
+        sent = sent.model_copy(update={"mode": "NEW-ONLY", "id": None})  # an add ignores the id
     if why := sent.unnamed():
         raise _RefusedError("filename", why)
     pair = Pair(where.table or "", where.item or "")
-    if rule.on_conflict == "skip" and sent.mode == "NEW-UPDATE":
-        sent = sent.model_copy(update={"mode": "NEW-ONLY"})
     deletes = sent.mode == "DELETE"
     content = None if deletes else _content_of(row, rule.database)
     payload = FileActionPayload(

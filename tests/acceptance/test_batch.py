@@ -357,6 +357,7 @@ WRONG: list[tuple[dict[str, Any], int]] = [
     ({"json": [], "headers": {"vbasoftware-database": "nobodys"}}, 403),
     ({"json": [{}] * 10_001}, 413),
     ({"content": b"[]", "headers": {"content-type": "text/csv"}}, 415),
+    ({"content": b"[]", "headers": {"content-encoding": "gzip"}}, 415),
 ]
 
 

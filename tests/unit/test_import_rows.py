@@ -41,6 +41,14 @@ def test_a_lone_surrogate_is_that_rows_outcome_with_its_line_and_field(kind: Imp
     assert (line, status, body.split()[0]) == (2, 422, field)
 
 
+def test_a_row_that_would_add_a_file_by_its_id_alone_is_refused() -> None:
+    (row,) = read_rows([b'{"line": 9, "item": {"table": "claims", "item": "1", "id": 5}}'])
+    assert item_of(row, Rule("demo", "files")).verdict is None
+    end = item_of(row, Rule("demo", "files", "skip")).verdict
+    assert end is not None
+    assert end.body == "filename is required to add a file"
+
+
 def test_a_row_of_a_wrong_form_keeps_its_line() -> None:
     assert said(b'{"line": 9, "item": {}, "content": "none"}')[:2] == (9, 400)
 
