@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from schemas.case_attachment import CaseAttachment
+from schemas.file_attachments import FileAction
 from schemas.imports import ContentName, ImportKind
 from schemas.manifest import Header, ManifestError
 
@@ -115,3 +117,9 @@ def check_columns(header: Header, kind: ImportKind) -> None:
             f"the header has no column {' and no '.join(lacking)}: it has {', '.join(header.written)} "
             "(--map old=new, or columns of POST /imports, read one under another name)"
         )
+
+
+def known_columns(kind: ImportKind) -> set[str]:
+    """Return the names by which a row is read; columns of others are ignored."""
+    item = FileAction if kind == "files" else CaseAttachment
+    return {*_NEEDED[kind], "attachment_Path", "filename", *item.model_json_schema()["properties"]}

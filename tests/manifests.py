@@ -58,7 +58,7 @@ class Command:
         process = self.start(*arguments, database=database)
         out, err = process.communicate(timeout=240)
         assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
-        return out + err
+        return err + out
 
     def end(self, *arguments: object, code: int = 0, database: str = "demo") -> dict[str, Any]:
         """The last of the JSON lines."""

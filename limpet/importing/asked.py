@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from limpet.client import Client, ClientError
+from limpet.importing.results import own_columns
 from limpet.importing.source import Source, opened
 from schemas.imports import ImportKind
-from schemas.manifest import ManifestError
-from schemas.manifest_files import check_columns
+from schemas.manifest import Header, ManifestError
+from schemas.manifest_files import check_columns, known_columns
 
 SOME_FAILED, REFUSED = 3, 4
 # Looked at before anything is opened: an import whose folder is mistaken would stand in the way of the right one.
@@ -41,6 +42,8 @@ def client_of(database: str | None = None) -> Client:
 def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "case-attachments") -> Iterator[Source]:
     """Yield the manifest, whose header has what every row needs; faults of anything else pass through.
 
+    Columns that say nothing are named on standard error: one of them may be a misspelled one.
+
     Raises:
         RefusedManifestError: it can't be imported as it is.
 
@@ -52,6 +55,17 @@ def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "c
                 check_columns(source.header, kind)
             except OSError as fault:
                 raise ManifestError(f"{fault}") from fault
+            if ignored := _ignored(source.header, kind):
+                click.echo(f"{manifest}: columns that are ignored: {', '.join(ignored)}", err=True)
             yield source
     except ManifestError as wrong:
         raise RefusedManifestError(f"{manifest}: {wrong}") from wrong
+
+
+def _ignored(header: Header, kind: ImportKind) -> list[str]:
+    """Return the columns that no row is read by, with what is lacking and differs by capitals only."""
+    known = known_columns(kind)
+    meant = {name.lower(): f" ({name}?)" for name in known.difference(header.columns)}
+    own, _ = own_columns(header.written)
+    found = zip(own, header.columns, strict=False)  # behind its own ones are those of a report
+    return [f"{written!r}{meant.get(name.lower(), '')}" for written, name in found if name not in known]

@@ -136,7 +136,7 @@ def _writer(file: TextIO, header: Header) -> Writer:
     if header.format == "ndjson":
         return lambda row, ending: _write_json(file, row, ending)
     out = csv.writer(file)
-    own, added = _columns(header.written)
+    own, added = own_columns(header.written)
     out.writerow([*own, *added])
 
     def write(row: Row, ending: Ending) -> None:
@@ -147,7 +147,7 @@ def _writer(file: TextIO, header: Header) -> Writer:
     return write
 
 
-def _columns(names: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+def own_columns(names: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     """Return which of ``names`` are the manifest's own, and what the three that a report adds are called.
 
     A report that is imported again ends with those three: they are written anew.
@@ -171,7 +171,7 @@ def _write_json(file: TextIO, row: Row, ending: Ending) -> None:
         file.write(json.dumps({"row": kept, **dict(zip(_ADDED, values, strict=True))}) + "\n")
         return
     found = json.loads(text)
-    own, added = _columns(list(found))
+    own, added = own_columns(list(found))
     said = {name: found[name] for name in own} | dict(zip(added, values, strict=True))
     # Half of a surrogate pair can be spelled as an escape only.
     file.write(json.dumps(said, ensure_ascii="\\u" in text) + "\n")

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from limpet.importing.asked import manifest_at
 from limpet.importing.command import Options, import_command
+from schemas.imports import ImportKind
 
 
 def test_whoever_waits_for_a_server_is_told_for_what(tmp_path: Path) -> None:
@@ -34,6 +36,25 @@ def test_files_of_another_folder_are_another_import(tmp_path: Path) -> None:
         )
     assert one == same
     assert len({one, other, none}) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "told"),
+    [
+        ("case-attachments", "caseAttachment_Key,case_Key,entry_date,", "'entry_date' (entry_Date?), ''"),
+        ("case-attachments", "caseAttachment_Key,case_Key,comment,COMMENT", "'COMMENT'"),
+        ("files", "table,item,filename,comment,Title", "'comment', 'Title' (title?)"),
+        ("case-attachments", "caseAttachment_Key,case_Key,attachment,filename,status,error,line", ""),
+        ("files", "table,item,attachment_Path,action,id,title,accessType,showAsImage", ""),
+    ],
+)
+def test_columns_that_are_ignored_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: ImportKind, header: str, told: str
+) -> None:
+    (tmp_path / "m.csv").write_text(f"{header}\n")
+    with manifest_at(str(tmp_path / "m.csv"), {}, kind):
+        said = capsys.readouterr().err
+    assert said == (f"{tmp_path}/m.csv: columns that are ignored: {told}\n" if told else "")
 
 
 def options(manifest: str, files: Path | None) -> Options:
