@@ -89,7 +89,7 @@ class _RefusedError(Exception):
 
 
 def _case_attachment(row: ImportRow, entry: dict[str, Any], rule: Rule) -> NewItem:
-    sent = CaseAttachment.model_validate(entry)
+    sent = CaseAttachment.model_validate(entry, by_alias=True, by_name=False)
     if sent.attachment is not None:
         raise _RefusedError("attachment", _FROM_FILES)
     mode: ContentMode = "set" if row.content else "clear" if "attachment" in entry else "keep"
@@ -105,7 +105,7 @@ class _Pair(BaseModel):
 
 
 def _file(row: ImportRow, entry: dict[str, Any], rule: Rule) -> NewItem:
-    where, sent = _Pair.model_validate(entry), FileAction.model_validate(entry)
+    where, sent = _Pair.model_validate(entry), FileAction.model_validate(entry, by_alias=True, by_name=False)
     if sent.contents is not None:
         raise _RefusedError("contentsbase64", _FROM_FILES)
     for field, value in (("table", where.table), ("item", where.item)):

@@ -116,7 +116,7 @@ def _differences(row: Row, content: ContentName | FileFlawError | None, stored: 
     path = path_of(row.fields, "case-attachments")
     fields: Mapping[str, Any] = with_file_name(row.fields, path) if content and path else row.fields
     try:
-        sent, there = CaseAttachment.model_validate(fields), CaseAttachment.model_validate({**stored.fields, _KEY: 0})
+        sent, there = map(_as_sent, (fields, {**stored.fields, _KEY: 0}))
     except ValidationError as wrong:
         yield "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors())
         return
@@ -126,3 +126,7 @@ def _differences(row: Row, content: ContentName | FileFlawError | None, stored: 
             yield f"{info.alias or name} is {getattr(there, name)!s}, and {value!s} in the manifest"
     if isinstance(content, ContentName) and (content.sha256, content.size) != (stored.sha256, stored.size):
         yield f"the content is {stored.sha256 or 'none'}, and {content.sha256} in the file"
+
+
+def _as_sent(fields: Mapping[str, Any]) -> CaseAttachment:
+    return CaseAttachment.model_validate(fields, by_alias=True, by_name=False)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from limpet.importing.sending import line_of
-from schemas.imports import ImportKind
+from schemas.imports import ImportKind, ImportRow
 from schemas.manifest import read_header, rows
 from worker.import_rows import Rule, item_of, read_rows
 
@@ -61,3 +61,15 @@ def test_what_a_sender_says_is_wrong_is_kept_as_text_that_can_be_kept() -> None:
 @pytest.mark.parametrize("line", [b"", b"junk", b"[]", b"5", b'{"line": -1}', b"[" * 100_000])
 def test_what_is_no_row_has_no_line(line: bytes) -> None:
     assert said(line)[:2] == (0, 400)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("case-attachments", {"case_key": 9, "attachment_file": "f", "entry_user": "who"}),
+        ("files", {"mode": "DELETE", "file_name": "other", "access_type": "none"}),
+    ],
+)
+def test_fields_go_by_their_documented_names_only(kind: ImportKind, more: dict[str, object]) -> None:
+    plain, other = (item_of(ImportRow(line=1, item=fields), Rule("demo", kind)) for fields in (ITEM, ITEM | more))
+    assert plain == other
