@@ -133,6 +133,7 @@ def item_detail(found: ItemStory) -> ItemDetail:
             "attempts": found.attempts,
             "deaths": found.deaths,
             "waits_for": found.waits_for,
+            "retried_as": found.retried_as,
         }
     )
 

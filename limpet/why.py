@@ -28,7 +28,7 @@ def why(batch: UUID, position: int, database: str | None, *, as_json: bool) -> N
 def _lines(item: ItemDetail) -> Iterator[str]:
     name = ", ".join(f"{part.key} {part.value}" for part in item.id)
     yield f"{item.kind} of {name}, accepted {item.accepted_at:%Y-%m-%d %H:%M:%S %Z}"
-    yield f"{item.outcome} ({item.status}): {item.body}" + ("" if item.retry == "never" else f" [retry: {item.retry}]")
+    yield f"{item.outcome} ({item.status}): {item.body}{_afterwards(item)}"
     for error in item.errors or ():
         yield f"  {error.field}: {error.message}"
     if item.waits_for:
@@ -38,6 +38,12 @@ def _lines(item: ItemDetail) -> Iterator[str]:
     yield "attempts:" if item.attempts else "no attempt yet"
     for attempt in item.attempts:
         yield f"  {attempt.at:%Y-%m-%d %H:%M:%S %Z}  {attempt.worker}  {attempt.error or _without_error(item)}"
+
+
+def _afterwards(item: ItemDetail) -> str:
+    if again := item.retried_as:
+        return f" [retried as position {again.position} of batch {again.batch}: {again.outcome}]"
+    return "" if item.retry == "never" else f" [retry: {item.retry}]"
 
 
 def _without_error(item: ItemDetail) -> str:

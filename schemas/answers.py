@@ -82,10 +82,18 @@ class Attempt(_Answer):
     error: str | None
 
 
+class RetriedAs(_Answer):
+    """The item of a child batch that repeats an item, and how it stands."""
+
+    batch: UUID
+    position: int
+    outcome: Outcome
+
+
 class ItemDetail(ItemStatus):
     """One item with what it asked for (never its content), each attempt at it, and what it waits for.
 
-    ``deaths``: how many workers died while it ran alone.
+    ``deaths``: how many workers died while it ran alone. ``retriedAs``: the newest item that repeats it.
     """
 
     kind: str
@@ -95,6 +103,7 @@ class ItemDetail(ItemStatus):
     attempts: list[Attempt]
     deaths: int
     waits_for: str | None = Field(alias="waitsFor")
+    retried_as: RetriedAs | None = Field(default=None, alias="retriedAs")
 
 
 class Problem(_Answer):

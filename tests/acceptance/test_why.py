@@ -77,6 +77,23 @@ def test_the_attempt_at_which_an_item_failed_did_not_go_well(
     assert limpet.run("why", href.rpartition("/")[2], 0).splitlines()[-1].endswith(reason)
 
 
+def test_a_failed_item_names_the_one_that_repeats_it_and_how_that_stands(
+    client: httpx.Client, demo_db: psycopg.Connection, limpet: Command
+) -> None:
+    keys = fresh_keys(2)
+    with refusing(demo_db):
+        href = put(client, [item(keys[0]), item(keys[1], comment="refuse")]).json()["batch"]["href"]
+        assert limpet.run("why", href.rpartition("/")[2], 1).splitlines()[1].endswith("[retry: as-is]")
+        first = client.post(f"{href}/retry", headers={"Prefer": "wait=20"}).json()
+    assert story(client, href, 1)["retriedAs"] == {"batch": first["id"], "position": 0, "outcome": "failed"}
+    again = client.post(f"{href}/retry", headers={"Prefer": "wait=20"}).json()
+    told = limpet.run("why", href.rpartition("/")[2], 1).splitlines()[1]
+    assert told.endswith(f"[retried as position 0 of batch {again['id']}: created]")
+    grandchild = client.post(f"{first['href']}/retry?force=true", headers={"Prefer": "wait=20"}).json()
+    assert story(client, first["href"])["retriedAs"]["batch"] == grandchild["id"]
+    assert story(client, href, 0)["retriedAs"] is None
+
+
 def test_an_import_that_is_paused_or_held_to_a_pace(client: httpx.Client) -> None:
     keys = fresh_keys(4)
     opened = named(client, f"paced {keys[0]}", rowsPerSecond=1)

@@ -13,7 +13,7 @@ from worker.ledger.report import ItemView
 
 @dataclass(frozen=True, slots=True)
 class ItemStory:
-    """One item with its payload (never its content), the attempts at it, and what it waits for."""
+    """One item with its payload (never its content), the attempts at it, what it waits for, and what repeats it."""
 
     item: ItemView
     accepted_at: datetime
@@ -22,6 +22,7 @@ class ItemStory:
     deaths: int
     attempts: list[dict[str, Any]]
     waits_for: str | None
+    retried_as: dict[str, Any] | None
 
 
 _STORY = text("""
@@ -38,6 +39,15 @@ _EARLIER = text("""
     SELECT batch_id, position FROM item
     WHERE key = :key AND outcome IS NULL AND (acceptance, position) < (:acceptance, :position)
     ORDER BY acceptance, position LIMIT 1
+""")
+# Positions in a child follow those of its parent, and none is behind.
+_RETRIED_AS = text("""
+    SELECT b.id AS batch, again.position, coalesce(again.outcome, 'pending') AS outcome
+    FROM item AS i JOIN batch AS b ON b.parent_id = i.batch_id
+    JOIN item AS again ON again.batch_id = b.id AND again.position <= i.position
+    WHERE i.batch_id = :batch_id AND i.position = :position
+      AND again.payload -> 'retry_of' = coalesce(i.payload -> 'retry_of', jsonb_build_array(i.acceptance, i.position))
+    ORDER BY b.id DESC LIMIT 1
 """)
 
 
@@ -59,7 +69,14 @@ def story(session: Session, batch_id: UUID, position: int) -> ItemStory | None:
         deaths=row.deaths,
         attempts=attempts,
         waits_for=None if row.outcome else _waits_for(session, row._asdict()),
+        retried_as=_retried_as(session, batch_id, position) if row.outcome == "failed" else None,
     )
+
+
+def _retried_as(session: Session, batch_id: UUID, position: int) -> dict[str, Any] | None:
+    """Return the item of the newest child batch that repeats this one, and how it stands."""
+    row = session.execute(_RETRIED_AS, {"batch_id": batch_id, "position": position}).one_or_none()
+    return None if row is None else row._asdict()
 
 
 def _is_about(attempt: dict[str, Any], batch_id: UUID, position: int) -> bool:
