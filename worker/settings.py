@@ -5,7 +5,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 
@@ -20,10 +29,31 @@ def _seconds(value: object) -> object:
         return value
 
 
+def _not_negative(duration: timedelta) -> timedelta:
+    if duration < timedelta(0):
+        raise PydanticCustomError("duration", "must not be negative")
+    return duration
+
+
+def _not_zero(duration: timedelta) -> timedelta:
+    if not duration:
+        raise PydanticCustomError("duration", "must not be 0")
+    return duration
+
+
+def _with_driver(url: SecretStr) -> SecretStr:
+    # Never quoted: it holds a password.
+    if not url.get_secret_value().startswith("postgresql+psycopg://"):
+        raise PydanticCustomError("database_url", "must begin with postgresql+psycopg://")
+    return url
+
+
 # Part of object keys and of messages, which stay below a kilobyte.
 DatabaseName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 # Seconds as a plain number, or ISO 8601 (PT25S).
-Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+Duration = Annotated[timedelta, BeforeValidator(_seconds), AfterValidator(_not_negative)]
+Period = Annotated[Duration, AfterValidator(_not_zero)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_with_driver)]
 Endpoint = Annotated[str, AfterValidator(_host_and_port)]
 
 
@@ -41,7 +71,7 @@ class Settings(BaseSettings):
         secrets_dir="/run/secrets" if Path("/run/secrets").is_dir() else None,
     )
 
-    databases: dict[DatabaseName, SecretStr] = Field(default={}, description="JSON map of name to SQLAlchemy URL")
+    databases: dict[DatabaseName, DatabaseUrl] = Field(default={}, description="JSON map of name to SQLAlchemy URL")
     broker_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="any Celery broker")
 
     s3_endpoint: Annotated[str, AfterValidator(_host_and_port)] = Field(
@@ -60,37 +90,49 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr = Field(default=SecretStr(""), description="HS256 secret, at least 32 bytes")
     credentials: Path = Field(default=Path("credentials.json"), description="file of hashed API keys")
 
-    max_items: int = Field(default=10_000, description="items in one batch")
-    max_body: int = Field(default=512 * 2**20, description="bytes of one request body")
-    max_content: int = Field(default=256 * 2**20, description="decoded bytes of one content")
-    most_open_items: int = Field(default=1_000_000, description="new work is refused while so many items are open")
-    spool_free: int = Field(default=2**30, description="bytes that must be free on the disk of the spool")
-    inline_content: int = Field(default=2**20, description="content up to this rides in the ledger")
+    max_items: PositiveInt = Field(default=10_000, description="items in one batch")
+    max_body: PositiveInt = Field(default=512 * 2**20, description="bytes of one request body")
+    max_content: PositiveInt = Field(default=256 * 2**20, description="decoded bytes of one content")
+    most_open_items: NonNegativeInt = Field(
+        default=1_000_000, description="new work is refused while so many items are open"
+    )
+    spool_free: NonNegativeInt = Field(default=2**30, description="bytes that must be free on the disk of the spool")
+    inline_content: NonNegativeInt = Field(default=2**20, description="content up to this rides in the ledger")
     public_url: str = Field(default="", description="base URL that clients reach us by, for absolute links")
 
     wait: Duration = Field(default=timedelta(seconds=25), description="how long a request waits for the end")
     longest_wait: Duration = Field(default=timedelta(seconds=60), description="bound of Prefer: wait=N")
 
-    list_contents: int = Field(default=50 * 2**20, description="most decoded content in a list")
-    include_file_limit: int = Field(default=50 * 2**20, description="most decoded content in an answer of family B")
-
-    chunk_items: int = Field(
-        default=1000, ge=1, description="most items of one chunk; 1 keeps one item per task always"
+    list_contents: NonNegativeInt = Field(default=50 * 2**20, description="most decoded content in a list")
+    include_file_limit: NonNegativeInt = Field(
+        default=50 * 2**20, description="most decoded content in an answer of family B"
     )
-    chunk_bytes: int = Field(default=8 * 2**20, description="most inline content of one chunk")
-    small_batch: int = Field(default=25, description="batches up to this size are cut into chunks of one")
-    import_chunks_ahead: int = Field(default=40, description="chunks of an import that may wait before it is held back")
+
+    chunk_items: PositiveInt = Field(
+        default=1000, description="most items of one chunk; 1 keeps one item per task always"
+    )
+    chunk_bytes: PositiveInt = Field(default=8 * 2**20, description="most inline content of one chunk")
+    small_batch: NonNegativeInt = Field(default=25, description="batches up to this size are cut into chunks of one")
+    import_chunks_ahead: NonNegativeInt = Field(
+        default=40, description="chunks of an import that may wait before it is held back"
+    )
     import_folders: dict[str, Path] = Field(
         default={}, description="JSON map of names to folders that imports may read"
     )
-    worker_processes: int = Field(default=4, ge=1, description="worker processes in all; the cut adapts to them")
-    task_seconds: int = Field(default=600, description="a task that takes longer is killed, which counts as a death")
-    worker_memory: int = Field(default=2**30, ge=0, description="bytes that a worker process may allocate; 0: any")
-    ring_after: Duration = Field(default=timedelta(seconds=5), description="the relay rings again after this")
-    lease: Duration = Field(default=timedelta(seconds=10), description="how long a claim holds without a sign of life")
-    upload_lifetime: Duration = Field(default=timedelta(hours=1), description="how long a presigned upload is open")
-    max_upload: int = Field(default=5 * 2**30, description="bytes of one presigned upload; S3 copies no more at once")
-    keep_batches: int = Field(default=90, ge=0, description="days after its end that a batch is forgotten; 0: never")
+    worker_processes: PositiveInt = Field(default=4, description="worker processes in all; the cut adapts to them")
+    task_seconds: PositiveInt = Field(
+        default=600, description="a task that takes longer is killed, which counts as a death"
+    )
+    worker_memory: NonNegativeInt = Field(default=2**30, description="bytes that a worker process may allocate; 0: any")
+    ring_after: Period = Field(default=timedelta(seconds=5), description="the relay rings again after this")
+    lease: Period = Field(default=timedelta(seconds=10), description="how long a claim holds without a sign of life")
+    upload_lifetime: Period = Field(default=timedelta(hours=1), description="how long a presigned upload is open")
+    max_upload: PositiveInt = Field(
+        default=5 * 2**30, description="bytes of one presigned upload; S3 copies no more at once"
+    )
+    keep_batches: NonNegativeInt = Field(
+        default=90, description="days after its end that a batch is forgotten; 0: never"
+    )
     collect_after: Duration = Field(default=timedelta(hours=1), description="age at which unnamed content is removed")
 
 

@@ -31,6 +31,26 @@ def test_a_malformed_setting_is_named_without_its_value(variable: str, value: st
     assert "secret" not in told.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "rule"),
+    [
+        ("DATABASES", '{"main": "postgres://u:secret@h/d"}', ": main: must begin with postgresql+psycopg://"),
+        ("DATABASES", '{"main": "postgresql://u:secret@h/d"}', ": main: must begin with postgresql+psycopg://"),
+        ("MAX_BODY", "-5", ": Input should be greater than 0"),
+        ("MAX_ITEMS", "0", ": Input should be greater than 0"),
+        ("SPOOL_FREE", "-1", ": Input should be greater than or equal to 0"),
+        ("WAIT", "-1", ": must not be negative"),
+        ("LEASE", "0", ": must not be 0"),
+    ],
+)
+def test_a_setting_out_of_bounds_is_refused_with_the_rule(variable: str, value: str, rule: str) -> None:
+    told = run("check", **{f"LIMPET_{variable}": value})
+    assert told.returncode == 1
+    assert told.stderr.startswith(f"LIMPET_{variable}{rule}")
+    assert told.stderr.count("\n") == 1
+    assert "secret" not in told.stderr
+
+
 def test_a_database_that_is_away_is_told_in_a_line() -> None:
     told = run("migrate", LIMPET_DATABASES='{"demo": "postgresql+psycopg://127.0.0.1:1/demo"}')
     assert told.returncode == 1
