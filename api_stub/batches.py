@@ -207,7 +207,8 @@ def _retry(request: Request, database: str, wanted: Retry) -> BatchView:
     if accepted is None:
         raise ProblemError(
             CONFLICT,
-            "No failed item is left to be retried: each was retried already, or has to be mended, as the report says",
+            "No failed item is left to be retried: each was retried already, or has to be mended, as the report says. "
+            "What was cancelled is its sender's to send again",
         )
     rooms: Rooms = request.app.state.rooms
     rooms.doorbell.ring(database, accepted.rings)

@@ -95,7 +95,10 @@ def report(batch: UUID, form: str, outcome: str | None, database: str | None) ->
 @_database
 @_json
 def retry(batch: UUID, database: str | None, *, force: bool, as_json: bool) -> None:
-    """Run the failed items again that may run as they are, as a new batch, and watch it."""
+    """Run the failed items again that may run as they are, as a new batch, and watch it.
+
+    Cancelled ones are not among them: whoever still wants those sends them again.
+    """
     with client_of(database) as client:
         child = client.ask(Batch, "POST", f"/batches/{batch}/retry?force={str(force).lower()}")
         if not as_json:

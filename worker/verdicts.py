@@ -8,7 +8,7 @@ Retry = Literal["never", "as-is", "after-fix"]
 
 
 class Verdict(NamedTuple):
-    """The end of one item: outcome, HTTP status, a text for people, and whether sending it again helps.
+    """The end of one item: outcome, HTTP status, a text for people, and whether its sender may send it again.
 
     ``record_key`` is the key of the record it speaks of; ``errors`` name the
     fields of an invalid item.

@@ -105,6 +105,11 @@ def test_cancel_settles_what_has_not_started_and_counts_every_item(
     assert {(e["status"], e["outcome"]) for e in report} == {(409, "cancelled")}
     gone = client.get(f"/case-attachments/{report[0]['id'][0]['value']}")
     assert gone.status_code == 404
+    refused = client.post(f"{batch_of(answer)}/retry")
+    assert (refused.status_code, refused.json()["error"]["detail"].partition(". ")[2]) == (
+        409,
+        "What was cancelled is its sender's to send again",
+    )
 
 
 def test_cancelling_what_has_ended_changes_nothing(client: httpx.Client) -> None:
