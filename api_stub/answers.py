@@ -166,6 +166,8 @@ def batch(view: BatchView) -> Batch:
             "parent": view.parent_id,
             "children": view.children,
             "cancelRequested": view.cancel_requested_at is not None,
+            "paused": view.paused_at is not None and view.finished_at is None,
+            "error": view.error,
         }
     )
 

@@ -1,6 +1,5 @@
 """How batches stand, and steering them: batches, watch, report, retry, cancel, pause, resume."""
 
-import json
 import sys
 from typing import get_args
 from uuid import UUID
@@ -11,7 +10,7 @@ from limpet.client import Client
 from limpet.importing.asked import client_of
 from limpet.importing.calls import Calls
 from limpet.importing.progress import Progress, Teller
-from limpet.importing.watching import exit_code, watch_to_end
+from limpet.importing.watching import exit_code, tell_end, watch_to_end
 from schemas.answers import Batch, BatchList, Outcome
 from schemas.imports import Import
 
@@ -40,7 +39,9 @@ def batches(state: str | None, outcome: str | None, limit: int, database: str | 
 
 def _line(batch: Batch) -> str:
     counts = ", ".join(f"{number:,} {outcome}" for outcome, number in batch.counts.items())
-    return f"{batch.id}  {batch.accepted_at:%Y-%m-%d %H:%M:%S}  {batch.state:<9}  {batch.kind}  {counts or 'no items'}"
+    state = f"{batch.state}{', paused' if batch.paused else ''}"
+    error = f"; ended early: {batch.error}" if batch.error else ""
+    return f"{batch.id}  {batch.accepted_at:%Y-%m-%d %H:%M:%S}  {state:<9}  {batch.kind}  {counts or 'no items'}{error}"
 
 
 @click.command()
@@ -56,14 +57,11 @@ def watch(batch: UUID, database: str | None, *, as_json: bool) -> None:
 def _watch(client: Client, batch_id: UUID, teller: Teller) -> None:
     first = client.batch(batch_id)
     progress = Progress(sent=first.total, share=1.0)
-    calls = Calls(client, _PATIENCE)
-    end = watch_to_end(calls, batch_id, progress, teller)
-    error = calls.error(batch_id)
-    told = {"batch": str(batch_id), "state": end.state, "total": end.total, "counts": end.counts, "error": error}
-    teller.event("end", told)
+    end = watch_to_end(Calls(client, _PATIENCE), batch_id, progress, teller)
+    tell_end(end, teller)
     if not teller.as_json:
-        click.echo(_line(end) + (f"\nended early: {error}" if error else ""))
-    sys.exit(exit_code(end, error))
+        click.echo(_line(end))
+    sys.exit(exit_code(end))
 
 
 @click.command()
@@ -134,4 +132,4 @@ def resume(batch: UUID, database: str | None) -> None:
 def _steer(batch: UUID, database: str | None, how: str) -> None:
     with client_of(database) as client:
         there = client.ask(Import, "POST", f"/imports/{batch}/{how}")
-    click.echo(json.dumps({"id": str(there.id), "state": there.state, "paused": there.paused}))
+        click.echo(_line(client.batch(there.id)))

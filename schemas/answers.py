@@ -53,7 +53,10 @@ class BatchBrief(_Answer):
 
 
 class Batch(BatchBrief):
-    """A batch as a whole. ``rate`` is items a second, ``eta`` the seconds that are left at that rate."""
+    """A batch as a whole. ``rate`` is items a second, ``eta`` the seconds that are left at that rate.
+
+    ``paused`` and ``error`` are those of an import.
+    """
 
     kind: str
     caller: str
@@ -65,6 +68,8 @@ class Batch(BatchBrief):
     parent: UUID | None
     children: list[UUID]
     cancel_requested: bool = Field(alias="cancelRequested")
+    paused: bool = False
+    error: str | None = None
 
 
 class BatchList(_Answer):

@@ -8,10 +8,9 @@ from typing import TypeVar
 from uuid import UUID
 
 import click
-import httpx
 from pydantic import BaseModel
 
-from limpet.client import Client, HeldBackError, M, NoAnswerError, RefusedError
+from limpet.client import Client, HeldBackError, M, NoAnswerError
 from schemas.answers import Batch
 from schemas.imports import (
     Checked,
@@ -78,15 +77,6 @@ class Calls:
     def get(self, import_id: UUID) -> Import:
         """Return how far the import is."""
         return self._ask(Import, "GET", f"/imports/{import_id}")
-
-    def error(self, batch_id: UUID) -> str | None:
-        """Return why an import ended before its manifest did; None if it did not, or the batch is of no import."""
-        try:
-            return self.get(batch_id).error
-        except RefusedError as refusal:
-            if refusal.status != httpx.codes.NOT_FOUND:
-                raise
-            return None
 
     def batch(self, batch_id: UUID, wait: int = 0) -> Batch:
         """Return how its batch stands, held for ``wait`` seconds unless it ends before."""

@@ -20,7 +20,7 @@ from limpet.importing.progress import Progress, Teller
 from limpet.importing.results import check_report, failures, write_report
 from limpet.importing.sending import Sender
 from limpet.importing.source import Source
-from limpet.importing.watching import exit_code, watch_to_end
+from limpet.importing.watching import exit_code, tell_end, watch_to_end
 from schemas.answers import Batch
 from schemas.imports import Import, ImportKind, OnConflict, OpenImport
 from schemas.manifest import ManifestError
@@ -113,10 +113,9 @@ def _run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
     if there.state == "open":
         _send(calls, options, source, Shown(there, progress, teller))
     batch = watch_to_end(calls, there.id, progress, teller)
-    error = calls.error(batch.id)
-    _tell_end(batch, error, teller)
+    _tell_end(batch, teller)
     _report(calls, options, source, batch.id, teller)
-    return exit_code(batch, error)
+    return exit_code(batch)
 
 
 @dataclass(frozen=True)
@@ -155,10 +154,10 @@ def _send(calls: Calls, options: Options, source: Source, shown: Shown) -> None:
 def _wait_while_paused(calls: Calls, shown: Shown) -> None:
     batch = calls.batch(shown.there.id)
     shown.progress.count(batch.counts, batch.total)
-    while calls.get(shown.there.id).paused:
+    while batch.paused:
         shown.progress.paused = True
         shown.teller.show(shown.progress)
-        calls.batch(shown.there.id, wait=1)
+        batch = calls.batch(shown.there.id, wait=1)
     shown.progress.paused = False
 
 
@@ -174,15 +173,14 @@ def _announce(there: Import, teller: Teller) -> None:
         click.echo(f"batch {there.id}")
 
 
-def _tell_end(batch: Batch, error: str | None, teller: Teller) -> None:
-    told = {"batch": str(batch.id), "state": batch.state, "total": batch.total, "counts": batch.counts, "error": error}
-    teller.event("end", told)
+def _tell_end(batch: Batch, teller: Teller) -> None:
+    tell_end(batch, teller)
     if teller.as_json:
         return
     counts = ", ".join(f"{number:,} {outcome}" for outcome, number in batch.counts.items()) or "no rows"
     click.echo(f"{batch.state}: {counts}")
-    if error:
-        click.echo(f"ended early: {error}")
+    if batch.error:
+        click.echo(f"ended early: {batch.error}")
 
 
 def _report(calls: Calls, options: Options, source: Source, batch_id: UUID, teller: Teller) -> None:

@@ -13,6 +13,7 @@ def watch_to_end(calls: Calls, batch_id: UUID, progress: Progress, teller: Telle
     while True:
         batch = calls.batch(batch_id, wait=1)
         progress.sent = batch.total
+        progress.paused = batch.paused
         progress.count(batch.counts, batch.total)
         ended = batch.state in ("finished", "cancelled")
         teller.show(progress, last=ended)
@@ -20,7 +21,13 @@ def watch_to_end(calls: Calls, batch_id: UUID, progress: Progress, teller: Telle
             return batch
 
 
-def exit_code(batch: Batch, error: str | None) -> int:
-    """Return 0 if all of a batch is in; ``error`` is why its import ended before its manifest did."""
+def exit_code(batch: Batch) -> int:
+    """Return 0 if all of a batch is in."""
     bad = any(batch.counts.get(outcome, 0) for outcome in ("invalid", "failed", "cancelled"))
-    return SOME_FAILED if bad or error or batch.state == "cancelled" else 0
+    return SOME_FAILED if bad or batch.error or batch.state == "cancelled" else 0
+
+
+def tell_end(batch: Batch, teller: Teller) -> None:
+    """Say how a batch ended, where JSON lines are wanted."""
+    told = {"batch": str(batch.id), "state": batch.state, "total": batch.total, "counts": batch.counts}
+    teller.event("end", {**told, "error": batch.error})

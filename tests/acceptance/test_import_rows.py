@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from calls import fresh_keys
-from manifests import Command, ended, write_csv
+from manifests import Command, ended, named, write_csv
 
 
 @pytest.fixture
@@ -63,6 +63,25 @@ def test_an_import_that_ended_early_does_not_look_fine(limpet: Command, client: 
     ended(client, answer)
     assert "ended early: the header names a twice" in limpet.run("watch", answer["id"], code=3)
     assert "twice" in limpet.end("watch", answer["id"], code=3)["error"]
+    assert "ended early: the header names a twice" in line_of(limpet.run("batches"), answer["id"])
+
+
+def line_of(told: str, batch: str) -> str:
+    (line,) = (line for line in told.splitlines() if line.startswith(batch))
+    return line
+
+
+def test_a_pause_shows_wherever_the_batch_does(limpet: Command, client: httpx.Client) -> None:
+    batch = named(client, "paused and shown")["id"]
+    assert "accepted, paused" in line_of(limpet.run("pause", batch), batch)
+    assert "accepted, paused" in line_of(limpet.run("batches"), batch)
+    watching = limpet.start("watch", batch, "--json")
+    assert watching.stdout is not None
+    assert json.loads(watching.stdout.readline())["paused"] is True
+    assert "accepted  " in line_of(limpet.run("resume", batch), batch)
+    assert "cancelled  " in line_of(limpet.run("cancel", batch), batch)
+    watching.communicate(timeout=30)
+    assert watching.returncode == 3
 
 
 def test_another_pace_for_an_import_that_goes_on_is_not_ignored_in_silence(limpet: Command, tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ from worker.verdicts import OUTCOMES
 
 @dataclass(frozen=True, slots=True)
 class BatchView:
-    """A batch as it stands. ``counts`` has every outcome that occurs, and ``pending`` for what is open."""
+    """A batch as it stands. ``counts`` has every outcome that occurs, and ``pending`` for what is open.
+
+    Of an import: since when it is paused, and why it ended before its manifest did.
+    """
 
     id: UUID
     kind: str
@@ -27,6 +30,8 @@ class BatchView:
     parent_id: UUID | None
     children: list[UUID]
     counts: dict[str, int]
+    paused_at: datetime | None = None
+    error: str | None = None
 
     @property
     def state(self) -> str:
@@ -40,8 +45,9 @@ class BatchView:
 _SELECT = f"""
     SELECT b.id, b.kind, b.caller, b.total, b.accepted_at, c.started_at, b.finished_at, b.cancel_requested_at,
            b.parent_id, ARRAY(SELECT k.id FROM batch AS k WHERE k.parent_id = b.id ORDER BY k.id) AS children,
+           m.paused_at, m.error,
            {", ".join(f"coalesce(c.{o}, 0) AS {o}" for o in OUTCOMES)}
-    FROM batch AS b LEFT JOIN LATERAL (
+    FROM batch AS b LEFT JOIN import AS m ON m.batch_id = b.id LEFT JOIN LATERAL (
         SELECT min(started_at) AS started_at, {", ".join(f"sum({o})::int AS {o}" for o in OUTCOMES)}
         FROM chunk WHERE chunk.batch_id = b.id
     ) AS c ON true
