@@ -109,10 +109,14 @@ def _run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
     if there.resumed and there.state != "finished" and other_pace:
         pace = f"{there.rows_per_second:,} rows a second at most" if there.rows_per_second else "as fast as it can"
         click.echo(f"it goes on as it was opened, {pace}; --restart begins anew at another pace", err=True)
-    progress = Progress(sent=there.next_row)
-    if there.state == "open":
-        _send(calls, options, source, Shown(there, progress, teller))
-    batch = watch_to_end(calls, there.id, progress, teller)
+    shown = Shown(there, Progress(sent=there.next_row), teller)
+    try:
+        batch = _to_end(calls, options, source, shown)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nthe same command goes on where this one stopped; 'limpet cancel {there.id}' ends the import", err=True
+        )
+        raise
     _tell_end(batch, teller)
     _report(calls, options, source, batch.id, teller)
     return exit_code(batch)
@@ -125,6 +129,12 @@ class Shown:
     there: Import
     progress: Progress
     teller: Teller
+
+
+def _to_end(calls: Calls, options: Options, source: Source, shown: Shown) -> Batch:
+    if shown.there.state == "open":
+        _send(calls, options, source, shown)
+    return watch_to_end(calls, shown.there.id, shown.progress, shown.teller)
 
 
 def _send(calls: Calls, options: Options, source: Source, shown: Shown) -> None:

@@ -1,6 +1,7 @@
 """What becomes of odd rows, in an import as in a dry run; and imports that ended early."""
 
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -82,6 +83,21 @@ def test_a_pause_shows_wherever_the_batch_does(limpet: Command, client: httpx.Cl
     assert "cancelled  " in line_of(limpet.run("cancel", batch), batch)
     watching.communicate(timeout=30)
     assert watching.returncode == 3
+
+
+def test_whoever_interrupts_an_import_is_told_how_it_goes_on(limpet: Command, tmp_path: Path) -> None:
+    cells = [[key, 1] for key in fresh_keys(40)]
+    manifest = write_csv(tmp_path / "m.csv", ["caseAttachment_Key", "case_Key"], cells)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and its children do
+    process = limpet.start("import", manifest, "--rows-per-second", "5", "--json")
+    assert process.stdout is not None
+    batch = json.loads(process.stdout.readline())["batch"]
+    assert json.loads(process.stdout.readline())["event"] == "progress"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"the same command goes on where this one stopped; 'limpet cancel {batch}' ends the import" in said
+    limpet.run("cancel", batch)
 
 
 def test_another_pace_for_an_import_that_goes_on_is_not_ignored_in_silence(limpet: Command, tmp_path: Path) -> None:
