@@ -1,5 +1,6 @@
 """One embedded stack serves the whole run: real PostgreSQL, Valkey, S3, API, workers, relay, beat, Flower."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from calls import connected
 from file_calls import files_client
 
 from limpet.stack.running import running_stack
+from worker.database import engine
+from worker.migrate import migrate
 from worker.settings import settings
 
 
@@ -63,3 +66,22 @@ def demo_db(stack: dict[str, str]) -> Iterator[psycopg.Connection]:
     """A connection to database demo, each statement its own transaction."""
     with connected(stack) as connection:
         yield connection
+
+
+@pytest.fixture
+def alone(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Connection]:
+    """A database of its own, named alone, at this version's schema; this process knows no other, and nobody else it."""
+    with connected(stack) as known:
+        known.execute("CREATE DATABASE alone")
+    url = json.loads(stack["LIMPET_DATABASES"])["demo"].rpartition("/")[0]
+    only = {"LIMPET_DATABASES": json.dumps({"alone": f"{url}/alone"})}
+    monkeypatch.setenv("LIMPET_DATABASES", only["LIMPET_DATABASES"])
+    settings.cache_clear()
+    migrate("alone")
+    with connected(only, "alone") as connection:
+        yield connection
+    engine("alone").dispose()
+    monkeypatch.undo()
+    settings.cache_clear()
+    with connected(stack) as known:
+        known.execute("DROP DATABASE alone")

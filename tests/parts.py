@@ -1,6 +1,7 @@
 """The parts of a running stack, and waiting for what is to come with a deadline."""
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,3 +38,9 @@ def finished(client: httpx.Client, href: str, deadline: float = 90) -> dict[str,
         return batch if batch.get("state") in ("finished", "cancelled") else None
 
     return eventually(look, deadline)
+
+
+def nowhere() -> str:
+    """An address at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return f"127.0.0.1:{held.getsockname()[1]}"

@@ -32,10 +32,10 @@ def sweep(database: str) -> int:
         due = arrows.ring_again(session, settings().ring_after, _AT_ONCE)
         loaders = import_arrows.ring_loaders(session, settings().ring_after, _AT_ONCE)
         ended = ends.finish_orphans(session, settings().ring_after)
-    # Committed first: a ring that fails is due again by itself.
+    # Committed first: a ring that fails is due again by itself. An end is told of only here, so before that.
+    tell_of(database, dict.fromkeys(ended, UNTOLD), by="relay")
     ring(database, due)
     ring_loaders(database, loaders)
-    tell_of(database, dict.fromkeys(ended, UNTOLD), by="relay")
     if due:
         event("relay.rang", database=database, chunks=len(due))
     return len(due)

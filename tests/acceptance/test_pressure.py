@@ -15,7 +15,7 @@ import pytest
 from another import another_api
 from calls import b64, fresh_keys, item, put, read, statuses
 from file_calls import fresh_item, send
-from parts import eventually
+from parts import eventually, nowhere
 
 LARGE = b64(bytes(3 * 2**20))  # more than rides in the ledger
 
@@ -28,12 +28,6 @@ def api(stack: dict[str, str], client: httpx.Client, folder: Path, **settings: s
         httpx.Client(base_url=url, headers=client.headers, timeout=60) as other,
     ):
         yield other
-
-
-def nowhere() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return f"127.0.0.1:{held.getsockname()[1]}"
 
 
 def health(client: httpx.Client) -> tuple[int, str, dict[str, str]]:

@@ -1,0 +1,33 @@
+"""The relay, on a database that no other one sweeps."""
+
+import os
+from pathlib import Path
+
+import psycopg
+import pytest
+from another import another
+from calls import fresh_keys
+from parts import eventually, nowhere
+from unrung import upsert
+
+from worker.database import transaction
+from worker.ledger.accept import NewBatch, accept
+
+pytestmark = pytest.mark.usefixtures("server_environment")
+
+
+def test_an_end_is_told_of_though_the_rings_beside_it_fail(
+    stack: dict[str, str], alone: psycopg.Connection, tmp_path: Path
+) -> None:
+    with transaction("alone") as session:
+        orphan, due = (
+            accept(session, NewBatch("case_attachments", "test", items)) for items in ([], [upsert(*fresh_keys())])
+        )
+    alone.execute(
+        "UPDATE batch SET finished_at = NULL, accepted_at = now() - interval '1 hour' WHERE id = %s", [orphan.batch_id]
+    )
+    alone.execute("UPDATE chunk SET due_at = '-infinity' WHERE id = %s", [due.rings[0].chunk_id])
+    away = {"LIMPET_DATABASES": os.environ["LIMPET_DATABASES"], "LIMPET_BROKER_URL": f"redis://{nowhere()}/0"}
+    with another(stack, tmp_path / "relay.log", "worker.relay", **away) as relay:
+        eventually(lambda: "relay.waits" in relay.log.read_text())
+        assert f"batch.finished database=alone batch={orphan.batch_id}" in relay.log.read_text()
