@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from api_stub.batching import Rooms
 from worker.errors import BrokerUnavailableError
 from worker.hints import Listener, are_to_be_had
-from worker.log import trouble
+from worker.log import bug, trouble
 
 _PAUSE = 2.0  # seconds after the connection was lost
 
@@ -38,4 +38,6 @@ async def _hear(listener: Listener, rooms: Rooms) -> None:
             if f"{fault}" != last:  # one that stays away need not be told of all the time
                 trouble("hints.lost", fault)
             last = f"{fault}"
+        except Exception as fault:  # noqa: BLE001  a bug must not make this process ask the ledger instead for good
+            bug("hints.failed", fault)
         await asyncio.sleep(_PAUSE)

@@ -1,0 +1,49 @@
+"""Hearing hints goes on as long as the process lives."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from uuid import UUID
+
+import pytest
+
+from api_stub import hearing
+from api_stub.batching import Rooms
+from api_stub.publishing import Doorbell, Publisher
+from api_stub.waiting import Waiting
+from worker.hints import Ends, Listener
+
+
+class Stumbling(Listener):
+    """Meets a bug once, and hears nothing from then on."""
+
+    def __init__(self) -> None:
+        self.stumbled = False
+        self.listens_again = asyncio.Event()
+
+    async def heard(self) -> AsyncGenerator[tuple[str, Mapping[UUID, Ends]]]:
+        if not self.stumbled:
+            self.stumbled = True
+            raise ZeroDivisionError
+        self.listens_again.set()
+        await asyncio.Event().wait()
+        yield "", {}
+
+
+def test_a_bug_is_logged_and_hints_are_listened_to_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing, "_PAUSE", 0)
+
+    async def hear() -> None:
+        listener = Stumbling()
+        rooms = Rooms(Waiting(listener), Doorbell(Publisher(), listener))
+        async with asyncio.timeout(20), hearing.hearing(listener, rooms):
+            await listener.listens_again.wait()
+
+    with caplog.at_level(logging.ERROR, "limpet"):
+        asyncio.run(hear())
+    (line,) = caplog.records
+    assert line.getMessage().startswith("hints.failed")
+    assert line.exc_info
+    assert line.exc_info[0] is ZeroDivisionError
