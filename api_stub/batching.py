@@ -21,7 +21,7 @@ from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError, sentence
 from api_stub.publishing import Doorbell
 from api_stub.waiting import Waiting
 from worker import uploads
-from worker.blobs import adopt
+from worker.blobs import adopt, note
 from worker.database import POOL, glance, transaction
 from worker.errors import IdempotencyConflictError, StoreUnavailableError
 from worker.hints import Ends
@@ -130,10 +130,14 @@ def _item(position: int, item: NewItem, end: Verdict | None) -> ItemView:
 def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
     """Return what the ledger made of ``new``, and ``new`` as it was recorded, with the contents that it names."""
     items = [_taken(database, new.caller, item) for item in new.items]
-    with transaction(database) as session:
-        new = replace(new, items=_adopted(session, items))
-        await_turn(session, new.items)
-        accepted = accept(session, new)
+    try:
+        with transaction(database) as session:
+            new = replace(new, items=_adopted(session, items))
+            await_turn(session, new.items)
+            accepted = accept(session, new)
+    except StoreUnavailableError:
+        note(database, [item.stored.object_key for item in items if item.stored])
+        raise
     if not accepted.replayed:
         event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
     return accepted, new

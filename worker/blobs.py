@@ -53,12 +53,23 @@ def intend(database: str, count: int) -> list[str]:
     """
     stem = f"{database}/blobs/{secrets.token_hex(1)}/{secrets.token_hex(16)}"
     keys = [f"{stem}{number:0{_DIGITS}x}" for number in range(count)]
-    with transaction(database) as session:
-        session.execute(
-            text("INSERT INTO garbage SELECT unnest(CAST(:keys AS text[])), now() + :age"),
-            {"keys": keys, "age": settings().collect_after},
-        )
+    note(database, keys)
     return keys
+
+
+_NOTE = text("""
+    INSERT INTO garbage SELECT key, now() + :age FROM unnest(CAST(:keys AS text[])) AS key
+    WHERE NOT EXISTS (SELECT FROM blob WHERE object_key = key) ON CONFLICT DO NOTHING
+""")
+
+
+def note(database: str, keys: Sequence[str]) -> None:
+    """Note ``keys`` for removal, as when they were intended: what came after a removal would stay for good; committed.
+
+    One that a blob names is left out.
+    """
+    with transaction(database) as session:
+        session.execute(_NOTE, {"keys": keys, "age": settings().collect_after})
 
 
 def sizes(keys: Iterable[str]) -> dict[str, int]:

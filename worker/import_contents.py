@@ -137,19 +137,6 @@ def adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
     ]
 
 
-_NOTE = text("""
-    INSERT INTO garbage SELECT key, now() + :age FROM unnest(CAST(:keys AS text[])) AS key
-    WHERE NOT EXISTS (SELECT FROM blob WHERE object_key = key) ON CONFLICT DO NOTHING
-""")
-
-
-def note_again(database: str, items: Iterable[NewItem]) -> None:
-    """Note the items' places for removal, as when they were given: what came after a removal would stay for good."""
-    keys = [item.stored.object_key for item in items if item.stored is not None and item.stored.object_key]
-    with transaction(database) as session:
-        session.execute(_NOTE, {"keys": keys, "age": settings().collect_after})
-
-
 def _adopt(session: Session, stored: dict[_Name, Stored]) -> dict[_Name, int]:
     placed = sorted((s for s in stored.values() if s.object_key), key=lambda s: s.sha256)
     session.execute(_LOCKS, {"locks": [int.from_bytes(s.sha256[:8], signed=True) for s in placed]})

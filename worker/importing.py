@@ -11,10 +11,11 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from schemas.imports import ImportKind, ImportRow, OpenImport
+from worker.blobs import note
 from worker.database import transaction
 from worker.ending import finish
 from worker.errors import LimpetError
-from worker.import_contents import ContentMissingError, adopted, check_uploaded, note_again
+from worker.import_contents import ContentMissingError, adopted, check_uploaded
 from worker.import_rows import Rule, item_of, read_rows
 from worker.import_sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
 from worker.ledger import import_arrows, imports
@@ -174,7 +175,7 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[Import
             fresh = adopted(session, items[to.next_row - first :])
             rings = imports.append(session, to, fresh)
     except ContentMissingError:
-        note_again(database, items)
+        note(database, [item.stored.object_key for item in items if item.stored and item.stored.object_key])
         raise
     return Taken(to.next_row + len(fresh), rings, to.paused_at is not None)
 

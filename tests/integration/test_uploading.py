@@ -11,10 +11,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from api_stub import batching
 from api_stub.content_sink import Sinks
 from worker import blobs, store
 from worker.errors import BlobMissingError, StoreUnavailableError
+from worker.ledger.accept import NewBatch, NewItem
 from worker.settings import settings
+from worker.stored import Stored
 from worker.uploading import Upload
 
 pytestmark = pytest.mark.usefixtures("server_environment")
@@ -121,3 +124,13 @@ def test_a_blob_whose_key_was_noted_for_removal_before_is_collected(key: str, de
     blobs.collect("demo", timedelta(days=1))
     assert demo_db.execute("SELECT FROM blob WHERE object_key = %s", [key]).fetchone() is None
     assert demo_db.execute("SELECT FROM garbage WHERE object_key = %s", [key]).fetchone() == ()
+
+
+def test_what_was_stored_after_its_keys_removal_is_removed_again(demo_db: psycopg.Connection) -> None:
+    """A writer that slept: the API refuses the batch then, and nothing else names the object."""
+    (key,) = blobs.intend("demo", 1)
+    demo_db.execute("DELETE FROM garbage WHERE object_key = %s", [key])  # as the collector does, an hour later
+    item = NewItem("case_attachment.upsert", None, {"case_Key": 1}, stored=Stored(key, secrets.token_bytes(32), 1))
+    with pytest.raises(StoreUnavailableError):
+        batching._accept("demo", NewBatch("case_attachments", "test", [item]))
+    assert demo_db.execute("SELECT due_at > now() FROM garbage WHERE object_key = %s", [key]).fetchone() == (True,)
