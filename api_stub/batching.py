@@ -26,7 +26,7 @@ from worker.database import POOL, glance, transaction
 from worker.errors import IdempotencyConflictError, StoreUnavailableError
 from worker.hints import Ends
 from worker.ledger import report
-from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
+from worker.ledger.accept import Accepted, NewBatch, NewItem, accept, replayed
 from worker.ledger.report import BatchView, ItemView
 from worker.ledger.turns import await_turn
 from worker.log import event, trouble
@@ -129,6 +129,11 @@ def _item(position: int, item: NewItem, end: Verdict | None) -> ItemView:
 
 def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
     """Return what the ledger made of ``new``, and ``new`` as it was recorded, with the contents that it names."""
+    if any(item.upload_id for item in new.items):
+        with glance(database) as session:
+            known = replayed(session, new)
+        if known is not None:  # a repeat takes no upload: it would be used up for nothing
+            return known, new
     items = [_taken(database, new.caller, item) for item in new.items]
     try:
         with transaction(database) as session:

@@ -111,7 +111,9 @@ def accept(session: Session, new: NewBatch) -> Accepted:
     batch_id = new_batch_id()
     place = _insert_batch(session, batch_id, new)
     if place is None:
-        return _replay(session, new)
+        known = replayed(session, new)
+        assert known is not None, "what is in the way of its key is there"
+        return known
     acceptance, load = place
     slot = Slot(batch_id, acceptance)
     cuts = cut(new.items, chunk_size(len(new.items), load))
@@ -154,11 +156,19 @@ def _insert_batch(session: Session, batch_id: UUID, new: NewBatch) -> tuple[int,
     return None if row is None else (row[0], Load(row[1], row[2]))
 
 
-def _replay(session: Session, new: NewBatch) -> Accepted:
+def replayed(session: Session, new: NewBatch) -> Accepted | None:
+    """Return the batch that was made under the idempotency key of ``new``, None if none was.
+
+    Raises:
+        IdempotencyConflictError: the key was used for another request.
+
+    """
     row = session.execute(
         text("SELECT id, request_sha256 FROM batch WHERE caller = :caller AND idempotency_key = :key"),
         {"caller": new.caller, "key": new.idempotency_key},
-    ).one()
+    ).one_or_none()
+    if row is None:
+        return None
     if bytes(row.request_sha256) != new.request_sha256:
         raise IdempotencyConflictError(
             "this Idempotency-Key was used before, for another request: use a new key for a new request"
