@@ -15,10 +15,11 @@ import anyio
 from anyio.to_thread import run_sync
 from fastapi import Request
 
+from api_stub import arriving
 from api_stub.content_sink import ContentSink, Sinks
 from api_stub.lifter import Lifter, NotJsonError, SkeletonTooLargeError
 from api_stub.pressure import admit_large
-from api_stub.problems import MEDIA_TYPE, NOT_JSON, TOO_LARGE, TOO_SLOW, UNAVAILABLE, ProblemError, sentence
+from api_stub.problems import MEDIA_TYPE, NOT_JSON, TOO_LARGE, UNAVAILABLE, ProblemError, sentence
 from worker.settings import settings
 
 _JSON = ("application/json", "text/json")
@@ -28,7 +29,7 @@ _PIECE = 2**18  # so that the hops to a thread are few
 # Each large body that is being read may hold an upload, some 15 MiB. The others wait in their sockets, and not in
 # threads, which the first ones need to go on.
 _LARGE_AT_ONCE = anyio.Semaphore(4)
-_PATIENCE = 30  # seconds without a byte, or without a place among the four
+_PATIENCE = 30  # seconds without a place among the four
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class _Incoming:
     """A body on its way in, bounded."""
 
     def __init__(self, request: Request) -> None:
-        self._stream = request.stream()
+        self._pieces = arriving.pieces(request)
         self._size = 0
 
     async def read(self, least: int) -> bytes:
@@ -131,11 +132,7 @@ class _Incoming:
         return b"".join(pieces)
 
     async def _next(self) -> bytes | None:
-        try:
-            with anyio.fail_after(_PATIENCE):
-                piece = await anext(self._stream, None)
-        except TimeoutError as slow:
-            raise ProblemError(TOO_SLOW, f"Not one byte came in {_PATIENCE} seconds") from slow
+        piece = await anext(self._pieces, None)
         self._size += len(piece or b"")
         if self._size > settings().max_body:
             raise ProblemError(TOO_LARGE, f"The body is larger than {settings().max_body} bytes; send several batches")

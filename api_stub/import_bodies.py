@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import anyio
@@ -10,8 +9,9 @@ from anyio.to_thread import run_sync
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
+from api_stub import arriving
 from api_stub.bodies import parse
-from api_stub.problems import BAD_PARAMETER, TOO_LARGE, TOO_SLOW, ProblemError
+from api_stub.problems import BAD_PARAMETER, TOO_LARGE, ProblemError
 from worker.flaws import field_error
 from worker.uploading import Upload
 
@@ -19,7 +19,6 @@ M = TypeVar("M", bound=BaseModel)
 MANIFEST_TYPES = ("text/csv", "application/x-ndjson", "application/gzip")
 _LARGEST = 16 * 2**20
 _MOST_ROWS = 10_000
-_PATIENCE = 30  # seconds without a byte
 
 
 async def read_model(request: Request, model: type[M]) -> M:
@@ -73,7 +72,7 @@ async def store_body(request: Request, key: str) -> str:
     """
     upload, sha256 = Upload(key), hashlib.sha256()
     try:
-        async for piece in _pieces(request):
+        async for piece in arriving.pieces(request):
             sha256.update(piece)
             await run_sync(upload.write, piece)
         await run_sync(upload.finish)
@@ -85,21 +84,8 @@ async def store_body(request: Request, key: str) -> str:
 
 async def _read(request: Request) -> bytes:
     body = bytearray()
-    async for piece in _pieces(request):
+    async for piece in arriving.pieces(request):
         body += piece
         if len(body) > _LARGEST:
             raise ProblemError(TOO_LARGE, f"The body is larger than {_LARGEST} bytes; send smaller parts")
     return bytes(body)
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    stream = request.stream()
-    try:
-        while True:
-            with anyio.fail_after(_PATIENCE):
-                piece = await anext(stream, None)
-            if piece is None:
-                return
-            yield piece
-    except TimeoutError as slow:
-        raise ProblemError(TOO_SLOW, f"Not one byte came in {_PATIENCE} seconds") from slow
