@@ -126,6 +126,7 @@ class Chunk(Base):
         Index("chunk_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("chunk_batch_id_first_idx", "batch_id", "first", unique=True),
         Index("chunk_unfinished", "batch_id", postgresql_where=text("state <> 'done'")),
+        Index("chunk_deleted", "acceptance", postgresql_where=text("deleted > 0")),
         CheckConstraint("state IN ('open', 'taken', 'done')", name="state"),
         CheckConstraint("(state = 'done') = (due_at IS NULL)", name="due"),
         CheckConstraint("state <> 'taken' OR (worker IS NOT NULL AND started_at IS NOT NULL)", name="taken"),
