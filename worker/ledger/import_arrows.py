@@ -81,7 +81,8 @@ _DUE_AGAIN = text("""
       AND chunk.id IN (SELECT id FROM chunk WHERE batch_id = :batch_id AND state = 'open' FOR UPDATE SKIP LOCKED)
 """)
 _PACED_AGAIN = text("""
-    UPDATE import SET paced_until = (SELECT max(due_at) FROM chunk WHERE chunk.batch_id = import.batch_id)
+    UPDATE import SET paced_until = (SELECT max(due_at + interval '1 second' * (last - first + 1) / rows_per_second)
+                                     FROM chunk WHERE chunk.batch_id = import.batch_id)
     WHERE batch_id = :batch_id AND rows_per_second IS NOT NULL
 """)
 _LOAD_AGAIN = text("""
