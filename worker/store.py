@@ -27,7 +27,7 @@ def _client(endpoint: str | None = None) -> Minio:
     # minio-py's own pool has ten connections, five retries and a five-minute timeout: too patient
     # for a request, and the ledger retries anyway.
     pool = urllib3.PoolManager(
-        maxsize=40, timeout=urllib3.Timeout(_CONNECT, _READ), retries=urllib3.Retry(1, backoff_factor=0.1)
+        maxsize=40, timeout=urllib3.Timeout(connect=_CONNECT, read=_READ), retries=urllib3.Retry(1, backoff_factor=0.1)
     )
     return _by(pool, endpoint)
 
@@ -177,7 +177,7 @@ def copy(source: str, target: str, size: int) -> None:
     """Copy an object of ``size`` bytes within the store, without them coming here."""
     bucket = settings().s3_bucket
     # The store says nothing until it is done: with the usual patience, what is large could never be copied.
-    patience = urllib3.Timeout(_CONNECT, _READ + size / _COPIED)
+    patience = urllib3.Timeout(connect=_CONNECT, read=_READ + size / _COPIED)
     with _ours(source), urllib3.PoolManager(timeout=patience, retries=urllib3.Retry(0)) as pool:
         _by(pool).copy_object(bucket, target, CopySource(bucket, source))
 

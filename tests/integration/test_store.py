@@ -28,6 +28,7 @@ def held(server_environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 def test_a_copy_may_take_as_long_as_its_size_needs(held: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     size, source, target = 20 * 2**20, *(f"demo/copying/{uuid4().hex}" for _ in range(2))
     store.put(source, BytesIO(bytes(size)), size)
+    monkeypatch.setattr(store, "_CONNECT", 0.5)
     monkeypatch.setattr(store, "_READ", 0.3)  # a store that says nothing for so long is away, else
     monkeypatch.setattr(store, "_COPIED", 2**20)
     held.hold()
