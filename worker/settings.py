@@ -42,8 +42,8 @@ def _not_zero(duration: timedelta) -> timedelta:
 
 
 def _with_driver(url: SecretStr) -> SecretStr:
-    # Never quoted: it holds a password.
-    if not url.get_secret_value().startswith("postgresql+psycopg://"):
+    # Never quoted: it holds a password. SQLAlchemy means the same by both.
+    if not url.get_secret_value().startswith(("postgresql+psycopg://", "postgresql://")):
         raise PydanticCustomError("database_url", "must begin with postgresql+psycopg://")
     return url
 

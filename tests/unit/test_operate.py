@@ -35,7 +35,11 @@ def test_a_malformed_setting_is_named_without_its_value(variable: str, value: st
     ("variable", "value", "rule"),
     [
         ("DATABASES", '{"main": "postgres://u:secret@h/d"}', ": main: must begin with postgresql+psycopg://"),
-        ("DATABASES", '{"main": "postgresql://u:secret@h/d"}', ": main: must begin with postgresql+psycopg://"),
+        (
+            "DATABASES",
+            '{"main": "postgresql+psycopg2://u:secret@h/d"}',
+            ": main: must begin with postgresql+psycopg://",
+        ),
         ("MAX_BODY", "-5", ": Input should be greater than 0"),
         ("MAX_ITEMS", "0", ": Input should be greater than 0"),
         ("SPOOL_FREE", "-1", ": Input should be greater than or equal to 0"),
