@@ -86,7 +86,7 @@ def batch_outcome(view: BatchView) -> str:
     if view.finished_at is None:  # also if nothing of it is pending: an open import may grow
         return "pending"
     bad = sum(view.counts.get(outcome, 0) for outcome in ("invalid", "failed", "cancelled"))
-    if not bad:
+    if not bad and view.error is None:
         return "complete"
     return "failed" if bad == view.total else "partial"
 

@@ -32,7 +32,7 @@ async def pieces(request: Request) -> AsyncGenerator[bytes]:
         # Only what we wait for the client: a store that is slow is not the sender's fault.
         waited += anyio.current_time() - began
         size += len(piece)
-        if size < (waited - _PATIENCE) * _LEAST:
+        if piece and size < (waited - _PATIENCE) * _LEAST:
             rule = f"{_LEAST // 2**10} KiB must come for each second after the first {_PATIENCE}"
             raise ProblemError(TOO_SLOW, f"{size} bytes came in {waited:.0f} seconds: {rule}")
         yield piece

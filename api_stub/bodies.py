@@ -57,7 +57,8 @@ async def read_json(request: Request, database: str, *, lenient: bool = False) -
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if not lenient and kind not in _JSON and not kind.endswith("+json"):
         raise ProblemError(MEDIA_TYPE, f"Send Content-Type: application/json, not {kind!r}")
-    if (coding := request.headers.get("content-encoding", "identity").strip().lower()) != "identity":
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if not lenient and coding not in ("", "identity"):
         raise ProblemError(MEDIA_TYPE, f"Send the body as it is, without Content-Encoding: {coding}")
     incoming = _Incoming(request)
     head = await incoming.read(_SMALL)

@@ -35,9 +35,11 @@ async def _hear(listener: Listener, rooms: Rooms) -> None:
                     rooms.waiting.ended(database, ended)
                     rooms.doorbell.ended(database, ended)
         except BrokerUnavailableError as fault:
-            if f"{fault}" != last:  # one that stays away need not be told of all the time
+            if repr(fault) != last:  # one that stays away need not be told of all the time
                 trouble("hints.lost", fault)
-            last = f"{fault}"
+            last = repr(fault)
         except Exception as fault:  # noqa: BLE001  a bug must not make this process ask the ledger instead for good
-            bug("hints.failed", fault)
+            if repr(fault) != last:
+                bug("hints.failed", fault)
+            last = repr(fault)
         await asyncio.sleep(_PAUSE)

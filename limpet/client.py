@@ -21,6 +21,7 @@ _PATIENCE = httpx.Timeout(90, connect=5)
 LOOPBACK = ("127.0.0.1", "localhost")
 _DIRECT = {f"all://{host}": None for host in LOOPBACK}
 _SERVERS_FAULT = 500
+_PASSING = (408, 429)  # the body came too slowly, too many attempts
 M = TypeVar("M", bound=BaseModel)
 _items = TypeAdapter(list[CaseAttachment])
 
@@ -171,7 +172,7 @@ class Client:
             if response.is_error:
                 text = _reason(where, response.status_code, response.read())
                 reason = response.headers.get("Limpet-Reason", "")
-                if response.status_code >= _SERVERS_FAULT:
+                if response.status_code >= _SERVERS_FAULT or response.status_code in _PASSING:
                     raise HeldBackError(text) if reason == "HeldBack" else NoAnswerError(text)
                 raise RefusedError(text, response.status_code, reason)
             yield response

@@ -6,11 +6,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.texts import Text
+from schemas.texts import KEEPABLE, Text
 
 OnConflict = Literal["replace", "skip", "newer"]
 ImportKind = Literal["case-attachments", "files"]
 LAST_LINE = 2**53
+# The length before the function: behind one, pydantic counts in Python.
+Where = Annotated[str, Field(max_length=500), KEEPABLE]
 
 
 class _Model(BaseModel):
@@ -25,17 +27,15 @@ class OpenImport(_Model):
     read the rows themselves; ``files`` or ``folder`` says where their contents are.
     """
 
-    name: Text = Field(min_length=1, max_length=1000)
-    fingerprint: Text = Field(default="", max_length=200)
+    name: Annotated[str, Field(min_length=1, max_length=1000), KEEPABLE]
+    fingerprint: Annotated[str, Field(max_length=200), KEEPABLE] = ""
     kind: ImportKind = "case-attachments"
     on_conflict: OnConflict = Field(default="replace", alias="onConflict")
     rows_per_second: int | None = Field(default=None, alias="rowsPerSecond", ge=1, le=1_000_000)
     restart: bool = False
-    manifest: Text | None = Field(default=None, max_length=500)
-    files: Text | None = Field(default=None, max_length=500, description="a prefix of the bucket, below imports/")
-    folder: Text | None = Field(
-        default=None, max_length=500, description="a folder that the operator allowed, or below"
-    )
+    manifest: Where | None = None
+    files: Where | None = Field(default=None, description="a prefix of the bucket, below imports/")
+    folder: Where | None = Field(default=None, description="a folder that the operator allowed, or below")
     columns: dict[Text, Text] = Field(default={}, description="what names in the manifest are to be read as")
 
 

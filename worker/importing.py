@@ -1,7 +1,8 @@
 """What an import does in one transaction each: open, append a part, close, pause, resume."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -19,7 +20,7 @@ from worker.import_contents import ContentMissingError, adopted, check_uploaded
 from worker.import_rows import Rule, item_of, read_rows
 from worker.import_sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
 from worker.ledger import import_arrows, imports
-from worker.ledger.accept import Ring
+from worker.ledger.accept import NewItem, Ring
 from worker.ledger.cancel import settle_cancelled
 from worker.ledger.imports import ImportView, NewImport, NotAppendableError
 
@@ -153,6 +154,16 @@ def append_lines(database: str, batch_id: UUID, first: int, lines: Sequence[byte
     return append_rows(database, batch_id, first, read_rows(lines))
 
 
+@contextmanager
+def places_noted(database: str, items: Sequence[NewItem]) -> Iterator[None]:
+    """If contents turn out to be missing, note the places of ``items`` for removal: some may have come too late."""
+    try:
+        yield
+    except ContentMissingError:
+        note(database, [item.stored.object_key for item in items if item.stored and item.stored.object_key])
+        raise
+
+
 def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[ImportRow]) -> Taken:
     """Append ``rows`` from row ``first`` on; those that are there already are passed by.
 
@@ -168,15 +179,12 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[Import
     rule = Rule(database, kind_of(seen), seen.on_conflict)
     items = [item_of(row, rule) for row in islice(rows, max(0, seen.next_row - first), None)]
     first = max(first, seen.next_row)
-    check_uploaded(items)
-    try:
+    with places_noted(database, items):
+        check_uploaded(items)
         with transaction(database) as session:
             to = imports.lock(session, batch_id, first)
             fresh = adopted(session, items[to.next_row - first :])
             rings = imports.append(session, to, fresh)
-    except ContentMissingError:
-        note(database, [item.stored.object_key for item in items if item.stored and item.stored.object_key])
-        raise
     return Taken(to.next_row + len(fresh), rings, to.paused_at is not None)
 
 

@@ -174,7 +174,7 @@ def _append(database: str, batch_id: UUID, part: Part, items: list[NewItem], *, 
     """
     last = part.rows[-1]
     line = last.line + max(1, last.raw.count(b"\n")) - 1
-    with transaction(database) as session:
+    with importing.places_noted(database, items), transaction(database) as session:
         to = imports.lock(session, batch_id, part.first)
         if to.next_row != part.first:
             raise NotAppendableError("these rows are there already")

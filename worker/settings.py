@@ -130,8 +130,8 @@ class Settings(BaseSettings):
     max_upload: PositiveInt = Field(
         default=5 * 2**30, description="bytes of one presigned upload; S3 copies no more at once"
     )
-    keep_batches: NonNegativeInt = Field(
-        default=90, description="days after its end that a batch is forgotten; 0: never"
+    keep_batches: int = Field(
+        default=90, ge=0, le=36_500, description="days after its end that a batch is forgotten; 0: never"
     )
     collect_after: Duration = Field(default=timedelta(hours=1), description="age at which unnamed content is removed")
 

@@ -176,6 +176,10 @@ def version_of(key: str) -> tuple[int, str]:
 def copy(source: str, target: str, size: int) -> None:
     """Copy an object of ``size`` bytes within the store, without them coming here."""
     bucket = settings().s3_bucket
+    if size <= _READ / 2 * _COPIED:
+        with _ours(source):
+            _client().copy_object(bucket, target, CopySource(bucket, source))
+        return
     # The store says nothing until it is done: with the usual patience, what is large could never be copied.
     patience = urllib3.Timeout(connect=_CONNECT, read=_READ + size / _COPIED)
     with _ours(source), urllib3.PoolManager(timeout=patience, retries=urllib3.Retry(0)) as pool:

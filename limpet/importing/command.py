@@ -113,9 +113,9 @@ def _run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
     try:
         batch = _to_end(calls, options, source, shown)
     except KeyboardInterrupt:
-        click.echo(
-            f"\nthe same command goes on where this one stopped; 'limpet cancel {there.id}' ends the import", err=True
-        )
+        again = "the same command without --restart" if options.restart else "the same command"
+        told = f"\n{again} goes on where this one stopped; 'limpet cancel {there.id}' ends the import"
+        click.echo(told, err=True)
         raise
     _tell_end(batch, teller)
     _report(calls, options, source, batch.id, teller)

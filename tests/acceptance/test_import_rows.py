@@ -65,6 +65,7 @@ def test_an_import_that_ended_early_does_not_look_fine(limpet: Command, client: 
     assert "ended early: the header names a twice" in limpet.run("watch", answer["id"], code=3)
     assert "twice" in limpet.end("watch", answer["id"], code=3)["error"]
     assert "ended early: the header names a twice" in line_of(limpet.run("batches"), answer["id"])
+    assert client.get(answer["batch"]).headers["batch-outcome"] == "failed"
 
 
 def line_of(told: str, batch: str) -> str:
@@ -121,6 +122,8 @@ def test_another_pace_for_an_import_that_goes_on_is_not_ignored_in_silence(limpe
         ({"name": "a", "fingerprint": "\0"}, "fingerprint must not contain U+0000"),
         ({"name": "a", "columns": {"Z": "\0"}}, "columns.Z must not contain U+0000"),
         ({"name": "a", "columns": {"\0": "Z"}}, "columns.\ufffd.[key] must not contain U+0000"),
+        ({"name": "a" * 1001}, "name must not be longer than 1000 characters"),
+        ({"name": "a", "manifest": "a" * 501}, "manifest must not be longer than 500 characters"),
         ({"name": "a", "rowsPerSecond": 0}, "rowsPerSecond must be 1 or more"),
         ({"name": "a", "rowsPerSecond": 10**7}, "rowsPerSecond must be at most 1000000"),
         ({"name": "a", "kind": "b"}, "kind must be 'case-attachments' or 'files'"),

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from limpet.batches import batches
-from limpet.client import Client, ClientError
+from limpet.client import Client, ClientError, NoAnswerError
 
 GOOD = {
     "LIMPET_URL": "http://127.0.0.1:9",
@@ -58,6 +58,12 @@ def test_the_servers_reason_is_told() -> None:
         "GET http://limpet/base/case-attachments/1: HTTP 401, Credentials missing or wrong: "
         "The bearer token has expired (activity 0190b6c4)"
     )
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_what_passes_is_worth_another_attempt(status: int) -> None:
+    with pytest.raises(NoAnswerError), answering(httpx.Response(status, json={})) as client:
+        client.record(1)
 
 
 @pytest.mark.parametrize("status", [200, 502])
