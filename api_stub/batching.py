@@ -10,8 +10,6 @@ from uuid import UUID
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Request
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from api_stub.entries import without_upload
@@ -22,7 +20,7 @@ from api_stub.publishing import Doorbell
 from api_stub.waiting import Waiting
 from worker import uploads
 from worker.blobs import adopt, note
-from worker.database import POOL, glance, transaction
+from worker.database import POOL, UNANSWERED, glance, transaction
 from worker.errors import IdempotencyConflictError, StoreUnavailableError
 from worker.hints import Ends
 from worker.ledger import report
@@ -77,7 +75,7 @@ async def submit(
             return told
     try:
         return await run_sync(_read, identity.database, accepted.batch_id, limiter=_threads[identity.database])
-    except (DBAPIError, PoolTimeoutError) as fault:
+    except UNANSWERED as fault:
         # It is accepted: anything that says otherwise makes the client send it twice.
         trouble("batch.not_read", fault, database=identity.database, batch=accepted.batch_id)
         return _unread(accepted, new)
@@ -129,7 +127,7 @@ def _item(position: int, item: NewItem, end: Verdict | None) -> ItemView:
 
 def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
     """Return what the ledger made of ``new``, and ``new`` as it was recorded, with the contents that it names."""
-    if any(item.upload_id for item in new.items):
+    if new.idempotency_key and any(item.upload_id for item in new.items):
         with glance(database) as session:
             known = replayed(session, new)
         if known is not None:  # a repeat takes no upload: it would be used up for nothing

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api_stub import answers, intake, records
 from api_stub.batching import submit
@@ -22,6 +20,7 @@ from api_stub.problems import BAD_PARAMETER, NOT_A_LIST, NOT_FOUND, TOO_LARGE, P
 from schemas.answers import BatchBrief, Envelope
 from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
 from schemas.kinds import CREATE, DELETE, UPSERT
+from worker.database import UNANSWERED
 from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.ledger.accept import NewItem
 from worker.log import trouble
@@ -181,7 +180,7 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
     found = None
     try:
         found = await anyio.to_thread.run_sync(records.read_record, identity.database, end.record_key)
-    except (DBAPIError, PoolTimeoutError) as fault:  # the write stands
+    except UNANSWERED as fault:  # the write stands
         trouble("record.not_echoed", fault, key=end.record_key)
     if found is None:  # or deleted by somebody else since
         return answers.respond(request, answers.envelope(None, answers.brief(view)), end.status, headers)

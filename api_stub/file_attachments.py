@@ -7,8 +7,6 @@ from typing import Annotated, Any, TypeVar
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api_stub import answers, file_answers, file_intake
 from api_stub.batching import submit
@@ -23,7 +21,7 @@ from api_stub.preferences import preferences
 from api_stub.pressure import admit
 from api_stub.problems import METHOD, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
 from schemas.file_attachments import FileAnswer, FileProblem, FileQuery, FileUpdate
-from worker.database import transaction
+from worker.database import UNANSWERED, transaction
 from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.files import FoundFile, Pair, find
 from worker.log import trouble
@@ -148,7 +146,7 @@ async def _update(request: Request, identity: Identity, asked: Call) -> Response
     found: list[FoundFile] | None = None
     try:
         found = await run_sync(_files, identity.database, asked.pair)
-    except (DBAPIError, PoolTimeoutError) as fault:
+    except UNANSWERED as fault:
         # It is accepted: anything that says otherwise makes the client send it twice.
         trouble("files.not_read", fault, database=identity.database, batch=view.id)
     labels = [file_intake.label(item) for item in items[len(items) - len(sent.actions) :]]

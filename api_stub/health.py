@@ -14,12 +14,11 @@ from typing import Any
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Response
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api_stub.pressure import is_full, spool_has_room
 from schemas.answers import Health
 from worker import broker, store
+from worker.database import UNANSWERED
 from worker.errors import LimpetError
 from worker.log import trouble
 from worker.migrate import is_current
@@ -92,6 +91,6 @@ async def _database(name: str) -> str:
         if not await run_sync(is_current, name, abandon_on_cancel=True, limiter=_THREADS):
             return _SCHEMA
         return _FULL if await is_full(name, _THREADS) else _OK
-    except (DBAPIError, PoolTimeoutError) as fault:
+    except UNANSWERED as fault:
         trouble("health.database", fault, database=name)
         return _AWAY

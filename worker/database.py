@@ -12,6 +12,7 @@ from psycopg.types.json import set_json_loads
 from pydantic_core import from_json
 from sqlalchemy import CursorResult, Engine, Executable, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from worker.errors import UnknownDatabaseError
@@ -43,6 +44,8 @@ _CONNECT: dict[str, Any] = {
     "application_name": "limpet",
 }
 POOL = 20  # connections of a process to one database at most
+UNANSWERED = (DBAPIError, PoolTimeoutError)
+"""What a transaction raises that got no answer of the database, for whoever goes on without one."""
 # Server states that pass by themselves: connection, resources, operator's intervention,
 # rollback (deadlock, serialization), lock not available, I/O.
 _PASSING = ("08", "53", "57", "40", "55", "58", "25P04", "25P03", "25006")

@@ -101,7 +101,7 @@ def check_uploaded(items: Iterable[NewItem]) -> None:
         raise ContentMissingError(f"{lacking} contents were not uploaded to their places")
 
 
-# As blobs.adopt, for many at once: the same locks in the same order, three statements instead of three for each.
+# As blobs.adopt, for many at once: the same locks in the same order, three statements for all, not for each.
 _LOCKS = text("SELECT pg_advisory_xact_lock(l) FROM unnest(CAST(:locks AS bigint[])) AS l")
 _ADOPT = text("""
     WITH wanted AS (

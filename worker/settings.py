@@ -74,9 +74,7 @@ class Settings(BaseSettings):
     databases: dict[DatabaseName, DatabaseUrl] = Field(default={}, description="JSON map of name to SQLAlchemy URL")
     broker_url: SecretStr = Field(default=SecretStr("redis://127.0.0.1:6379/0"), description="any Celery broker")
 
-    s3_endpoint: Annotated[str, AfterValidator(_host_and_port)] = Field(
-        default="127.0.0.1:9000", description="host:port"
-    )
+    s3_endpoint: Endpoint = Field(default="127.0.0.1:9000", description="host:port")
     s3_access_key: str = ""
     s3_secret_key: SecretStr = SecretStr("")
     s3_bucket: str = "limpet"
