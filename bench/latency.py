@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import closing
 from statistics import median, quantiles
 
@@ -29,19 +30,32 @@ def single(servers: Servers, sizes: Sizes) -> list[Line]:
     ours: list[list[float]] = []
     celery: list[list[float]] = []
     accepts: list[list[float]] = []
-    with Peers(servers).serving("celery_tasks") as driver, closing(servers.caller()) as caller:
-        _puts(caller, 20)
+    behind: list[list[float]] = []
+    peers = Peers(servers)
+    with (
+        peers.serving("celery_tasks") as driver,
+        peers.application("celery_behind_fastapi", processes=1) as url,
+    ):
+
+        def fastapi() -> Caller:
+            return Caller(url, {"Content-Type": "application/json"})
+
+        _puts(servers.caller, 20)
+        _puts(fastapi, 20)
         for _ in range(sizes.rounds):
             driver.prepare(first=fresh(sizes.singles), count=sizes.singles, wait=True)
             driver.go()
             celery.append([1000 * seconds for seconds in driver.end().times])
-            ours.append(_puts(caller, sizes.singles))
-            accepts.append([_accept(caller, body) for body in bodies(fresh(sizes.singles), sizes.singles, 1)])
+            behind.append(_puts(fastapi, sizes.singles))
+            ours.append(_puts(servers.caller, sizes.singles))
+            accepts.append(_accepts(servers.caller, sizes.singles))
     both = [median(one) + median(other) for one, other in zip(accepts, celery, strict=True)]
     what = "one item, PUT to 207, idle"
     return [
         Line(5, f"{what}: (a) waiting", "ms, median", [*map(median, ours)], [*map(median, celery)], Goal("≤", 1)),
         Line(5, f"{what}: (a) waiting", "ms, 99 %", [*map(_late, ours)], [*map(_late, celery)]),
+        Line(5, f"{what}: (a) behind FastAPI", "ms, median", [*map(median, ours)], [*map(median, behind)]),
+        Line(5, "(a) behind FastAPI: (a) alone", "ms, median", [*map(median, behind)], [*map(median, celery)]),
         Line(5, f"{what}: accepting it (respond-async), then (a)", "ms, median", [*map(median, ours)], both),
     ]
 
@@ -50,14 +64,21 @@ def _late(times: list[float]) -> float:
     return quantiles(times, n=100)[98]
 
 
-def _puts(caller: Caller, count: int) -> list[float]:
+def _puts(connect: Callable[[], Caller], count: int) -> list[float]:
     """Return the milliseconds of each of ``count`` batches of one."""
     times = []
-    for body in bodies(fresh(count), count, 1):
-        answer = caller.put(body)
-        check(answer)
-        times.append(1000 * answer.seconds)
+    with closing(connect()) as caller:
+        for body in bodies(fresh(count), count, 1):
+            answer = caller.put(body)
+            check(answer)
+            times.append(1000 * answer.seconds)
     return times
+
+
+def _accepts(connect: Callable[[], Caller], count: int) -> list[float]:
+    """Return the milliseconds until each of ``count`` batches of one is accepted."""
+    with closing(connect()) as caller:
+        return [_accept(caller, body) for body in bodies(fresh(count), count, 1)]
 
 
 def accept(servers: Servers, sizes: Sizes) -> list[Line]:

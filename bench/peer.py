@@ -108,12 +108,12 @@ class Peers:
         return done - began
 
     @contextmanager
-    def application(self) -> Iterator[str]:
-        """Run the FastAPI peer while the block runs; yield its URL."""
+    def application(self, module: str, processes: int = PROCESSES) -> Iterator[str]:
+        """Run an application of FastAPI, ``bench.peers.<module>``, while the block runs; yield its URL."""
         with Reservations() as reserved:
             port = reserved.take_any()
-        command = ("uvicorn", "bench.peers.fastapi_app:app", "--port", f"{port}", "--workers", f"{PROCESSES}")
-        with self._process("fastapi_app", (*command, "--no-access-log")):
+        command = ("uvicorn", f"bench.peers.{module}:app", "--port", f"{port}", "--workers", f"{processes}")
+        with self._process(module, (*command, "--no-access-log")):
             _await_port(port)
             yield f"http://{HOST}:{port}"
 

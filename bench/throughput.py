@@ -80,7 +80,7 @@ def _queue(peers: Peers, module: str, name: str, sizes: Sizes) -> dict[str, floa
 
 
 def _application(peers: Peers, sizes: Sizes) -> dict[str, float]:
-    with peers.application() as url:
+    with peers.application("fastapi_app") as url:
         peers.servers.empty_peers()
 
         def caller() -> Caller:

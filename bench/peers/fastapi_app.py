@@ -29,12 +29,13 @@ class CaseAttachment(BaseModel):
 def put_batch(items: list[CaseAttachment]) -> list[int]:
     """Create or replace all in one transaction."""
     with Session(engine) as session:
-        session.execute(upsert_of(*map(_row, items)))
+        session.execute(upsert_of(*map(row_of, items)))
         session.commit()
     return [200] * len(items)
 
 
-def _row(item: CaseAttachment) -> dict[str, object]:
+def row_of(item: CaseAttachment) -> dict[str, object]:
+    """Return the record of the table that an item makes."""
     sent = {name.lower(): value for name, value in item.model_dump().items()}
     sent["case_attachment_key"] = sent.pop("caseattachment_key")
     sent["case_attachment_type"] = sent.pop("caseattachment_type")
