@@ -18,13 +18,15 @@ from api_stub.preferences import Preferences
 from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError, sentence
 from api_stub.publishing import Doorbell
 from api_stub.waiting import Waiting
+from schemas.kinds import FILE_KINDS
 from worker import uploads
 from worker.blobs import adopt, note
-from worker.database import POOL, UNANSWERED, glance, transaction
+from worker.database import POOL, UNANSWERED, autocommit, transaction
 from worker.errors import IdempotencyConflictError, StoreUnavailableError
 from worker.hints import Ends
 from worker.ledger import report
-from worker.ledger.accept import Accepted, NewBatch, NewItem, accept, replayed
+from worker.ledger.accept import accept, replayed
+from worker.ledger.new import Accepted, NewBatch, NewItem
 from worker.ledger.report import BatchView, ItemView
 from worker.ledger.turns import await_turn
 from worker.log import event, trouble
@@ -128,22 +130,27 @@ def _item(position: int, item: NewItem, end: Verdict | None) -> ItemView:
 def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
     """Return what the ledger made of ``new``, and ``new`` as it was recorded, with the contents that it names."""
     if new.idempotency_key and any(item.upload_id for item in new.items):
-        with glance(database) as session:
+        with autocommit(database) as session:
             known = replayed(session, new)
         if known is not None:  # a repeat takes no upload: it would be used up for nothing
             return known, new
-    items = [_taken(database, new.caller, item) for item in new.items]
+    new = replace(new, items=[_taken(database, new.caller, item) for item in new.items])
     try:
-        with transaction(database) as session:
-            new = replace(new, items=_adopted(session, items))
+        with (autocommit if _is_one_statement(new) else transaction)(database) as session:
+            new = replace(new, items=_adopted(session, new.items))
             await_turn(session, new.items)
             accepted = accept(session, new)
     except StoreUnavailableError:
-        note(database, [item.stored.object_key for item in items if item.stored])
+        note(database, [item.stored.object_key for item in new.items if item.stored])
         raise
     if not accepted.replayed:
         event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
     return accepted, new
+
+
+def _is_one_statement(new: NewBatch) -> bool:
+    """Return whether `accept` is all there is to do, and does it by one statement, which commits by itself."""
+    return new.is_light and not any(item.stored or item.upload_id or item.kind in FILE_KINDS for item in new.items)
 
 
 def _taken(database: str, caller: str, item: NewItem) -> NewItem:
@@ -175,7 +182,7 @@ def _adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
 
 
 def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:
-    with glance(database) as session:
+    with autocommit(database) as session:
         view = report.view(session, batch_id)
         assert view is not None, "a batch that was just accepted is there"
         return view, report.items(session, batch_id, limit=max(view.total, 1))

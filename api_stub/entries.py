@@ -10,7 +10,7 @@ from api_stub.content_sink import NOT_BASE64, ContentSink, decode
 from schemas.kinds import FILE_KINDS
 from schemas.texts import UNKEEPABLE
 from worker import flaws
-from worker.ledger.accept import NewItem
+from worker.ledger.new import NewItem
 from worker.settings import settings
 from worker.stored import Spooled, Stored
 

@@ -19,7 +19,7 @@ from api_stub.entries import (
 )
 from schemas.case_attachment import CaseAttachment, CaseAttachmentPayload, ContentMode
 from schemas.kinds import UPSERT
-from worker.ledger.accept import NewItem
+from worker.ledger.new import NewItem
 from worker.stored import Spooled, Stored
 
 

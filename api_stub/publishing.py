@@ -16,7 +16,7 @@ from uuid import UUID
 from worker.broker import ring
 from worker.errors import BrokerUnavailableError
 from worker.hints import Listener
-from worker.ledger.accept import Ring
+from worker.ledger.new import Ring
 from worker.log import bug, trouble
 from worker.settings import settings
 

@@ -20,7 +20,7 @@ import anyio
 from anyio.to_thread import run_sync
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.database import glance
+from worker.database import autocommit
 from worker.hints import UNTOLD, Ends, Listener
 from worker.ledger.report import ended
 from worker.log import trouble
@@ -127,7 +127,7 @@ def _let_go(room: _Room, ended: Mapping[UUID, Ends]) -> None:
 
 
 def _ended(database: str, ids: list[UUID]) -> set[UUID]:
-    with glance(database) as session:
+    with autocommit(database) as session:
         return ended(session, ids)
 
 

@@ -25,7 +25,8 @@ from bench.servers import running_servers
 from worker.database import engine, transaction
 from worker.deliver import deliver
 from worker.ledger import report
-from worker.ledger.accept import NewBatch, accept
+from worker.ledger.accept import accept
+from worker.ledger.new import NewBatch
 from worker.settings import settings
 
 _DATABASE = "acme"

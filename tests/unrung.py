@@ -1,7 +1,8 @@
 """Batches that are in the ledger, and that nobody was told of; this process must be a server's side."""
 
 from worker.database import transaction
-from worker.ledger.accept import NewBatch, NewItem, Ring, accept
+from worker.ledger.accept import accept
+from worker.ledger.new import NewBatch, NewItem, Ring
 
 
 def accepted(*items: NewItem) -> Ring:

@@ -15,7 +15,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from worker.errors import BrokerUnavailableError
-from worker.ledger.accept import BULK, QUEUE, Ring
+from worker.ledger.new import BULK, QUEUE, Ring
 from worker.settings import settings
 from worker.transport import mend
 

@@ -108,10 +108,11 @@ def transaction(database: str) -> Iterator[Session]:
 
 
 @contextmanager
-def glance(database: str) -> Iterator[Session]:
-    """Yield a session that only reads, each statement by itself: as good as a transaction, without its round trips.
+def autocommit(database: str) -> Iterator[Session]:
+    """Yield a session whose statements commit one by one, without the round trips of a transaction.
 
-    (What READ COMMITTED sees is taken anew for each statement anyway.)
+    For reading as good as one, since what READ COMMITTED sees is taken anew for each statement anyway; else for what is
+    done by a single statement.
     """
     with Session(engine(database).execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False) as session:
         yield session

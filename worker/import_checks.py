@@ -11,7 +11,7 @@ from schemas.case_attachment import CaseAttachmentPayload, CaseAttachmentRecord
 from schemas.imports import Checked, RefusedRow, StoredRecord
 from worker.database import transaction
 from worker.import_rows import Rule, item_of, read_rows
-from worker.ledger.accept import NewItem
+from worker.ledger.new import NewItem
 from worker.records import Record, kept_by, load
 from worker.verdicts import Verdict
 

@@ -16,7 +16,7 @@ from schemas.imports import ContentName, ContentPlace, RowContent
 from worker.blobs import intend, sizes
 from worker.database import transaction
 from worker.errors import LimpetError
-from worker.ledger.accept import NewItem
+from worker.ledger.new import NewItem
 from worker.presigned import put_url
 from worker.settings import settings
 from worker.stored import Stored

@@ -15,7 +15,7 @@ from schemas.kinds import FILE_DELETE, FILE_PUT, UPSERT
 from worker.files import Pair
 from worker.flaws import field_error, in_short, invalid, not_an_object
 from worker.import_contents import stored_at
-from worker.ledger.accept import NewItem
+from worker.ledger.new import NewItem
 from worker.stored import Stored
 
 _FROM_FILES = "must be left out of an import: contents come from files"

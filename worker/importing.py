@@ -20,9 +20,9 @@ from worker.import_contents import ContentMissingError, adopted, check_uploaded
 from worker.import_rows import Rule, item_of, read_rows
 from worker.import_sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
 from worker.ledger import import_arrows, imports
-from worker.ledger.accept import NewItem, Ring
 from worker.ledger.cancel import settle_cancelled
 from worker.ledger.imports import ImportView, NewImport, NotAppendableError
+from worker.ledger.new import NewItem, Ring
 
 KINDS: dict[ImportKind, str] = {"case-attachments": "import case_attachments", "files": "import file_attachments"}
 BODY_KEPT = timedelta(days=7)

@@ -27,8 +27,8 @@ from worker.import_contents import adopted
 from worker.import_rows import Rule, item_of
 from worker.import_sources import BadSourceError, Manifest, manifest_at, tree_of
 from worker.ledger import import_arrows, imports
-from worker.ledger.accept import NewItem, Ring
 from worker.ledger.imports import NotAppendableError
+from worker.ledger.new import NewItem, Ring
 from worker.loading_rows import import_rows
 from worker.log import bug, event, in_short
 from worker.settings import settings

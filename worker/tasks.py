@@ -18,7 +18,7 @@ from worker import upkeep
 from worker.broker import DELIVER, LOAD, app, ring
 from worker.deliver import deliver
 from worker.errors import BrokerUnavailableError, LimpetError
-from worker.ledger.accept import BULK
+from worker.ledger.new import BULK
 from worker.loading import load
 from worker.log import event, trouble, without_values
 from worker.settings import settings

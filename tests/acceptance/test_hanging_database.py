@@ -16,7 +16,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from worker.credentials import make_token
-from worker.ledger.accept import NewBatch, NewItem, accept
+from worker.ledger.accept import accept
+from worker.ledger.new import NewBatch, NewItem
 from worker.watchdog import rung_for
 
 

@@ -13,7 +13,8 @@ from parts import eventually, finished
 from sqlalchemy import text
 
 from worker.database import transaction
-from worker.ledger.accept import NewBatch, NewItem, accept
+from worker.ledger.accept import accept
+from worker.ledger.new import NewBatch, NewItem
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from sqlalchemy import text
 
 from worker.database import transaction
 from worker.ledger import arrows
-from worker.ledger.accept import Accepted, NewBatch, NewItem, Ring, accept
+from worker.ledger.accept import accept
 from worker.ledger.bites import bite
+from worker.ledger.new import Accepted, NewBatch, NewItem, Ring
 
 
 @pytest.mark.usefixtures("server_environment")

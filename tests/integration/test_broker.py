@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from worker.broker import app, ring
-from worker.ledger.accept import Ring
+from worker.ledger.new import Ring
 
 
 def test_a_message_is_less_than_a_kilobyte_and_says_no_more_than_ids(

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from worker.database import engine, transaction
 from worker.deliver import deliver
 from worker.ledger import report
-from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
+from worker.ledger.accept import accept
+from worker.ledger.new import Accepted, NewBatch, NewItem
 from worker.records import load
 
 # While a record of this comment is on its way in, there is time for somebody else.

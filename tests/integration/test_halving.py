@@ -6,7 +6,8 @@ from sqlalchemy import text
 
 from worker.database import transaction
 from worker.deliver import deliver
-from worker.ledger.accept import NewBatch, NewItem, Ring, accept
+from worker.ledger.accept import accept
+from worker.ledger.new import NewBatch, NewItem, Ring
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 

@@ -9,7 +9,8 @@ from calls import fresh_keys
 from worker.all_tables import METADATA
 from worker.database import engine, transaction
 from worker.deliver import deliver
-from worker.ledger.accept import NewBatch, NewItem, accept
+from worker.ledger.accept import accept
+from worker.ledger.new import NewBatch, NewItem
 from worker.migrate import is_current, migrate
 
 pytestmark = pytest.mark.usefixtures("server_environment")

@@ -11,7 +11,8 @@ from parts import eventually, nowhere
 from unrung import upsert
 
 from worker.database import transaction
-from worker.ledger.accept import NewBatch, accept
+from worker.ledger.accept import accept
+from worker.ledger.new import NewBatch
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 

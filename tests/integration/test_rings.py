@@ -7,8 +7,9 @@ from calls import fresh_keys
 from sqlalchemy import text
 
 from worker.database import transaction
-from worker.ledger.accept import NewBatch, NewItem, accept
+from worker.ledger.accept import accept
 from worker.ledger.arrows import ring_again
+from worker.ledger.new import NewBatch, NewItem
 
 
 @pytest.mark.usefixtures("server_environment")

@@ -11,7 +11,7 @@ from unrung import accepted, upsert
 
 from worker.database import transaction
 from worker.deliver import deliver
-from worker.ledger.accept import Ring
+from worker.ledger.new import Ring
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 

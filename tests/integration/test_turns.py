@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from schemas.kinds import FILE_DELETE_ALL
 from worker.database import engine, transaction
 from worker.files import Pair
-from worker.ledger.accept import Accepted, NewBatch, NewItem, accept
+from worker.ledger.accept import accept
+from worker.ledger.new import Accepted, NewBatch, NewItem
 from worker.ledger.retry import Retry, retry
 from worker.ledger.turns import await_turn
 from worker.verdicts import Verdict

@@ -15,7 +15,7 @@ from api_stub import batching
 from api_stub.content_sink import Sinks
 from worker import blobs, store
 from worker.errors import BlobMissingError, StoreUnavailableError
-from worker.ledger.accept import NewBatch, NewItem
+from worker.ledger.new import NewBatch, NewItem
 from worker.settings import settings
 from worker.stored import Stored
 from worker.uploading import Upload

@@ -7,7 +7,7 @@ import pytest
 
 from api_stub.publishing import Doorbell, Publisher
 from worker.hints import Listener
-from worker.ledger.accept import QUEUE, Ring
+from worker.ledger.new import QUEUE, Ring
 from worker.settings import settings
 
 

@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -14,88 +12,10 @@ from sqlalchemy.orm import Session
 from worker.database import copy
 from worker.errors import IdempotencyConflictError
 from worker.ledger.batch_ids import first_id, new_batch_id
-from worker.ledger.cut import MOST_SINGLES, Cut, Load, chunk_size, cut
+from worker.ledger.cut import MOST_SINGLES, MOST_WAITING, Cut, Load, chunk_size, cut
+from worker.ledger.new import QUEUE, Accepted, NewBatch, NewItem, Ring, Slot
 from worker.settings import settings
-from worker.stored import Spooled, Stored
-from worker.verdicts import Verdict
-
-QUEUE = "limpet"
-BULK = "limpet.bulk"
-
-
-@dataclass(frozen=True, slots=True)
-class NewItem:
-    """One line to accept. ``key`` orders it (None: nothing does); a ``verdict`` means it is refused already.
-
-    Its bytes, if it brings any, ride inline as ``content`` or are a blob. ``stored`` and ``upload_id`` say where
-    they are before that; the edge turns both into a blob first.
-    """
-
-    kind: str
-    key: int | None
-    payload: dict[str, object]
-    content: bytes | Spooled | None = None
-    blob_id: int | None = None
-    verdict: Verdict | None = None
-    stored: Stored | None = None
-    upload_id: UUID | None = None
-
-    @property
-    def inline_size(self) -> int:
-        """How many bytes ride in the ledger."""
-        if isinstance(self.content, Spooled):
-            return self.content.size
-        return len(self.content or b"")
-
-
-@dataclass(frozen=True, slots=True)
-class NewBatch:
-    """What one request submits."""
-
-    kind: str
-    caller: str
-    items: Sequence[NewItem]
-    idempotency_key: str | None = None
-    request_sha256: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Where items are appended: to which batch, under which order number, from which position on, rung on which queue.
-
-    ``rate``: so many items a second, in chunks that become due one after another from ``start`` on.
-    """
-
-    batch_id: UUID
-    acceptance: int
-    first: int = 0
-    queue: str = QUEUE
-    rate: int | None = None
-    start: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """What a message says: which chunk, and enough for a person reading Flower."""
-
-    chunk_id: int
-    batch_id: UUID
-    first: int
-    last: int
-    queue: str
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A batch that is durable. ``replayed``: it was there already, under the same idempotency key.
-
-    ``counted``: so many items are refused, and counted by the batch already.
-    """
-
-    batch_id: UUID
-    rings: list[Ring] = field(default_factory=list)
-    replayed: bool = False
-    counted: int = 0
+from worker.stored import Spooled
 
 
 def accept(session: Session, new: NewBatch) -> Accepted:
@@ -109,51 +29,106 @@ def accept(session: Session, new: NewBatch) -> Accepted:
 
     """
     batch_id = new_batch_id()
-    place = _insert_batch(session, batch_id, new)
-    if place is None:
+    made = _insert_light(session, batch_id, new) if new.is_light else _insert(session, batch_id, new)
+    if made is None:
         known = replayed(session, new)
         assert known is not None, "what is in the way of its key is there"
         return known
-    acceptance, load = place
-    slot = Slot(batch_id, acceptance)
-    cuts = cut(new.items, chunk_size(len(new.items), load))
-    rings = append_chunks(session, slot, cuts)
-    copy_items(session, slot, new.items)
-    return Accepted(batch_id, rings, counted=sum(c.invalid for c in cuts if c.is_done))
+    return made
 
 
-_INSERT_BATCH = text("""
+# What keeps worker processes busy: chunks of the queue that are new or at work, and batches that just came.
+_OPEN = "SELECT FROM chunk WHERE due_at IS NOT NULL AND queue = :queue AND (state = 'taken' OR attempts = 0)"
+_RECENT = "SELECT total FROM batch WHERE id > :recent AND total <= :small"
+# One statement, where `_insert` needs three and a transaction around them: a batch of one is accepted in two thirds of
+# the time. A single item is cut into one chunk anyway, so nobody counts what is open.
+_INSERT_LIGHT = text(f"""
+    WITH new AS (
+        INSERT INTO batch (id, kind, caller, total, idempotency_key, request_sha256)
+        VALUES (:id, :kind, :caller, :total, :idempotency_key, :request_sha256)
+        ON CONFLICT (caller, idempotency_key) DO NOTHING
+        RETURNING nextval('acceptance') AS acceptance
+    ), its_items AS (
+        INSERT INTO item (batch_id, position, acceptance, kind, key, payload, blob_id)
+        SELECT :id, i.position, acceptance, i.kind, i.key, i.payload, i.blob_id
+        FROM new, json_to_recordset(CAST(:items AS json))
+            AS i (position int, kind text, key bigint, payload jsonb, blob_id bigint)
+    ), cut AS (
+        SELECT CASE WHEN :total > 1 AND (
+            :most_open < (SELECT count(*) FROM ({_OPEN} LIMIT :most_open + 1) AS open)
+            OR :most_recent < (SELECT coalesce(sum(total), 0) FROM ({_RECENT} LIMIT :most_recent + 1) AS recent)
+        ) THEN :together ELSE 1 END AS size
+    )
+    INSERT INTO chunk (batch_id, first, last, acceptance, queue, state, due_at)
+    SELECT :id, first, least(first + size, :total) - 1, acceptance, :queue, 'open', now() + :ring_after
+    FROM new, cut, generate_series(0, :total - 1, size) AS first
+    RETURNING id, first, last
+""")  # noqa: S608  the parts are constants of this module
+
+
+def _insert_light(session: Session, batch_id: UUID, new: NewBatch) -> Accepted | None:
+    """Append a light batch, cut as `chunk_size` says; None on a replay."""
+    limits = settings()
+    items = [
+        {"position": position, "kind": i.kind, "key": i.key, "payload": i.payload, "blob_id": i.blob_id}
+        for position, i in enumerate(new.items)
+    ]
+    values = {
+        "items": to_json(items).decode(),
+        "most_open": MOST_WAITING * limits.worker_processes,
+        "most_recent": MOST_SINGLES * limits.worker_processes,
+        "together": min(limits.chunk_items, limits.small_batch),
+        "ring_after": limits.ring_after,
+    }
+    rows = session.execute(_INSERT_LIGHT, _of_batch(batch_id, new) | values).all()
+    return (
+        Accepted(batch_id, [Ring(chunk_id, batch_id, first, last, QUEUE) for chunk_id, first, last in rows])
+        if rows
+        else None
+    )
+
+
+def _of_batch(batch_id: UUID, new: NewBatch) -> dict[str, object]:
+    """Return what both ways to insert a batch say of it, and of what came before it."""
+    return {
+        "id": batch_id,
+        "kind": new.kind,
+        "caller": new.caller,
+        "total": len(new.items),
+        "idempotency_key": new.idempotency_key,
+        "request_sha256": new.request_sha256,
+        "queue": QUEUE,
+        "recent": first_id(time.time() - 1),
+        "small": settings().small_batch,
+    }
+
+
+_INSERT_BATCH = text(f"""
     INSERT INTO batch (id, kind, caller, total, finished_at, idempotency_key, request_sha256)
     VALUES (:id, :kind, :caller, :total, CASE WHEN :finished THEN now() END, :idempotency_key, :request_sha256)
     ON CONFLICT (caller, idempotency_key) DO NOTHING
     RETURNING nextval('acceptance'),
-              (SELECT count(*) FROM (
-                   SELECT FROM chunk WHERE due_at IS NOT NULL AND queue = :queue AND (state = 'taken' OR attempts = 0)
-                   LIMIT :enough) AS open),
-              (SELECT coalesce(sum(total), 0) FROM (
-                   SELECT total FROM batch WHERE id > :recent AND total <= :small LIMIT :enough) AS recent)
-""")
+              (SELECT count(*) FROM ({_OPEN} LIMIT :enough) AS open),
+              (SELECT coalesce(sum(total), 0) FROM ({_RECENT} LIMIT :enough) AS recent)
+""")  # noqa: S608  the parts are constants of this module
 
 
-def _insert_batch(session: Session, batch_id: UUID, new: NewBatch) -> tuple[int, Load] | None:
-    """Return the order number and the load (counted no further than matters), None on a replay."""
-    row = session.execute(
-        _INSERT_BATCH,
-        {
-            "id": batch_id,
-            "kind": new.kind,
-            "caller": new.caller,
-            "total": len(new.items),
-            "finished": all(item.verdict for item in new.items),
-            "idempotency_key": new.idempotency_key,
-            "request_sha256": new.request_sha256,
-            "enough": MOST_SINGLES * settings().worker_processes + 1,
-            "queue": QUEUE,
-            "recent": first_id(time.time() - 1),
-            "small": settings().small_batch,
-        },
-    ).one_or_none()
-    return None if row is None else (row[0], Load(row[1], row[2]))
+def _insert(session: Session, batch_id: UUID, new: NewBatch) -> Accepted | None:
+    """Append a batch; None on a replay."""
+    # The load is counted no further than matters.
+    values = {
+        "finished": all(item.verdict for item in new.items),
+        "enough": MOST_SINGLES * settings().worker_processes + 1,
+    }
+    row = session.execute(_INSERT_BATCH, _of_batch(batch_id, new) | values).one_or_none()
+    if row is None:
+        return None
+    acceptance, *load = row
+    slot = Slot(batch_id, acceptance)
+    cuts = cut(new.items, chunk_size(len(new.items), Load(*load)))
+    rings = append_chunks(session, slot, cuts)
+    copy_items(session, slot, new.items)
+    return Accepted(batch_id, rings, counted=sum(c.invalid for c in cuts if c.is_done))
 
 
 def replayed(session: Session, new: NewBatch) -> Accepted | None:

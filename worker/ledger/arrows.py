@@ -19,7 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.database import count
-from worker.ledger.accept import Ring
+from worker.ledger.new import Ring
 
 MOST_DEATHS = 3
 _FIRST_TRY, _TOGETHER = "2s", "500ms"

@@ -1,0 +1,95 @@
+"""What is appended to the ledger, and what comes of it: batches, items, chunks to ring for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from worker.settings import settings
+from worker.stored import Spooled, Stored
+from worker.verdicts import Verdict
+
+QUEUE = "limpet"
+BULK = "limpet.bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """One line to accept. ``key`` orders it (None: nothing does); a ``verdict`` means it is refused already.
+
+    Its bytes, if it brings any, ride inline as ``content`` or are a blob. ``stored`` and ``upload_id`` say where
+    they are before that; the edge turns both into a blob first.
+    """
+
+    kind: str
+    key: int | None
+    payload: dict[str, object]
+    content: bytes | Spooled | None = None
+    blob_id: int | None = None
+    verdict: Verdict | None = None
+    stored: Stored | None = None
+    upload_id: UUID | None = None
+
+    @property
+    def inline_size(self) -> int:
+        """How many bytes ride in the ledger."""
+        if isinstance(self.content, Spooled):
+            return self.content.size
+        return len(self.content or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    """What one request submits."""
+
+    kind: str
+    caller: str
+    items: Sequence[NewItem]
+    idempotency_key: str | None = None
+    request_sha256: bytes | None = None
+
+    @property
+    def is_light(self) -> bool:
+        """Whether one statement can take it: a small batch, no item refused, and none that brings bytes."""
+        return 0 < len(self.items) <= settings().small_batch and not any(
+            item.verdict or item.content is not None for item in self.items
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where items are appended: to which batch, under which order number, from which position on, rung on which queue.
+
+    ``rate``: so many items a second, in chunks that become due one after another from ``start`` on.
+    """
+
+    batch_id: UUID
+    acceptance: int
+    first: int = 0
+    queue: str = QUEUE
+    rate: int | None = None
+    start: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """What a message says: which chunk, and enough for a person reading Flower."""
+
+    chunk_id: int
+    batch_id: UUID
+    first: int
+    last: int
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A batch that is durable. ``replayed``: it was there already, under the same idempotency key.
+
+    ``counted``: so many items are refused, and counted by the batch already.
+    """
+
+    batch_id: UUID
+    rings: list[Ring] = field(default_factory=list)
+    replayed: bool = False
+    counted: int = 0
