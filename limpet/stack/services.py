@@ -34,6 +34,8 @@ class Services:
         command = self._python(
             "api",
             *("-m", "uvicorn", "api_stub.app:create_app", "--factory", "--no-access-log"),
+            # Else it takes what happens to be installed; httptools sets no bound to the headers of a request.
+            *("--http", "h11", "--loop", "asyncio"),
             *("--host", HOST, "--port", str(self.plan.api_port)),
         )
         probe = probes.page(f"{self.plan.api_url}/health/ready")
