@@ -5,7 +5,7 @@ import json
 import random
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from bench.import_rows import memory, processes
@@ -73,8 +73,9 @@ def _resident(servers: Servers) -> dict[int, tuple[str, int]]:
     """Return name and memory of every process now, their peaks counted from here on."""
     found = {}
     for pid, name in processes(servers.data).items():
-        Path(f"/proc/{pid}/clear_refs").write_text("5")
-        found[pid] = (name, memory(pid, name))
+        with suppress(FileNotFoundError, ProcessLookupError):  # one of the database's that has just ended
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+            found[pid] = (name, memory(pid, name))
     return found
 
 
