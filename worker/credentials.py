@@ -11,11 +11,12 @@ import hmac
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from unicodedata import normalize
 
@@ -163,6 +164,16 @@ def check_token(secret: str, token: str) -> Caller:
     """
     if not secret:
         raise BadCredentialError("no bearer token can be checked: LIMPET_JWT_SECRET is not set")
+    caller, expires = _read_token(secret, token)
+    if expires <= time.time():
+        raise BadCredentialError("the bearer token has expired")
+    return caller
+
+
+# A client sends the same token with every request, and all that ever changes about it is that it expires.
+@lru_cache(maxsize=256)
+def _read_token(secret: str, token: str) -> tuple[Caller, float]:
+    """Return the caller that ``token`` names, and when it expires, in seconds since 1970."""
     try:
         claims = jwt.decode(token, secret, algorithms=[_ALGORITHM], options={"require": ["sub", "exp"]})
     except jwt.ExpiredSignatureError as late:
@@ -175,7 +186,7 @@ def check_token(secret: str, token: str) -> Caller:
     subject = str(claims["sub"])
     if not subject or UNKEEPABLE.search(subject):
         raise BadCredentialError("the bearer token's subject is empty, or no text that can be kept")
-    return Caller(subject, frozenset(databases), next(iter(databases), ""))
+    return Caller(subject, frozenset(databases), next(iter(databases), "")), int(claims["exp"])
 
 
 def _sha256(clear: str) -> str:
