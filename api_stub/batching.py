@@ -18,7 +18,6 @@ from api_stub.preferences import Preferences
 from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError, sentence
 from api_stub.publishing import Doorbell
 from api_stub.waiting import Waiting
-from schemas.kinds import FILE_KINDS
 from worker import uploads
 from worker.blobs import adopt, note
 from worker.database import POOL, UNANSWERED, autocommit, transaction
@@ -136,7 +135,7 @@ def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
             return known, new
     new = replace(new, items=[_taken(database, new.caller, item) for item in new.items])
     try:
-        with (autocommit if _is_one_statement(new) else transaction)(database) as session:
+        with (autocommit if new.is_light else transaction)(database) as session:
             new = replace(new, items=_adopted(session, new.items))
             await_turn(session, new.items)
             accepted = accept(session, new)
@@ -146,11 +145,6 @@ def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
     if not accepted.replayed:
         event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
     return accepted, new
-
-
-def _is_one_statement(new: NewBatch) -> bool:
-    """Return whether `accept` is all there is to do, and does it by one statement, which commits by itself."""
-    return new.is_light and not any(item.stored or item.upload_id or item.kind in FILE_KINDS for item in new.items)
 
 
 def _taken(database: str, caller: str, item: NewItem) -> NewItem:

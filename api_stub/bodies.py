@@ -47,7 +47,7 @@ class Body:
 async def read_json(request: Request, database: str, *, lenient: bool = False) -> Body:
     """Read the body of ``request`` as JSON; its large contents are in the store of ``database`` then.
 
-    ``lenient``: it is JSON whatever Content-Type says, and an empty one is ``{}``.
+    ``lenient``: it is JSON whatever Content-Type and Content-Encoding say, and an empty one is ``{}``.
 
     Raises:
         ProblemError: 400, 408, 413, 415 or 503.

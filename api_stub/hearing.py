@@ -34,6 +34,7 @@ async def _hear(listener: Listener, rooms: Rooms) -> None:
                 async for database, ended in hints:
                     rooms.waiting.ended(database, ended)
                     rooms.doorbell.ended(database, ended)
+                    last = ""
         except BrokerUnavailableError as fault:
             if repr(fault) != last:  # one that stays away need not be told of all the time
                 trouble("hints.lost", fault)

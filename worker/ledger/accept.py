@@ -21,6 +21,8 @@ from worker.stored import Spooled
 def accept(session: Session, new: NewBatch) -> Accepted:
     """Append ``new`` to the ledger; durable once the caller's transaction commits.
 
+    A light batch needs none: it is one statement, which commits by itself in an autocommit session.
+
     The order number is taken here, after the request has been read whole, so a
     request whose answer came before another was sent is before it.
 
@@ -53,7 +55,7 @@ _INSERT_LIGHT = text(f"""
         SELECT :id, i.position, acceptance, i.kind, i.key, i.payload, i.blob_id
         FROM new, json_to_recordset(CAST(:items AS json))
             AS i (position int, kind text, key bigint, payload jsonb, blob_id bigint)
-    ), cut AS (
+    ), cut AS MATERIALIZED (  -- else the load is looked up twice: for the series and for its rows
         SELECT CASE WHEN :total > 1 AND (
             :most_open < (SELECT count(*) FROM ({_OPEN} LIMIT :most_open + 1) AS open)
             OR :most_recent < (SELECT coalesce(sum(total), 0) FROM ({_RECENT} LIMIT :most_recent + 1) AS recent)

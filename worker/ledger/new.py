@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from schemas.kinds import FILE_KINDS
 from worker.settings import settings
 from worker.stored import Spooled, Stored
 from worker.verdicts import Verdict
@@ -31,6 +32,12 @@ class NewItem:
     upload_id: UUID | None = None
 
     @property
+    def is_light(self) -> bool:
+        """Whether all that there is to do is to append it."""
+        brings = self.content is not None or self.stored or self.upload_id
+        return not (self.verdict or brings or self.kind in FILE_KINDS)
+
+    @property
     def inline_size(self) -> int:
         """How many bytes ride in the ledger."""
         if isinstance(self.content, Spooled):
@@ -50,10 +57,8 @@ class NewBatch:
 
     @property
     def is_light(self) -> bool:
-        """Whether one statement can take it: a small batch, no item refused, and none that brings bytes."""
-        return 0 < len(self.items) <= settings().small_batch and not any(
-            item.verdict or item.content is not None for item in self.items
-        )
+        """Whether one statement is all that it takes: small, and no item is refused, brings bytes or waits its turn."""
+        return 0 < len(self.items) <= settings().small_batch and all(item.is_light for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)
