@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from worker.database import copy
 from worker.errors import IdempotencyConflictError
 from worker.ledger.batch_ids import first_id, new_batch_id
-from worker.ledger.cut import MOST_SINGLES, MOST_WAITING, Cut, Load, chunk_size, cut
+from worker.ledger.cut import Cut, Load, chunk_size, cut, most_load
 from worker.ledger.new import QUEUE, Accepted, NewBatch, NewItem, Ring, Slot
 from worker.settings import settings
 from worker.stored import Spooled
@@ -70,24 +70,22 @@ _INSERT_LIGHT = text(f"""
 
 def _insert_light(session: Session, batch_id: UUID, new: NewBatch) -> Accepted | None:
     """Append a light batch, cut as `chunk_size` says; None on a replay."""
-    limits = settings()
+    most = most_load()
     items = [
         {"position": position, "kind": i.kind, "key": i.key, "payload": i.payload, "blob_id": i.blob_id}
         for position, i in enumerate(new.items)
     ]
     values = {
         "items": to_json(items).decode(),
-        "most_open": MOST_WAITING * limits.worker_processes,
-        "most_recent": MOST_SINGLES * limits.worker_processes,
-        "together": min(limits.chunk_items, limits.small_batch),
-        "ring_after": limits.ring_after,
+        "most_open": most.open_chunks,
+        "most_recent": most.recent_items,
+        "together": chunk_size(len(items), Load(most.open_chunks + 1, 0)),
+        "ring_after": settings().ring_after,
     }
     rows = session.execute(_INSERT_LIGHT, _of_batch(batch_id, new) | values).all()
-    return (
-        Accepted(batch_id, [Ring(chunk_id, batch_id, first, last, QUEUE) for chunk_id, first, last in rows])
-        if rows
-        else None
-    )
+    if not rows:
+        return None
+    return Accepted(batch_id, [Ring(chunk_id, batch_id, first, last, QUEUE) for chunk_id, first, last in rows])
 
 
 def _of_batch(batch_id: UUID, new: NewBatch) -> dict[str, object]:
@@ -120,7 +118,7 @@ def _insert(session: Session, batch_id: UUID, new: NewBatch) -> Accepted | None:
     # The load is counted no further than matters.
     values = {
         "finished": all(item.verdict for item in new.items),
-        "enough": MOST_SINGLES * settings().worker_processes + 1,
+        "enough": most_load().recent_items + 1,
     }
     row = session.execute(_INSERT_BATCH, _of_batch(batch_id, new) | values).one_or_none()
     if row is None:

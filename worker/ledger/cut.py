@@ -51,13 +51,16 @@ IDLE = Load(0, 0)
 MOST_WAITING, MOST_SINGLES = 2, 15  # for each worker process: chunks that are open, and items a second, one by one
 
 
+def most_load() -> Load:
+    """Return the load up to which worker processes have their hands free."""
+    processes = settings().worker_processes
+    return Load(MOST_WAITING * processes, MOST_SINGLES * processes)
+
+
 def chunk_size(total: int, load: Load = IDLE) -> int:
     """Return how many items a chunk carries at most, for a batch of ``total``."""
-    limits = settings()
-    busy = (
-        load.open_chunks > MOST_WAITING * limits.worker_processes
-        or load.recent_items > MOST_SINGLES * limits.worker_processes
-    )
+    limits, most = settings(), most_load()
+    busy = load.open_chunks > most.open_chunks or load.recent_items > most.recent_items
     if total <= limits.small_batch and not busy:
         return 1
     # The processes that have nothing in hand share the batch; fewer chunks cost less.
