@@ -9,6 +9,7 @@ import click
 from limpet.client import Client
 from limpet.importing.asked import client_of
 from limpet.importing.calls import Calls
+from limpet.importing.interrupt import ended_by_interrupt
 from limpet.importing.progress import Progress, Teller
 from limpet.importing.watching import exit_code, tell_end, watch_to_end
 from schemas.answers import Batch, BatchList, Outcome
@@ -57,7 +58,8 @@ def watch(batch: UUID, database: str | None, *, as_json: bool) -> None:
 def _watch(client: Client, batch_id: UUID, teller: Teller) -> None:
     first = client.batch(batch_id)
     progress = Progress(sent=first.total, share=1.0)
-    end = watch_to_end(Calls(client, _PATIENCE), batch_id, progress, teller)
+    with ended_by_interrupt(f"batch {batch_id} goes on"):
+        end = watch_to_end(Calls(client, _PATIENCE), batch_id, progress, teller)
     tell_end(end, teller)
     if not teller.as_json:
         click.echo(_line(end))

@@ -16,6 +16,7 @@ from limpet.importing.asked import FOLDER, SOME_FAILED, client_of, manifest_at, 
 from limpet.importing.calls import Calls
 from limpet.importing.contents import Contents
 from limpet.importing.dry_run import DryRun
+from limpet.importing.interrupt import ended_by_interrupt
 from limpet.importing.progress import Progress, Teller
 from limpet.importing.results import check_report, failures, write_report
 from limpet.importing.sending import Sender
@@ -110,13 +111,9 @@ def _run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
         pace = f"{there.rows_per_second:,} rows a second at most" if there.rows_per_second else "as fast as it can"
         click.echo(f"it goes on as it was opened, {pace}; --restart begins anew at another pace", err=True)
     shown = Shown(there, Progress(sent=there.next_row), teller)
-    try:
+    again = "the same command without --restart" if options.restart else "the same command"
+    with ended_by_interrupt(f"{again} goes on where this one stopped; 'limpet cancel {there.id}' ends the import"):
         batch = _to_end(calls, options, source, shown)
-    except KeyboardInterrupt:
-        again = "the same command without --restart" if options.restart else "the same command"
-        told = f"\n{again} goes on where this one stopped; 'limpet cancel {there.id}' ends the import"
-        click.echo(told, err=True)
-        raise
     _tell_end(batch, teller)
     _report(calls, options, source, batch.id, teller)
     return exit_code(batch)
