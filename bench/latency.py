@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from statistics import median, quantiles
 
 import psycopg
@@ -26,37 +27,35 @@ _items = TypeAdapter(list[CaseAttachment])
 
 
 def single(servers: Servers, sizes: Sizes) -> list[Line]:
-    """Row 5: one item PUT → 207 against a Celery task waited for, and an accept and then such a task."""
+    """Row 5: one item PUT → 207 against a Celery task waited for, alone, behind FastAPI, and with what we record."""
     ours: list[list[float]] = []
     celery: list[list[float]] = []
-    accepts: list[list[float]] = []
     behind: list[list[float]] = []
+    recorded: list[list[float]] = []
     peers = Peers(servers)
     with (
         peers.serving("celery_tasks") as driver,
         peers.application("celery_behind_fastapi", processes=1) as url,
+        peers.application("celery_behind_fastapi", processes=1, PEER_RECORDS="1") as recording_url,
     ):
-
-        def fastapi() -> Caller:
-            return Caller(url, {"Content-Type": "application/json"})
-
-        _puts(servers.caller, 20)
-        _puts(fastapi, 20)
+        fastapi, recording = (partial(Caller, at, {"Content-Type": "application/json"}) for at in (url, recording_url))
+        for connect in (servers.caller, fastapi, recording):
+            _puts(connect, 20)
         for _ in range(sizes.rounds):
             driver.prepare(first=fresh(sizes.singles), count=sizes.singles, wait=True)
             driver.go()
             celery.append([1000 * seconds for seconds in driver.end().times])
             behind.append(_puts(fastapi, sizes.singles))
             ours.append(_puts(servers.caller, sizes.singles))
-            accepts.append(_accepts(servers.caller, sizes.singles))
-    both = [median(one) + median(other) for one, other in zip(accepts, celery, strict=True)]
+            recorded.append(_puts(recording, sizes.singles))
     what = "one item, PUT to 207, idle"
     return [
         Line(5, f"{what}: (a) waiting", "ms, median", [*map(median, ours)], [*map(median, celery)], Goal("≤", 1)),
         Line(5, f"{what}: (a) waiting", "ms, 99 %", [*map(_late, ours)], [*map(_late, celery)]),
         Line(5, f"{what}: (a) behind FastAPI", "ms, median", [*map(median, ours)], [*map(median, behind)]),
         Line(5, "(a) behind FastAPI: (a) alone", "ms, median", [*map(median, behind)], [*map(median, celery)]),
-        Line(5, f"{what}: accepting it (respond-async), then (a)", "ms, median", [*map(median, ours)], both),
+        Line(5, f"{what}: (a) that records", "ms, median", [*map(median, ours)], [*map(median, recorded)]),
+        Line(5, "(a) that records: (a) alone", "ms, median", [*map(median, recorded)], [*map(median, celery)]),
     ]
 
 
@@ -73,12 +72,6 @@ def _puts(connect: Callable[[], Caller], count: int) -> list[float]:
             check(answer)
             times.append(1000 * answer.seconds)
     return times
-
-
-def _accepts(connect: Callable[[], Caller], count: int) -> list[float]:
-    """Return the milliseconds until each of ``count`` batches of one is accepted."""
-    with closing(connect()) as caller:
-        return [_accept(caller, body) for body in bodies(fresh(count), count, 1)]
 
 
 def accept(servers: Servers, sizes: Sizes) -> list[Line]:

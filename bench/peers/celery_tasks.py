@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from celery import Celery
 
-from bench.peers.table import BROKER, RESULTS, upsert_one
+from bench.peers.table import BROKER, RESULTS, carry_out_recorded, upsert_one
 from bench.rows import rows
 
 app = Celery("peer", broker=BROKER, backend=RESULTS)
@@ -15,6 +15,13 @@ app = Celery("peer", broker=BROKER, backend=RESULTS)
 def upsert(row: dict[str, object]) -> str:
     """Carry out one item and say how it went."""
     upsert_one(row)
+    return "ok"
+
+
+@app.task
+def carry_out(recorded: str) -> str:
+    """Carry out one item that was recorded, and record how it went."""
+    carry_out_recorded(recorded)
     return "ok"
 
 

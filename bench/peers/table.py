@@ -1,7 +1,9 @@
 """The upsert of one record by SQLAlchemy, as its documentation teaches it; the peers share it."""
 
+import json
 import os
 from collections.abc import Mapping
+from uuid import UUID, uuid4
 
 from sqlalchemy import create_engine
 from sqlalchemy.dialects.postgresql import insert
@@ -9,6 +11,7 @@ from sqlalchemy.dialects.postgresql.dml import Insert
 from sqlalchemy.orm import Session
 
 from worker.record_tables import CaseAttachment
+from worker.tables import Item
 
 URL = os.environ["BENCH_DATABASE"]
 BROKER = os.environ["BENCH_BROKER"]
@@ -27,4 +30,23 @@ def upsert_one(row: Mapping[str, object]) -> None:
     """Create or replace one record in a session of its own."""
     with Session(engine) as session:
         session.execute(upsert_of(row))
+        session.commit()
+
+
+def record(row: Mapping[str, object]) -> str:
+    """Make one record durable as an item that is still to be carried out; return by what it is found again."""
+    batch_id = uuid4()
+    payload = json.loads(json.dumps(row, default=str))
+    with Session(engine) as session:
+        session.add(Item(batch_id=batch_id, position=0, acceptance=1, kind="upsert", key=1, payload=payload))
+        session.commit()
+    return str(batch_id)
+
+
+def carry_out_recorded(batch_id: str) -> None:
+    """Create or replace the record of an item, and say at the item how it went, in one transaction."""
+    with Session(engine) as session:
+        item = session.get_one(Item, (UUID(batch_id), 0))
+        session.execute(upsert_of(item.payload))
+        item.outcome, item.status, item.body = "created", 201, "Created"
         session.commit()
