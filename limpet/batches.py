@@ -56,9 +56,8 @@ def watch(batch: UUID, database: str | None, *, as_json: bool) -> None:
 
 
 def _watch(client: Client, batch_id: UUID, teller: Teller) -> None:
-    first = client.batch(batch_id)
-    progress = Progress(sent=first.total, share=1.0)
     with ended_by_interrupt(f"batch {batch_id} goes on"):
+        progress = Progress(sent=client.batch(batch_id).total, share=1.0)
         end = watch_to_end(Calls(client, _PATIENCE), batch_id, progress, teller)
     tell_end(end, teller)
     if not teller.as_json:

@@ -95,16 +95,16 @@ def _dry_run(calls: Calls, options: Options, source: Source, teller: Teller) -> 
 
 
 def _run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
-    there = calls.open(
-        OpenImport(
-            name=options.known_as,
-            fingerprint=options.fingerprint(source),
-            kind=options.kind,
-            on_conflict=options.on_conflict,
-            rows_per_second=options.rows_per_second,
-            restart=options.restart,
-        )
+    wanted = OpenImport(
+        name=options.known_as,
+        fingerprint=options.fingerprint(source),
+        kind=options.kind,
+        on_conflict=options.on_conflict,
+        rows_per_second=options.rows_per_second,
+        restart=options.restart,
     )
+    with ended_by_interrupt("nothing was sent"):
+        there = calls.open(wanted)
     _announce(there, teller)
     other_pace = options.rows_per_second not in (None, there.rows_per_second)
     if there.resumed and there.state != "finished" and other_pace:

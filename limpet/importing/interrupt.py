@@ -4,25 +4,29 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+_INTERRUPTED = 128 + signal.SIGINT  # as a shell says it
 
 
 @contextmanager
-def ended_by_interrupt(told: str = "") -> Iterator[None]:
+def ended_by_interrupt(told: str) -> Iterator[None]:
     """End the process at once if it is interrupted while the block runs, after ``told`` on standard error.
 
     Whoever waits for it sees that SIGINT ended it, so that a loop of a shell ends, too.
     """
     # A KeyboardInterrupt comes between any two steps, also of a library that just took a lock or where exceptions are
     # dropped: 2 of 250 imports hung at the lock of their connections for good. Nothing here needs an orderly end.
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # nohup: it is to be ignored
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # a script's background job: it ignores it
         yield
         return
 
     def end(*_: object) -> None:
-        os.write(sys.stderr.fileno(), f"\n{told}\n".encode())  # not buffered: it may come in the middle of a write
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends it even if nobody takes what is written
+        with suppress(Exception):  # there is no standard error, or its reader got the same signal
+            os.write(sys.stderr.fileno(), f"\n{told}\n".encode())  # not buffered: it may come in the middle of a write
         signal.raise_signal(signal.SIGINT)
+        os._exit(_INTERRUPTED)  # the first process of a container outlives the signal
 
     before = signal.signal(signal.SIGINT, end)
     try:

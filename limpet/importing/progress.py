@@ -58,9 +58,9 @@ class Progress:
 class Teller:
     """Shows a progress now and then, where it is wanted."""
 
-    def __init__(self, *, as_json: bool, screen: TextIO = sys.stderr) -> None:
+    def __init__(self, *, as_json: bool, screen: TextIO | None = sys.stderr) -> None:
         self._json = as_json
-        self._screen = screen if screen.isatty() and not as_json else None
+        self._screen = screen if screen is not None and screen.isatty() and not as_json else None
         self._next = 0.0
 
     def show(self, progress: Progress, *, last: bool = False) -> None:
