@@ -51,10 +51,10 @@ _INSERT_LIGHT = text(f"""
         ON CONFLICT (caller, idempotency_key) DO NOTHING
         RETURNING nextval('acceptance') AS acceptance
     ), its_items AS (
-        INSERT INTO item (batch_id, position, acceptance, kind, key, payload, blob_id)
-        SELECT :id, i.position, acceptance, i.kind, i.key, i.payload, i.blob_id
+        INSERT INTO item (batch_id, position, acceptance, kind, key, payload)
+        SELECT :id, i.position, acceptance, i.kind, i.key, i.payload
         FROM new, json_to_recordset(CAST(:items AS json))
-            AS i (position int, kind text, key bigint, payload jsonb, blob_id bigint)
+            AS i (position int, kind text, key bigint, payload jsonb)
     ), cut AS MATERIALIZED (  -- else the load is looked up twice: for the series and for its rows
         SELECT CASE WHEN :total > 1 AND (
             :most_open < (SELECT count(*) FROM ({_OPEN} LIMIT :most_open + 1) AS open)
@@ -72,7 +72,7 @@ def _insert_light(session: Session, batch_id: UUID, new: NewBatch) -> Accepted |
     """Append a light batch, cut as `chunk_size` says; None on a replay."""
     most = most_load()
     items = [
-        {"position": position, "kind": i.kind, "key": i.key, "payload": i.payload, "blob_id": i.blob_id}
+        {"position": position, "kind": i.kind, "key": i.key, "payload": i.payload}
         for position, i in enumerate(new.items)
     ]
     values = {

@@ -34,7 +34,7 @@ class NewItem:
     @property
     def is_light(self) -> bool:
         """Whether all that there is to do is to append it."""
-        brings = self.content is not None or self.stored or self.upload_id
+        brings = self.content is not None or self.blob_id or self.stored or self.upload_id
         return not (self.verdict or brings or self.kind in FILE_KINDS)
 
     @property
