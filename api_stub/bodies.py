@@ -25,7 +25,7 @@ from worker.settings import settings
 _JSON = ("application/json", "text/json")
 
 _SMALL = 2 * 2**20  # bodies below are parsed as they are
-_PIECE = 2**18  # so that the hops to a thread are few
+_PIECE = 2**20  # so that the hops to a thread are few
 # Each large body that is being read may hold an upload, some 15 MiB. The others wait in their sockets, and not in
 # threads, which the first ones need to go on.
 _LARGE_AT_ONCE = anyio.Semaphore(4)

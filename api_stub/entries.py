@@ -6,7 +6,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from uuid import UUID
 
-from api_stub.content_sink import NOT_BASE64, ContentSink, decode
+from api_stub.content_sink import NOT_BASE64, ContentSink
+from api_stub.decoding import decode
 from schemas.kinds import FILE_KINDS
 from schemas.texts import UNKEEPABLE
 from worker import flaws

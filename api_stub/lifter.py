@@ -57,6 +57,12 @@ class Sink(Protocol):
     def write(self, text: bytes, /) -> None:
         """Take the next piece: unescaped, in UTF-8, a lone surrogate as its three bytes."""
 
+    def write_plain(self, raw: memoryview, /) -> bool:
+        """Take the next piece as it stands in the JSON text, if it can be nothing but what it says: no escapes, ASCII.
+
+        Return whether that is so; otherwise nothing was taken. It is for the sinks that see that cheaply.
+        """
+
     def close(self) -> None:
         """Take the end of the string."""
 
@@ -147,8 +153,7 @@ class Lifter(Generic[SinkT]):
         """Pass on the string that ``place`` lies in; return where the text goes on, None if that is not there yet."""
         end = _text_end(data, place)
         ended = data[end : end + 1] == b'"'
-        if text := self._unescape(memoryview(data)[place:end], final=ended):
-            sink.write(text)
+        self._pass_on(memoryview(data)[place:end], sink, final=ended)
         if ended:
             sink.close()
             self._sink = None
@@ -158,6 +163,13 @@ class Lifter(Generic[SinkT]):
         if len(self._held) >= _LONGEST_ESCAPE:
             raise NotJsonError("Bad escape in a long string")
         return None
+
+    def _pass_on(self, raw: memoryview, sink: SinkT, *, final: bool) -> None:
+        is_whole = not self._decoder.getstate()[0]  # no character began in the piece before
+        if is_whole and sink.write_plain(raw):
+            return
+        if text := self._unescape(raw, final=final):
+            sink.write(text)
 
     def _unescape(self, raw: memoryview, *, final: bool) -> bytes:
         try:

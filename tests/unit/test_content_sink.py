@@ -12,7 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api_stub import intake
-from api_stub.content_sink import NOT_BASE64, ContentSink, decode
+from api_stub.content_sink import NOT_BASE64, ContentSink
+from api_stub.decoding import decode
+from api_stub.lifter import Lifter, NotJsonError
 from worker.settings import settings
 from worker.stored import Spool
 
@@ -41,13 +43,16 @@ class Kept:
 
 
 class Opened:
-    """A sink, and the uploads that it opened."""
+    """A sink, and the uploads that it opened; ``plainly``: pieces are given as they stand in a JSON text first."""
 
-    def __init__(self, pieces: Iterable[bytes], inline: int = INLINE) -> None:
+    def __init__(self, pieces: Iterable[bytes], inline: int = INLINE, *, plainly: bool = False) -> None:
         self.uploads: list[Kept] = []
         self.sink = ContentSink(self._open, Spool(), inline)
         for piece in pieces:
-            self.sink.write(piece)
+            if plainly and self.sink.write_plain(memoryview(piece)):
+                assert PLAIN.fullmatch(piece)
+            else:
+                self.sink.write(piece)
         self.sink.close()
 
     def _open(self) -> Kept:
@@ -97,6 +102,7 @@ def test_content_is_what_was_encoded(data: bytes, cuts: list[int], spaces: list[
     assert Opened(cut(text, cuts)).content == data
 
 
+PLAIN = re.compile(rb"[A-Za-z0-9+/=]*")
 RFC_4648 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
@@ -110,10 +116,10 @@ def test_only_base64_to_the_letter_is_taken_at_once_or_piece_by_piece(parts: lis
     bare = re.sub(rb"[ \t\r\n]+", b"", text)
     expected = base64.b64decode(bare) if RFC_4648.fullmatch(bare) else None
 
-    opened = Opened(cut(text, cuts))
-
-    assert opened.content == expected
-    assert opened.sink.error == (NOT_BASE64 if expected is None else None)
+    for opened in (Opened(cut(text, cuts)), Opened(cut(text, cuts), plainly=True)):
+        assert opened.content == expected
+        assert opened.sink.error == (NOT_BASE64 if expected is None else None)
+        assert opened.sink.head == text[:300]
     if expected is None:
         with pytest.raises(binascii.Error):
             decode(text)
@@ -211,3 +217,19 @@ def test_a_long_string_in_any_other_field_is_refused_as_ever(field: str, message
     assert item.verdict is not None
     assert (item.verdict.status, item.verdict.body) == (422, f"{field} {message}")
     assert str(item.payload[field]).startswith("\ufffd and so on \ufffd")
+
+
+@pytest.mark.parametrize("at", range(4))
+@pytest.mark.parametrize("wrong", [b"\n", b" \t", b"\xc3", b"\xff", b"\\x"])
+def test_what_is_no_json_is_found_wherever_the_pieces_are_cut(wrong: bytes, at: int) -> None:
+    before = b'{"attachment":"' + b"QUJD" * 5000 + b"QUJD"[:at]
+    text = before + wrong + b"QUJD" * 10 + b'"}'
+    for place in range(len(before) - 5, len(before) + 5):
+        with pytest.raises(NotJsonError):
+            lifted(cut(text, [place]))
+
+
+def lifted(pieces: Iterable[bytes]) -> None:
+    lifter = Lifter(lambda: ContentSink(Kept, Spool(), INLINE))
+    for piece in pieces:
+        lifter.feed(piece)

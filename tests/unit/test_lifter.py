@@ -23,6 +23,12 @@ class Kept:
         assert not self.closed
         self.text += text
 
+    def write_plain(self, raw: memoryview) -> bool:
+        assert not self.closed
+        plain = bytes(raw).isalnum()
+        self.text += bytes(raw) if plain else b""
+        return plain
+
     def close(self) -> None:
         self.closed += 1
 
@@ -36,6 +42,9 @@ class Counted:
     def write(self, text: bytes) -> None:
         self.size += len(text)
         self.largest = max(self.largest, len(text))
+
+    def write_plain(self, _: memoryview) -> bool:
+        return False
 
     def close(self) -> None:
         pass

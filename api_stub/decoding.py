@@ -1,0 +1,68 @@
+"""Decode base64 to the letter of RFC 4648 §4, at once or piece by piece; white space is left out, as MIME needs it."""
+
+import binascii
+import string
+
+_SPACE = b" \t\r\n"
+_ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/="
+
+
+class Base64:
+    """Decodes base64 piece by piece, to the letter of RFC 4648 §4 but for white space."""
+
+    __slots__ = ("_padded", "_rest")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._padded = False
+
+    def decode(self, text: bytes) -> bytes:
+        """Return what has become whole by ``text``.
+
+        Raises:
+            binascii.Error: the text is no base64.
+
+        """
+        if any(space in text for space in _SPACE):  # ten times as fast as leaving out what is not there
+            text = text.translate(None, _SPACE)
+        return self.decode_strictly(text)
+
+    def decode_strictly(self, text: bytes | memoryview) -> bytes:
+        """Return what has become whole by ``text``, which may have no white space; nothing has happened if it raises.
+
+        Raises:
+            binascii.Error: the text is no base64.
+
+        """
+        text = self._rest + text
+        if text and self._padded:
+            raise binascii.Error("text after the padding")
+        whole = len(text) - len(text) % 4
+        rest = text[whole:]
+        if rest.translate(None, _ALPHABET):
+            raise binascii.Error("no base64")
+        padding = text.count(b"=", max(whole - 2, 0), whole)
+        data = binascii.a2b_base64(memoryview(text)[:whole], strict_mode=True)
+        if len(data) != whole // 4 * 3 - padding:  # Python takes "QUJD====", even when strict
+            raise binascii.Error("padding after whole groups")
+        self._rest, self._padded = rest, padding > 0
+        return data
+
+    @property
+    def complete(self) -> bool:
+        """Whether the text may end here."""
+        return not self._rest
+
+
+def decode(text: bytes) -> bytes:
+    """Decode base64 (RFC 4648 §4) that is there as a whole; white space, which MIME encoders put in, is left out.
+
+    Raises:
+        binascii.Error: the text is no base64.
+
+    """
+    decoder = Base64()
+    data = decoder.decode(text)
+    if not decoder.complete:
+        raise binascii.Error("the end is missing")
+    return data
