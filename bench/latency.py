@@ -29,34 +29,40 @@ _items = TypeAdapter(list[CaseAttachment])
 def single(servers: Servers, sizes: Sizes) -> list[Line]:
     """Row 5: one item PUT → 207 against a Celery task waited for, alone, behind FastAPI, and with what we record."""
     ours: list[list[float]] = []
-    celery: list[list[float]] = []
+    alone: list[list[float]] = []
     behind: list[list[float]] = []
     recorded: list[list[float]] = []
     peers = Peers(servers)
     with (
         peers.serving("celery_tasks") as driver,
-        peers.application("celery_behind_fastapi", processes=1) as url,
-        peers.application("celery_behind_fastapi", processes=1, PEER_RECORDS="1") as recording_url,
+        peers.application("celery_behind_fastapi", processes=1) as behind_url,
+        peers.application("celery_recording", processes=1) as recording_url,
     ):
-        fastapi, recording = (partial(Caller, at, {"Content-Type": "application/json"}) for at in (url, recording_url))
+        fastapi, recording = (
+            partial(Caller, url, {"Content-Type": "application/json"}) for url in (behind_url, recording_url)
+        )
         for connect in (servers.caller, fastapi, recording):
             _puts(connect, 20)
         for _ in range(sizes.rounds):
             driver.prepare(first=fresh(sizes.singles), count=sizes.singles, wait=True)
             driver.go()
-            celery.append([1000 * seconds for seconds in driver.end().times])
+            alone.append([1000 * seconds for seconds in driver.end().times])
             behind.append(_puts(fastapi, sizes.singles))
             ours.append(_puts(servers.caller, sizes.singles))
             recorded.append(_puts(recording, sizes.singles))
     what = "one item, PUT to 207, idle"
     return [
-        Line(5, f"{what}: (a) waiting", "ms, median", [*map(median, ours)], [*map(median, celery)], Goal("≤", 1)),
-        Line(5, f"{what}: (a) waiting", "ms, 99 %", [*map(_late, ours)], [*map(_late, celery)]),
-        Line(5, f"{what}: (a) behind FastAPI", "ms, median", [*map(median, ours)], [*map(median, behind)]),
-        Line(5, "(a) behind FastAPI: (a) alone", "ms, median", [*map(median, behind)], [*map(median, celery)]),
-        Line(5, f"{what}: (a) that records", "ms, median", [*map(median, ours)], [*map(median, recorded)]),
-        Line(5, "(a) that records: (a) alone", "ms, median", [*map(median, recorded)], [*map(median, celery)]),
+        _of_medians(f"{what}: (a) waiting", ours, alone, Goal("≤", 1)),
+        Line(5, f"{what}: (a) waiting", "ms, 99 %", [*map(_late, ours)], [*map(_late, alone)]),
+        _of_medians(f"{what}: (a) behind FastAPI", ours, behind),
+        _of_medians("(a) behind FastAPI: (a) alone", behind, alone),
+        _of_medians(f"{what}: (a) that records", ours, recorded),
+        _of_medians("(a) that records: (a) alone", recorded, alone),
     ]
+
+
+def _of_medians(what: str, ours: list[list[float]], peer: list[list[float]], goal: Goal | None = None) -> Line:
+    return Line(5, what, "ms, median", [*map(median, ours)], [*map(median, peer)], goal)
 
 
 def _late(times: list[float]) -> float:

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,29 +108,25 @@ class Peers:
         return done - began
 
     @contextmanager
-    def application(self, module: str, processes: int = PROCESSES, **variables: str) -> Iterator[str]:
+    def application(self, module: str, processes: int = PROCESSES) -> Iterator[str]:
         """Run an application of FastAPI, ``bench.peers.<module>``, while the block runs; yield its URL."""
         with Reservations() as reserved:
             port = reserved.take_any()
         command = ("uvicorn", f"bench.peers.{module}:app", "--port", f"{port}", "--workers", f"{processes}")
-        with self._process(module, (*command, "--no-access-log"), variables=variables):
+        with self._process(module, (*command, "--no-access-log")):
             _await_port(port)
             yield f"http://{HOST}:{port}"
 
     @contextmanager
     def _process(
-        self,
-        name: str,
-        command: tuple[str, ...],
-        pipe: int = subprocess.DEVNULL,
-        variables: Mapping[str, str] | None = None,
+        self, name: str, command: tuple[str, ...], pipe: int = subprocess.DEVNULL
     ) -> Iterator[subprocess.Popen[str]]:
         log = self.servers.data / "logs" / f"peer-{name}.log"
         with log.open("a") as said:
             process = subprocess.Popen(
                 launched([str(_PYTHON), "-m", *command]),
                 cwd=_ROOT,
-                env={**os.environ, **self.servers.peers_environment(), "PYTHONPATH": str(_ROOT), **(variables or {})},
+                env={**os.environ, **self.servers.peers_environment(), "PYTHONPATH": str(_ROOT)},
                 stdin=pipe,
                 stdout=pipe if pipe == subprocess.PIPE else said,
                 stderr=said,
