@@ -18,8 +18,8 @@ from api_stub.preferences import Preferences
 from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError, sentence
 from api_stub.publishing import Doorbell
 from api_stub.waiting import Waiting
-from worker import uploads
-from worker.blobs import adopt, note
+from worker.blobs import client_uploads
+from worker.blobs.lifecycle import Stored, adopt, note
 from worker.database import POOL, UNANSWERED, autocommit, transaction
 from worker.errors import IdempotencyConflictError, StoreUnavailableError
 from worker.hints import Ends
@@ -30,7 +30,6 @@ from worker.ledger.report import BatchView, ItemView
 from worker.ledger.turns import await_turn
 from worker.log import event, trouble
 from worker.settings import settings
-from worker.stored import Stored
 from worker.verdicts import Verdict
 
 # Of each database its own, so that one that hangs leaves some to others.
@@ -152,8 +151,8 @@ def _taken(database: str, caller: str, item: NewItem) -> NewItem:
     if item.upload_id is None:
         return item
     try:
-        return replace(item, stored=uploads.take(database, caller, item.upload_id))
-    except uploads.BadUploadError as wrong:
+        return replace(item, stored=client_uploads.take(database, caller, item.upload_id))
+    except client_uploads.BadUploadError as wrong:
         return without_upload(item, str(wrong))
 
 
@@ -161,7 +160,7 @@ def _adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
     """Return ``items`` with blobs in place of what is stored for them; an upload that was used is not had twice."""
     fair = [
         without_upload(item, f"upload {item.upload_id} was used already")
-        if item.upload_id and not item.verdict and not uploads.use(session, item.upload_id)
+        if item.upload_id and not item.verdict and not client_uploads.use(session, item.upload_id)
         else item
         for item in items
     ]

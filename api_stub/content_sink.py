@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from api_stub.decoding import Base64
-from worker.blobs import intend
+from worker.blobs.lifecycle import Stored, intend
+from worker.blobs.multipart import Upload
+from worker.blobs.spool import Spool, Spooled
 from worker.settings import settings
-from worker.stored import Spool, Spooled, Stored
-from worker.uploading import Upload
 
 NOT_BASE64 = "must be base64 with padding (RFC 4648 section 4)"
 _HEAD = 300

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from worker.contents import BlobView
+from worker.blobs.read import BlobView
 
 _PLAIN = re.compile(r"[^A-Za-z0-9 !#$&+.^_`|~()\[\]{}@,;=-]")
 # What turns the direction of writing makes a name look like another one (Unicode TR 36); joiners are parts of words.

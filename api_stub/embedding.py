@@ -9,7 +9,7 @@ from itertools import chain
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from worker.contents import BlobView
+from worker.blobs.read import BlobView
 
 
 def mark_of(contents: Mapping[str, BlobView]) -> str:

@@ -11,9 +11,10 @@ from api_stub.decoding import decode
 from schemas.kinds import FILE_KINDS
 from schemas.texts import UNKEEPABLE
 from worker import flaws
+from worker.blobs.lifecycle import Stored
+from worker.blobs.spool import Spooled
 from worker.ledger.new import NewItem
 from worker.settings import settings
-from worker.stored import Spooled, Stored
 
 _OVERLONG = 2049  # characters: more than any field takes
 _UPLOAD = "upload:"

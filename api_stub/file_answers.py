@@ -23,7 +23,7 @@ from schemas.file_attachments import (
     Result,
     is_blank,
 )
-from worker.contents import BlobView
+from worker.blobs.read import BlobView
 from worker.files import FoundFile
 from worker.ledger.report import BatchView, ItemView
 from worker.settings import settings

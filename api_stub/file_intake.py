@@ -18,9 +18,10 @@ from api_stub.entries import (
 )
 from schemas.file_attachments import FileAction, FileActionPayload, FileUpdate, is_blank
 from schemas.kinds import FILE_DELETE, FILE_DELETE_ALL, FILE_PUT
+from worker.blobs.lifecycle import Stored
+from worker.blobs.spool import Spooled
 from worker.files import Pair
 from worker.ledger.new import NewItem
-from worker.stored import Spooled, Stored
 
 _KEPT = ("action", "id", "title", "filename", "accessType", "showAsImage")
 

@@ -17,7 +17,8 @@ from fastapi import APIRouter, Response
 
 from api_stub.pressure import is_full, spool_has_room
 from schemas.answers import Health
-from worker import broker, store
+from worker import broker
+from worker.blobs import s3
 from worker.database import UNANSWERED
 from worker.errors import LimpetError
 from worker.log import trouble
@@ -48,7 +49,7 @@ async def ready(response: Response) -> Health:
     """Return whether batches can be taken in: 503 if they can't be at all, and what is amiss besides."""
     names = list(settings().databases)
     store_state, broker_state, *states = await asyncio.gather(
-        _answered("store", partial(_reached, "store", store.check, _NO_STORE), _NO_STORE),
+        _answered("store", partial(_reached, "store", s3.check, _NO_STORE), _NO_STORE),
         _answered("broker", partial(_reached, "broker", broker.check, _NO_BROKER), _NO_BROKER),
         *(_answered(f"database {name}", partial(_database, name), _AWAY) for name in names),
     )

@@ -19,8 +19,9 @@ from api_stub.entries import (
 )
 from schemas.case_attachment import CaseAttachment, CaseAttachmentPayload, ContentMode
 from schemas.kinds import UPSERT
+from worker.blobs.lifecycle import Stored
+from worker.blobs.spool import Spooled
 from worker.ledger.new import NewItem
-from worker.stored import Spooled, Stored
 
 
 def items(sent: Sequence[object], lifted: Lifted = NOTHING_LIFTED) -> list[NewItem]:

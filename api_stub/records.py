@@ -9,7 +9,7 @@ from api_stub.embedding import mark_of, with_contents
 from api_stub.preferences import media_type
 from schemas.answers import BatchBrief
 from schemas.case_attachment import CaseAttachmentRecord
-from worker.contents import BlobView, blobs
+from worker.blobs.read import BlobView, blobs
 from worker.database import transaction
 from worker.records import Record, load, page
 

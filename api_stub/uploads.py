@@ -10,7 +10,7 @@ from api_stub.identity import Identity, identify_either
 from api_stub.preferences import media_type
 from api_stub.pressure import admit
 from schemas.answers import Upload
-from worker.uploads import open_upload
+from worker.blobs.client_uploads import open_upload
 
 router = APIRouter(tags=["uploads"], dependencies=EITHER_CREDENTIALS, responses=refusals())
 

@@ -8,7 +8,7 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from limpet.operate import known_databases
-from worker.checking import Checker, Finding, Tally
+from worker.blobs.fsck import Checker, Finding, Tally
 from worker.errors import RepairedElsewhereError, StoreUnavailableError
 from worker.log import in_short
 

@@ -8,11 +8,11 @@ import click
 from sqlalchemy.exc import OperationalError
 
 from worker import credentials
+from worker.blobs.s3 import make_bucket
 from worker.errors import StoreUnavailableError
 from worker.log import in_short
 from worker.migrate import migrate as migrate_database
 from worker.settings import settings
-from worker.store import make_bucket
 
 
 @click.command()

@@ -14,9 +14,9 @@ from datetime import timedelta
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from worker import blobs
 from worker.apply import Verdicts, apply, settled
-from worker.blobs import Content
+from worker.blobs import write
+from worker.blobs.write import Content
 from worker.database import passing, transaction
 from worker.ending import finish, in_words
 from worker.errors import LimpetError, OvertakenError
@@ -183,9 +183,9 @@ def _store_contents(database: str, held: Claim, last: _Round) -> None:
             _keep(session, held, last.suspect)
 
     for group in _groups(database, last.waiting, pulse):
-        stored = blobs.write(database, [content for _, content in group], pulse)
+        stored = write.write(database, [content for _, content in group], pulse)
         with transaction(database) as session:
-            blobs.assign(session, group, stored)
+            write.assign(session, group, stored)
 
 
 def _groups(database: str, places: Iterable[Place], pulse: Callable[[], None]) -> Iterator[list[tuple[Place, Content]]]:

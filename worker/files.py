@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from schemas.file_attachments import AccessType
-from worker.contents import BlobView, blobs
+from worker.blobs.read import BlobView, blobs
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from schemas.imports import ContentName, ContentPlace, RowContent
-from worker.blobs import intend, sizes
+from worker.blobs.lifecycle import Stored, intend, sizes
+from worker.blobs.presign import put_url
 from worker.database import transaction
 from worker.errors import LimpetError
 from worker.ledger.new import NewItem
-from worker.presigned import put_url
 from worker.settings import settings
-from worker.stored import Stored
 
 _Name = tuple[bytes, int]
 

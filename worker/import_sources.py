@@ -9,10 +9,10 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from schemas.imports import OpenImport
 from schemas.manifest_files import CHANGED, LARGEST, TOO_LARGE, FileFlawError, below, digest
-from worker import store
+from worker.blobs import s3
+from worker.blobs.lifecycle import Stored
 from worker.errors import BlobMissingError, LimpetError
 from worker.settings import settings
-from worker.stored import Stored
 
 _PIECE = 2**20
 _LONGEST_KEY = 1024  # bytes of UTF-8, as S3 has it
@@ -62,7 +62,7 @@ class Object(io.RawIOBase):
         if not self._left and self._at < self._size:
             self._left = next(self._pieces, b"")
             if not self._left:
-                self._pieces = store.read(self._key, self._at, self._size - self._at, _PIECE)
+                self._pieces = s3.read(self._key, self._at, self._size - self._at, _PIECE)
                 self._left = next(self._pieces, b"")
         count = min(len(target), len(self._left))
         target[:count] = self._left[:count]
@@ -92,7 +92,7 @@ def manifest_at(key: str) -> Manifest:
 
     """
     try:
-        size, etag = store.version_of(key)
+        size, etag = s3.version_of(key)
     except BlobMissingError as missing:
         raise BadSourceError(f"there is no object {key}") from missing
     return Manifest(key, size, etag)
@@ -151,7 +151,7 @@ class Folder:
         file = below(self.root, path)
         with file.open("rb") as stream:
             sent = Sent(stream)
-            store.put(key, cast("BinaryIO", sent), looked.size)
+            s3.put(key, cast("BinaryIO", sent), looked.size)
         if sent.sha256.digest() != looked.sha256:
             raise FileFlawError(CHANGED)
         return Stored(key, looked.sha256, looked.size)
@@ -167,18 +167,18 @@ class Prefix:
         """Return what is in an object."""
         key = self._key(path)
         try:
-            size, _ = store.version_of(key)
+            size, _ = s3.version_of(key)
             if size > LARGEST:
                 raise FileFlawError(TOO_LARGE)
-            return Stored("", store.sha256_of(key, size), size)
+            return Stored("", s3.sha256_of(key, size), size)
         except BlobMissingError as missing:
             raise FileFlawError("there is no such object below the prefix of the files") from missing
 
     def bring(self, path: str, looked: Stored, key: str) -> Stored:
         """Copy the object within the store, unless it changed: the copy is what counts."""
-        store.copy(self._key(path), key, looked.size)
-        size, _ = store.version_of(key)
-        if (store.sha256_of(key, size), size) != (looked.sha256, looked.size):
+        s3.copy(self._key(path), key, looked.size)
+        size, _ = s3.version_of(key)
+        if (s3.sha256_of(key, size), size) != (looked.sha256, looked.size):
             raise FileFlawError(CHANGED)
         return Stored(key, looked.sha256, looked.size)
 

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from schemas.imports import ImportKind, ImportRow, OpenImport
-from worker.blobs import note
+from worker.blobs.lifecycle import note
 from worker.database import transaction
 from worker.ending import finish
 from worker.errors import LimpetError

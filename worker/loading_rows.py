@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 from schemas.imports import ImportKind, ImportRow, RowFlaw
 from schemas.manifest import Row
 from schemas.manifest_files import FileFlawError, path_of, with_file_name
-from worker.blobs import intend
+from worker.blobs.lifecycle import Stored, intend
 from worker.database import transaction
 from worker.import_contents import find, named
 from worker.import_rows import Rule
 from worker.import_sources import Tree
-from worker.stored import Stored
 
 T = TypeVar("T")
 _READERS = 4

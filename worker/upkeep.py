@@ -3,7 +3,7 @@
 import time
 from datetime import timedelta
 
-from worker import blobs, uploads
+from worker.blobs import client_uploads, gc
 from worker.database import transaction
 from worker.ledger import import_arrows
 from worker.ledger.retention import expire_some
@@ -15,8 +15,8 @@ _LONGEST = 240.0  # seconds; what is left then is for the next time
 
 def collect(database: str) -> int:
     """Remove content that nothing names, and uploads that expired; return how many objects went."""
-    uploads.forget_expired(database, settings().collect_after)
-    return blobs.collect(database, settings().collect_after)
+    client_uploads.forget_expired(database, settings().collect_after)
+    return gc.collect(database, settings().collect_after)
 
 
 def expire(database: str) -> int:

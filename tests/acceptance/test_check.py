@@ -16,8 +16,9 @@ from calls import b64, fresh_keys, item, put, read, statuses
 from file_calls import add, fresh_item
 from manifests import Command
 
-from worker import blobs, store, upkeep
-from worker.checking import Checker, Tally
+from worker import upkeep
+from worker.blobs import gc, s3
+from worker.blobs.fsck import Checker, Tally
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 
@@ -59,9 +60,9 @@ def test_whatever_is_wrong_is_found_and_only_what_is_safe_is_repaired(
     put(client, [item(k, attachment=b64(c)) for k, c in zip(keys, contents, strict=True)])
     missing, short, other = (object_of(demo_db, key) for key in keys)
     stray = f"demo/blobs/zz/{secrets.token_hex(16)}"
-    store.remove(missing)
+    s3.remove(missing)
     for key, data in ((short, b"short"), (other, secrets.token_bytes(100)), (stray, b"stray")):
-        store.put(key, io.BytesIO(data), len(data))
+        s3.put(key, io.BytesIO(data), len(data))
     try:
         found = check(limpet, "--hashes", code=3)
         assert {sort: [f["object_key"] for f in fs] for sort, fs in found.items()} == {
@@ -73,14 +74,14 @@ def test_whatever_is_wrong_is_found_and_only_what_is_safe_is_repaired(
         assert "1 case attachments" in found["missing"][0]["text"]
         assert "wrong-hash" not in check(limpet, code=3), "contents are read on request only"
         repaired = check(limpet, "--repair", code=3)["unnamed"]
-        assert (repaired[0]["repaired"], store.size_of(stray)) == (True, 5), "it is noted, not removed outright"
+        assert (repaired[0]["repaired"], s3.size_of(stray)) == (True, 5), "it is noted, not removed outright"
         assert set(check(limpet, code=3)) == {"missing", "wrong-size"}
         demo_db.execute("UPDATE garbage SET due_at = now() WHERE object_key = %s", [stray])
         upkeep.collect("demo")
-        assert stray not in [key for key, _ in store.listing("demo/blobs/zz/")]
+        assert stray not in [key for key, _ in s3.listing("demo/blobs/zz/")]
     finally:
         for key, content in zip((missing, short, other), contents, strict=True):
-            store.put(key, io.BytesIO(content), len(content))
+            s3.put(key, io.BytesIO(content), len(content))
     assert check(limpet, "--hashes", code=0) == {}
 
 
@@ -101,9 +102,9 @@ def test_a_check_of_a_database_that_refuses_is_no_clean_one(limpet: Command, dem
 def stray(server_environment: None) -> Iterator[str]:  # noqa: ARG001  the store's own
     """An object that nothing names, the first of all to be found."""
     key = f"demo/blobs/!{secrets.token_hex(16)}"
-    store.put(key, io.BytesIO(b"stray"), 5)
+    s3.put(key, io.BytesIO(b"stray"), 5)
     yield key
-    store.remove(key)
+    s3.remove(key)
 
 
 def test_an_object_that_vanishes_before_it_is_read_is_missing(
@@ -115,11 +116,11 @@ def test_an_object_that_vanishes_before_it_is_read_is_missing(
     vanishing = object_of(demo_db, key)
     findings = Checker("demo", hashes=True, repair=False, tally=Tally()).findings()
     assert next(findings).object_key == stray
-    store.remove(vanishing)  # the listing has it still
+    s3.remove(vanishing)  # the listing has it still
     try:
         assert [(found.sort, found.object_key) for found in findings] == [("missing", vanishing)]
     finally:
-        store.put(vanishing, io.BytesIO(content), len(content))
+        s3.put(vanishing, io.BytesIO(content), len(content))
 
 
 def test_one_check_repairs_at_a_time_and_the_second_says_so(limpet: Command, stray: str) -> None:
@@ -147,7 +148,7 @@ def test_collectors_at_once_beside_writers_leave_no_orphan_and_take_nothing_that
     def collect() -> int:
         gone = 0
         while not over.is_set():
-            gone += blobs.collect("demo", timedelta(0))
+            gone += gc.collect("demo", timedelta(0))
         return gone
 
     with ThreadPoolExecutor(7) as pool:
@@ -159,7 +160,7 @@ def test_collectors_at_once_beside_writers_leave_no_orphan_and_take_nothing_that
         assert sum(c.result() for c in collectors) > 0
     put(client, [item(key, attachment=b64(pool_of_contents[0])) for key in keys])
     assert {read(client, key)["attachment"] for key in keys} == {b64(pool_of_contents[0])}
-    blobs.collect("demo", timedelta(0))
+    gc.collect("demo", timedelta(0))
     unnamed = demo_db.execute("""
         SELECT count(*) FROM blob WHERE NOT EXISTS (SELECT FROM case_attachment AS r WHERE r.blob_id = blob.id)
         AND NOT EXISTS (SELECT FROM file_attachment AS f WHERE f.blob_id = blob.id)

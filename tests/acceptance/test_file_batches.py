@@ -12,7 +12,7 @@ import pytest
 from calls import connected
 from file_calls import add, content, data, ends, fresh_item, get, send, update
 
-from worker.blobs import collect
+from worker.blobs.gc import collect
 
 CREATED, UNKNOWN, INVALID = (201, "created"), (404, "failed"), (422, "invalid")
 

@@ -11,7 +11,7 @@ from calls import fresh_keys
 from manifests import ended
 from parts import eventually
 
-from worker import store
+from worker.blobs import s3
 
 CSV = {"Content-Type": "text/csv"}
 
@@ -21,7 +21,7 @@ def sent(client: httpx.Client, text: str, **parameters: str) -> httpx.Response:
 
 
 def stored(name: str, data: bytes) -> None:
-    store.put(f"demo/{name}", io.BytesIO(data), len(data))
+    s3.put(f"demo/{name}", io.BytesIO(data), len(data))
 
 
 def test_a_manifest_in_the_body_is_read_by_the_servers(client: httpx.Client) -> None:

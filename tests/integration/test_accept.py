@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from schemas.kinds import FILE_DELETE, UPSERT
+from worker.blobs.lifecycle import Stored
 from worker.database import autocommit, engine
 from worker.errors import IdempotencyConflictError
 from worker.ledger.accept import accept
@@ -21,7 +22,6 @@ from worker.ledger.batch_ids import first_id
 from worker.ledger.cut import MOST_SINGLES, MOST_WAITING
 from worker.ledger.new import Accepted, NewBatch, NewItem
 from worker.settings import settings
-from worker.stored import Stored
 from worker.verdicts import Verdict
 
 _REFUSED = Verdict("invalid", 422, "Not valid", "after-fix")

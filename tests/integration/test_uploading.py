@@ -13,15 +13,15 @@ import pytest
 
 from api_stub import batching
 from api_stub.content_sink import Sinks
-from worker import blobs, store
+from worker.blobs import gc, lifecycle, s3
+from worker.blobs.lifecycle import Stored
+from worker.blobs.multipart import Upload
 from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.ledger.new import NewBatch, NewItem
 from worker.settings import settings
-from worker.stored import Stored
-from worker.uploading import Upload
 
 pytestmark = pytest.mark.usefixtures("server_environment")
-PART = store.PART
+PART = s3.PART
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def key() -> str:
 
 def unfinished(key: str) -> int:
     """How many attempts at an object are known to the store."""
-    return len(store._client()._list_multipart_uploads(settings().s3_bucket, prefix=key).uploads)
+    return len(s3._client()._list_multipart_uploads(settings().s3_bucket, prefix=key).uploads)
 
 
 def is_there(key: str) -> bool:
     try:
-        store.size_of(key)
+        s3.size_of(key)
     except BlobMissingError:
         return False
     return True
@@ -55,7 +55,7 @@ def test_an_object_is_what_was_written(key: str, size: int) -> None:
     upload.finish()
     upload.abort()  # after the end it does nothing
 
-    assert b"".join(store.read(key, 0, store.size_of(key))) == data
+    assert b"".join(s3.read(key, 0, s3.size_of(key))) == data
     assert (unfinished(key), threads(key)) == (0, [])
 
 
@@ -73,7 +73,7 @@ def test_a_part_that_the_store_refuses_ends_the_upload(key: str) -> None:
     upload = Upload(key)
     upload.write(bytes(PART))
     upload._sent[0].result()
-    store.abandon(key, upload._attempt)
+    s3.abandon(key, upload._attempt)
 
     upload.write(bytes(2 * PART))
     with pytest.raises(StoreUnavailableError):
@@ -86,10 +86,10 @@ def test_a_part_that_the_store_refuses_ends_the_upload(key: str) -> None:
 
 
 def test_the_parts_of_a_writer_that_was_killed_go_with_its_key(key: str) -> None:
-    store.put_part(key, store.begin(key), 1, bytes(PART))
+    s3.put_part(key, s3.begin(key), 1, bytes(PART))
     assert unfinished(key) == 1
 
-    store.remove(key)
+    s3.remove(key)
 
     assert unfinished(key) == 0
 
@@ -121,14 +121,14 @@ def test_a_blob_whose_key_was_noted_for_removal_before_is_collected(key: str, de
     stored = "INSERT INTO blob (sha256, size, object_key, stored_at) VALUES (%s, 1, %s, now() - interval '2 days')"
     demo_db.execute(stored, [secrets.token_bytes(32), key])
     demo_db.execute("INSERT INTO garbage VALUES (%s, now() + interval '1 hour')", [key])
-    blobs.collect("demo", timedelta(days=1))
+    gc.collect("demo", timedelta(days=1))
     assert demo_db.execute("SELECT FROM blob WHERE object_key = %s", [key]).fetchone() is None
     assert demo_db.execute("SELECT FROM garbage WHERE object_key = %s", [key]).fetchone() == ()
 
 
 def test_what_was_stored_after_its_keys_removal_is_removed_again(demo_db: psycopg.Connection) -> None:
     """A writer that slept: the API refuses the batch then, and nothing else names the object."""
-    (key,) = blobs.intend("demo", 1)
+    (key,) = lifecycle.intend("demo", 1)
     demo_db.execute("DELETE FROM garbage WHERE object_key = %s", [key])  # as the collector does, an hour later
     item = NewItem("case_attachment.upsert", None, {"case_Key": 1}, stored=Stored(key, secrets.token_bytes(32), 1))
     with pytest.raises(StoreUnavailableError):

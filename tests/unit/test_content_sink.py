@@ -15,8 +15,8 @@ from api_stub import intake
 from api_stub.content_sink import NOT_BASE64, ContentSink
 from api_stub.decoding import decode
 from api_stub.lifter import Lifter, NotJsonError
+from worker.blobs.spool import Spool
 from worker.settings import settings
-from worker.stored import Spool
 
 INLINE = 100
 

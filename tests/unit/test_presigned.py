@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from worker import store
-from worker.presigned import put_url
+from worker.blobs import s3
+from worker.blobs.presign import put_url
 from worker.settings import settings
 
 
@@ -17,7 +17,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     settings.cache_clear()
-    store._client.cache_clear()
+    s3._client.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,6 @@ def test_the_host_that_is_signed_is_the_one_that_clients_send(
     monkeypatch.setenv("LIMPET_S3_PUBLIC_ENDPOINT", endpoint)
     monkeypatch.setenv("LIMPET_S3_SECURE", secure or "false")
     settings.cache_clear()
-    store._client.cache_clear()
+    s3._client.cache_clear()
     ours, _ = put_url("demo/blobs/1", bytes(32), timedelta(minutes=5))
-    assert ours.partition("?")[0] == store.presigned_put("demo/blobs/1", timedelta(minutes=5)).partition("?")[0]
+    assert ours.partition("?")[0] == s3.presigned_put("demo/blobs/1", timedelta(minutes=5)).partition("?")[0]

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker import blobs, store
-from worker.blobs import Content
+from worker.blobs import s3, write
+from worker.blobs.lifecycle import Stored
+from worker.blobs.write import Content
 from worker.errors import StoreUnavailableError
 from worker.settings import settings
-from worker.stored import Stored
 
 
 @pytest.fixture
@@ -19,15 +19,15 @@ def _no_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("LIMPET_S3_ENDPOINT", f"127.0.0.1:{taken.getsockname()[1]}")
         settings.cache_clear()
-        store._client.cache_clear()
+        s3._client.cache_clear()
         yield
     settings.cache_clear()
-    store._client.cache_clear()
+    s3._client.cache_clear()
 
 
 @pytest.mark.usefixtures("_no_store")
 def test_more_contents_than_writers_fail_at_once_when_the_store_refuses() -> None:
-    contents = [Content.of(b"%d" % number) for number in range(5 * blobs._WRITERS)]
+    contents = [Content.of(b"%d" % number) for number in range(5 * write._WRITERS)]
     pulses: list[int] = []
 
     def pulse() -> None:
@@ -35,7 +35,7 @@ def test_more_contents_than_writers_fail_at_once_when_the_store_refuses() -> Non
         assert len(pulses) < 4, "it shows that it is alive, and does nothing"
 
     with pytest.raises(StoreUnavailableError):
-        blobs._put_all(
+        write._put_all(
             [(Stored(f"demo/{number}", c.sha256, len(c.data)), c) for number, c in enumerate(contents)],
             pulse,
         )

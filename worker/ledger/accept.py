@@ -9,13 +9,13 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from worker.blobs.spool import Spooled
 from worker.database import copy
 from worker.errors import IdempotencyConflictError
 from worker.ledger.batch_ids import first_id, new_batch_id
 from worker.ledger.cut import Cut, Load, chunk_size, cut, most_load
 from worker.ledger.new import QUEUE, Accepted, NewBatch, NewItem, Ring, Slot
 from worker.settings import settings
-from worker.stored import Spooled
 
 
 def accept(session: Session, new: NewBatch) -> Accepted:

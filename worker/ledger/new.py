@@ -6,8 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from schemas.kinds import FILE_KINDS
+from worker.blobs.lifecycle import Stored
+from worker.blobs.spool import Spooled
 from worker.settings import settings
-from worker.stored import Spooled, Stored
 from worker.verdicts import Verdict
 
 QUEUE = "limpet"

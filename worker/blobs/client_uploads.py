@@ -12,12 +12,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker import store
-from worker.blobs import intend
+from worker.blobs import s3
+from worker.blobs.lifecycle import Stored, intend
 from worker.database import count, transaction
 from worker.errors import BlobMissingError, LimpetError
 from worker.settings import settings
-from worker.stored import Stored
 
 
 class BadUploadError(LimpetError):
@@ -47,7 +46,7 @@ def open_upload(database: str, caller: str) -> Opened:
     values = {"id": ident, "caller": caller, "object_key": key, "lifetime": lifetime, "kept": 2 * lifetime}
     with transaction(database) as session:
         expires_at: datetime = session.scalars(_OPEN, values).one()
-    return Opened(ident, store.presigned_put(key, lifetime), expires_at)
+    return Opened(ident, s3.presigned_put(key, lifetime), expires_at)
 
 
 _FIND = text("""
@@ -68,16 +67,16 @@ def take(database: str, caller: str, ident: UUID) -> Stored:
     if source is None:
         raise BadUploadError(f"upload {ident} is not open to you: it was used, has expired or never was; open another")
     try:
-        size = store.size_of(source)
+        size = s3.size_of(source)
     except BlobMissingError as missing:
         raise BadUploadError(f"upload {ident} has no content yet: PUT it to the upload's url first") from missing
     if size > settings().max_upload:
         raise BadUploadError(f"upload {ident} is longer than {settings().max_upload} bytes")
     (target,) = intend(database, 1)
-    store.copy(source, target, size)
+    s3.copy(source, target, size)
     # The source may have been overwritten in between, so the copy tells its size, too.
-    size = store.size_of(target)
-    return Stored(target, store.sha256_of(target, size), size)
+    size = s3.size_of(target)
+    return Stored(target, s3.sha256_of(target, size), size)
 
 
 _USE = text("UPDATE upload SET used_at = now() WHERE id = :id AND used_at IS NULL")

@@ -6,15 +6,6 @@ from dataclasses import dataclass
 from weakref import finalize
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An object that was written under an intended key and waits to be adopted."""
-
-    object_key: str
-    sha256: bytes
-    size: int
-
-
 class Spool:
     """A nameless file for the small contents of one large request, so that they don't add up in memory."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker import store
+from worker.blobs import s3
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class BlobView:
             StoreUnavailableError, BlobMissingError: at the call or while the pieces come.
 
         """
-        return store.read(self.object_key, offset, self.size - offset if length is None else length)
+        return s3.read(self.object_key, offset, self.size - offset if length is None else length)
 
 
 _BLOBS = text("SELECT id, object_key, sha256, size FROM blob WHERE id = ANY(:ids)")

@@ -4,7 +4,7 @@ import io
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
-from worker import store
+from worker.blobs import s3
 from worker.errors import StoreUnavailableError
 
 # Parts under way while the next one fills, so memory for three of 5 MiB. With one, the store and its client waited for
@@ -33,10 +33,10 @@ class Upload:
         left = memoryview(data)
         while left:
             # Parts of one size: some stores want that of all but the last.
-            room = store.PART - self._part.tell()
+            room = s3.PART - self._part.tell()
             self._part.write(left[:room])
             left = left[room:]
-            if self._part.tell() == store.PART:
+            if self._part.tell() == s3.PART:
                 self._send()
 
     def finish(self) -> None:
@@ -49,11 +49,11 @@ class Upload:
         if self._sent:
             if self._part.tell():
                 self._send()
-            store.complete(self.key, self._attempt, [part.result() for part in self._sent])
+            s3.complete(self.key, self._attempt, [part.result() for part in self._sent])
         else:
             size = self._part.tell()
             self._part.seek(0)
-            store.put(self.key, self._part, size)
+            s3.put(self.key, self._part, size)
         self._end()
 
     def abort(self) -> None:
@@ -63,15 +63,15 @@ class Upload:
         self._end()
         if self._attempt:
             with suppress(StoreUnavailableError):  # the collector removes the parts then, as after a kill
-                store.abandon(self.key, self._attempt)
+                s3.abandon(self.key, self._attempt)
 
     def _send(self) -> None:
         if len(self._sent) >= _AT_ONCE:
             self._sent[-_AT_ONCE].result()
-        self._attempt = self._attempt or store.begin(self.key)
+        self._attempt = self._attempt or s3.begin(self.key)
         part, self._part = self._part.getvalue(), io.BytesIO()
         number = len(self._sent) + 1
-        self._sent.append(self._pool.submit(store.put_part, self.key, self._attempt, number, part))
+        self._sent.append(self._pool.submit(s3.put_part, self.key, self._attempt, number, part))
 
     def _end(self) -> None:
         self._over = True

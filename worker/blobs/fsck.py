@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from worker import store
+from worker.blobs import s3
 from worker.database import engine, transaction
 from worker.errors import BlobMissingError, RepairedElsewhereError
 from worker.settings import settings
@@ -108,7 +108,7 @@ class Checker:
     def _wrong_with(self, key: str, blob: _Blob, size: int | None) -> tuple[Sort, str] | None:
         try:
             if size is None:  # it may have been stored after its place in the listing had passed
-                size = store.size_of(key)
+                size = s3.size_of(key)
             if size != blob.size:
                 return "wrong-size", f"{size} bytes instead of {blob.size}"
             if self.hashes and self._hash(key, size) != blob.sha256:
@@ -118,7 +118,7 @@ class Checker:
         return None
 
     def _hash(self, key: str, size: int) -> bytes:
-        sha256 = store.sha256_of(key, size)
+        sha256 = s3.sha256_of(key, size)
         self.tally.hashed += 1
         return sha256
 
@@ -202,12 +202,12 @@ def _named(connection: Connection) -> Generator[_Seen]:
 
 def _objects(database: str) -> Iterator[_Seen]:
     for folder in _OURS:
-        for key, size in store.listing(f"{database}/{folder}"):
+        for key, size in s3.listing(f"{database}/{folder}"):
             yield _Seen(key, size=size)
 
 
 def _size_now(key: str) -> int | None:
     try:
-        return store.size_of(key)
+        return s3.size_of(key)
     except BlobMissingError:
         return None
