@@ -19,9 +19,9 @@ from schemas.answers import (
     Problem,
 )
 from schemas.kinds import FILE_KINDS
-from worker.ledger.batch_ids import new_batch_id
-from worker.ledger.report import BatchView, ItemView
-from worker.ledger.why import ItemStory
+from worker.ledger.read.report import BatchView, ItemView
+from worker.ledger.read.why import ItemStory
+from worker.ledger.uuid7 import new_batch_id
 
 _PENDING = "Accepted: not done yet; ask again at the batch's href"
 

@@ -29,10 +29,10 @@ from api_stub.hearing import hearing
 from api_stub.problems import BAD_PARAMETER, BY_STATUS, UNAVAILABLE, UNEXPECTED, ProblemError, Sort
 from api_stub.publishing import publishing
 from api_stub.waiting import watching
+from worker.broker.notifications import Listener
 from worker.database import passing
 from worker.errors import BlobMissingError, StoreUnavailableError
-from worker.hints import Listener
-from worker.ledger.batch_ids import new_batch_id
+from worker.ledger.uuid7 import new_batch_id
 from worker.log import bug, event, trouble
 
 # The vendor's base path: everything is there under both.

@@ -17,10 +17,10 @@ from api_stub.problems import BAD_PARAMETER, CONFLICT, NOT_FOUND, ProblemError
 from schemas.answers import Batch, BatchList, BatchState, Envelope, ItemDetail, Outcome
 from worker.database import transaction
 from worker.importing import cancel
-from worker.ledger import report
-from worker.ledger.report import BatchView, ItemView
+from worker.ledger.read import report
+from worker.ledger.read.report import BatchView, ItemView
+from worker.ledger.read.why import ItemStory, story
 from worker.ledger.retry import ForgottenError, Retry, retry
-from worker.ledger.why import ItemStory, story
 from worker.log import event
 from worker.verdicts import OUTCOMES
 

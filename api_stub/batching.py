@@ -20,14 +20,14 @@ from api_stub.publishing import Doorbell
 from api_stub.waiting import Waiting
 from worker.blobs import client_uploads
 from worker.blobs.lifecycle import Stored, adopt, note
+from worker.broker.notifications import Ends
 from worker.database import POOL, UNANSWERED, autocommit, transaction
 from worker.errors import IdempotencyConflictError, StoreUnavailableError
-from worker.hints import Ends
-from worker.ledger import report
 from worker.ledger.accept import accept, replayed
-from worker.ledger.new import Accepted, NewBatch, NewItem
-from worker.ledger.report import BatchView, ItemView
-from worker.ledger.turns import await_turn
+from worker.ledger.model import Accepted, NewBatch, NewItem
+from worker.ledger.ordering import await_turn
+from worker.ledger.read import report
+from worker.ledger.read.report import BatchView, ItemView
 from worker.log import event, trouble
 from worker.settings import settings
 from worker.verdicts import Verdict

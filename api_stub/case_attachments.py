@@ -22,7 +22,7 @@ from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
 from schemas.kinds import CREATE, DELETE, UPSERT
 from worker.database import UNANSWERED
 from worker.errors import BlobMissingError, StoreUnavailableError
-from worker.ledger.new import NewItem
+from worker.ledger.model import NewItem
 from worker.log import trouble
 from worker.settings import settings
 

@@ -10,10 +10,10 @@ from api_stub.content_sink import NOT_BASE64, ContentSink
 from api_stub.decoding import decode
 from schemas.kinds import FILE_KINDS
 from schemas.texts import UNKEEPABLE
-from worker import flaws
 from worker.blobs.lifecycle import Stored
 from worker.blobs.spool import Spooled
-from worker.ledger.new import NewItem
+from worker.kinds import validation
+from worker.ledger.model import NewItem
 from worker.settings import settings
 
 _OVERLONG = 2049  # characters: more than any field takes
@@ -22,8 +22,8 @@ _UPLOAD = "upload:"
 Lifted = Mapping[str, ContentSink]
 NOTHING_LIFTED: Lifted = MappingProxyType({})
 
-field_error, in_short = flaws.field_error, flaws.in_short
-invalid, not_an_object = flaws.invalid, flaws.not_an_object
+field_error, in_short = validation.field_error, validation.in_short
+invalid, not_an_object = validation.invalid, validation.not_an_object
 
 
 class RefusedError(Exception):

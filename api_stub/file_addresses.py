@@ -7,7 +7,7 @@ from fastapi import Request
 
 from api_stub.problems import NOT_A_LIST, NOT_FOUND, ProblemError, Sort
 from schemas.file_attachments import flaw
-from worker.files import File, Pair
+from worker.kinds.file.rows import File, Pair
 from worker.settings import settings
 
 JSON = "/jsonapi/"

@@ -24,8 +24,8 @@ from schemas.file_attachments import (
     is_blank,
 )
 from worker.blobs.read import BlobView
-from worker.files import FoundFile
-from worker.ledger.report import BatchView, ItemView
+from worker.kinds.file.rows import FoundFile
+from worker.ledger.read.report import BatchView, ItemView
 from worker.settings import settings
 
 _FAILED = ("invalid", "failed", "cancelled")

@@ -23,7 +23,7 @@ from api_stub.problems import METHOD, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemE
 from schemas.file_attachments import FileAnswer, FileProblem, FileQuery, FileUpdate
 from worker.database import UNANSWERED, transaction
 from worker.errors import BlobMissingError, StoreUnavailableError
-from worker.files import FoundFile, Pair, find
+from worker.kinds.file.rows import FoundFile, Pair, find
 from worker.log import trouble
 from worker.settings import settings
 

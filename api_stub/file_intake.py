@@ -20,8 +20,8 @@ from schemas.file_attachments import FileAction, FileActionPayload, FileUpdate, 
 from schemas.kinds import FILE_DELETE, FILE_DELETE_ALL, FILE_PUT
 from worker.blobs.lifecycle import Stored
 from worker.blobs.spool import Spooled
-from worker.files import Pair
-from worker.ledger.new import NewItem
+from worker.kinds.file.rows import Pair
+from worker.ledger.model import NewItem
 
 _KEPT = ("action", "id", "title", "filename", "accessType", "showAsImage")
 

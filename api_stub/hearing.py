@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from api_stub.batching import Rooms
+from worker.broker.notifications import Listener, are_to_be_had
 from worker.errors import BrokerUnavailableError
-from worker.hints import Listener, are_to_be_had
 from worker.log import bug, trouble
 
 _PAUSE = 2.0  # seconds after the connection was lost

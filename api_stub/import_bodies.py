@@ -13,7 +13,7 @@ from api_stub import arriving
 from api_stub.bodies import parse
 from api_stub.problems import BAD_PARAMETER, TOO_LARGE, ProblemError
 from worker.blobs.multipart import Upload
-from worker.flaws import field_error
+from worker.kinds.validation import field_error
 
 M = TypeVar("M", bound=BaseModel)
 MANIFEST_TYPES = ("text/csv", "application/x-ndjson", "application/gzip")

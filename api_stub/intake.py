@@ -21,7 +21,7 @@ from schemas.case_attachment import CaseAttachment, CaseAttachmentPayload, Conte
 from schemas.kinds import UPSERT
 from worker.blobs.lifecycle import Stored
 from worker.blobs.spool import Spooled
-from worker.ledger.new import NewItem
+from worker.ledger.model import NewItem
 
 
 def items(sent: Sequence[object], lifted: Lifted = NOTHING_LIFTED) -> list[NewItem]:

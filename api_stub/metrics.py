@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from api_stub.documented import EITHER_CREDENTIALS, refusals
 from api_stub.identity import Identity, identify_either
 from worker.database import transaction
-from worker.ledger.gauges import gauges
+from worker.ledger.read.metrics import gauges
 
 router = APIRouter(tags=["health"], dependencies=EITHER_CREDENTIALS, responses=refusals())
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"

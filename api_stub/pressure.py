@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 
 from api_stub.problems import FULL, ProblemError
 from worker.database import transaction
-from worker.ledger.gauges import open_items
+from worker.ledger.read.metrics import open_items
 from worker.settings import settings
 
 _LATER = {"Retry-After": "10"}

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from worker.broker import ring
+from worker.broker.notifications import Listener
+from worker.broker.publish import ring
 from worker.errors import BrokerUnavailableError
-from worker.hints import Listener
-from worker.ledger.new import Ring
+from worker.ledger.model import Ring
 from worker.log import bug, trouble
 from worker.settings import settings
 

@@ -11,7 +11,7 @@ from schemas.answers import BatchBrief
 from schemas.case_attachment import CaseAttachmentRecord
 from worker.blobs.read import BlobView, blobs
 from worker.database import transaction
-from worker.records import Record, load, page
+from worker.kinds.case_attachment.rows import Record, load, page
 
 Found = tuple[Record, BlobView | None]
 

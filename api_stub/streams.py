@@ -12,8 +12,8 @@ from pydantic_core import to_json
 from api_stub import answers
 from api_stub.waiting import Waiting
 from worker.database import transaction
-from worker.ledger import report
-from worker.ledger.report import BatchView, ItemView
+from worker.ledger.read import report
+from worker.ledger.read.report import BatchView, ItemView
 
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"

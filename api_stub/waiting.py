@@ -20,9 +20,9 @@ import anyio
 from anyio.to_thread import run_sync
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.broker.notifications import UNTOLD, Ends, Listener
 from worker.database import autocommit
-from worker.hints import UNTOLD, Ends, Listener
-from worker.ledger.report import ended
+from worker.ledger.read.report import ended
 from worker.log import trouble
 
 # Seconds between two looks: a part of what the youngest has waited, or of what waits took lately if that is more, so

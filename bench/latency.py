@@ -19,7 +19,7 @@ from bench.servers import Caller, Servers
 from bench.sizes import Sizes
 from schemas.case_attachment import CaseAttachment
 from schemas.kinds import UPSERT
-from worker.ledger.batch_ids import new_batch_id
+from worker.ledger.uuid7 import new_batch_id
 
 _BATCH = 1000
 _COPY = "COPY item (batch_id, position, acceptance, kind, key, payload) FROM STDIN"

@@ -23,10 +23,10 @@ from bench.keys import fresh
 from bench.rows import bodies
 from bench.servers import running_servers
 from worker.database import autocommit, engine, transaction
-from worker.deliver import deliver
-from worker.ledger import report
+from worker.execution.deliver import deliver
 from worker.ledger.accept import accept
-from worker.ledger.new import NewBatch
+from worker.ledger.model import NewBatch
+from worker.ledger.read import report
 from worker.settings import settings
 
 _DATABASE = "acme"

@@ -13,7 +13,7 @@ from bench.lines import Line
 from bench.rows import bodies
 from bench.servers import Servers
 from bench.sizes import Sizes
-from worker.ledger.new import QUEUE
+from worker.ledger.model import QUEUE
 
 _CLIENTS = 4
 _SIZE = 1000

@@ -15,7 +15,7 @@ from chaos.calls import Calls
 from chaos.findings import Findings
 from chaos.load import COLLECTIONS, Content, digest
 from chaos.replay import Replay
-from worker.ledger.new import BULK
+from worker.ledger.model import BULK
 
 _COLLECT_DEADLINE = 120.0
 _BETWEEN = 5.0

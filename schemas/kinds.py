@@ -1,4 +1,4 @@
-"""The names of the kinds: what an item can ask for. ``worker.kinds`` has their handlers."""
+"""The names of the kinds: what an item can ask for. ``worker.kinds.registry`` has their handlers."""
 
 UPSERT = "case_attachment.upsert"
 CREATE = "case_attachment.create"

@@ -2,7 +2,7 @@
 
 from worker.database import transaction
 from worker.ledger.accept import accept
-from worker.ledger.new import NewBatch, NewItem, Ring
+from worker.ledger.model import NewBatch, NewItem, Ring
 
 
 def accepted(*items: NewItem) -> Ring:

@@ -17,7 +17,7 @@ from worker.blobs.lifecycle import Stored, intend, sizes
 from worker.blobs.presign import put_url
 from worker.database import transaction
 from worker.errors import LimpetError
-from worker.ledger.new import NewItem
+from worker.ledger.model import NewItem
 from worker.settings import settings
 
 _Name = tuple[bytes, int]

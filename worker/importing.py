@@ -14,15 +14,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 from schemas.imports import ImportKind, ImportRow, OpenImport
 from worker.blobs.lifecycle import note
 from worker.database import transaction
-from worker.ending import finish
 from worker.errors import LimpetError
+from worker.execution.finish import finish
 from worker.import_contents import ContentMissingError, adopted, check_uploaded
 from worker.import_rows import Rule, item_of, read_rows
 from worker.import_sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
 from worker.ledger import import_arrows, imports
 from worker.ledger.cancel import settle_cancelled
 from worker.ledger.imports import ImportView, NewImport, NotAppendableError
-from worker.ledger.new import NewItem, Ring
+from worker.ledger.model import NewItem, Ring
 
 KINDS: dict[ImportKind, str] = {"case-attachments": "import case_attachments", "files": "import file_attachments"}
 BODY_KEPT = timedelta(days=7)

@@ -21,14 +21,14 @@ from schemas.manifest import ManifestError, Row, read_header, rows, uncompressed
 from schemas.manifest_files import check_columns
 from worker import importing
 from worker.database import passing, transaction
-from worker.ending import finish
 from worker.errors import LimpetError
+from worker.execution.finish import finish
 from worker.import_contents import adopted
 from worker.import_rows import Rule, item_of
 from worker.import_sources import BadSourceError, Manifest, manifest_at, tree_of
 from worker.ledger import import_arrows, imports
 from worker.ledger.imports import NotAppendableError
-from worker.ledger.new import NewItem, Ring
+from worker.ledger.model import NewItem, Ring
 from worker.loading_rows import import_rows
 from worker.log import bug, event, in_short
 from worker.settings import settings

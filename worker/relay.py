@@ -12,12 +12,12 @@ import time
 
 from sqlalchemy.exc import DBAPIError
 
-from worker.broker import ring, ring_loaders
+from worker.broker.notifications import UNTOLD
+from worker.broker.publish import ring, ring_loaders
 from worker.database import transaction
-from worker.ending import tell_of
 from worker.errors import BrokerUnavailableError
-from worker.hints import UNTOLD
-from worker.ledger import arrows, ends, import_arrows
+from worker.execution.finish import tell_of
+from worker.ledger import claims, completion, import_arrows
 from worker.log import event, trouble
 from worker.settings import settings
 
@@ -29,9 +29,9 @@ _AT_ONCE = 500
 def sweep(database: str) -> int:
     """Ring for what is due in ``database`` and finish what nobody finished; return how many rings."""
     with transaction(database) as session:
-        due = arrows.ring_again(session, settings().ring_after, _AT_ONCE)
+        due = claims.ring_again(session, settings().ring_after, _AT_ONCE)
         loaders = import_arrows.ring_loaders(session, settings().ring_after, _AT_ONCE)
-        ended = ends.finish_orphans(session, settings().ring_after)
+        ended = completion.finish_orphans(session, settings().ring_after)
     # Committed first: a ring that fails is due again by itself. An end is told of only here, so before that.
     tell_of(database, dict.fromkeys(ended, UNTOLD), by="relay")
     ring(database, due)

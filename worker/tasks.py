@@ -15,14 +15,14 @@ from celery.worker.consumer import Consumer
 from sqlalchemy.exc import DBAPIError
 
 from worker import upkeep
-from worker.broker import DELIVER, LOAD, app, ring
-from worker.deliver import deliver
+from worker.broker.publish import DELIVER, LOAD, app, ring
 from worker.errors import BrokerUnavailableError, LimpetError
-from worker.ledger.new import BULK
+from worker.execution.deliver import deliver
+from worker.execution.watchdog import Watchdog
+from worker.ledger.model import BULK
 from worker.loading import load
 from worker.log import event, trouble, without_values
 from worker.settings import settings
-from worker.watchdog import Watchdog
 
 _EVENTS = 0.25  # seconds that an event waits for others
 _LOOK = 3  # times the pause before the relay's first ring: 15 s, unless that is set otherwise

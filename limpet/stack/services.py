@@ -9,7 +9,7 @@ from limpet.stack import probes
 from limpet.stack.part import Command, Part
 from limpet.stack.plan import PROCESSES_PER_WORKER, Plan
 from limpet.stack.ports import HOST
-from worker.ledger.new import BULK, QUEUE
+from worker.ledger.model import BULK, QUEUE
 
 
 @dataclass(frozen=True)

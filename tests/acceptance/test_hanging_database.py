@@ -16,9 +16,9 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from worker.credentials import make_token
+from worker.execution.watchdog import rung_for
 from worker.ledger.accept import accept
-from worker.ledger.new import NewBatch, NewItem
-from worker.watchdog import rung_for
+from worker.ledger.model import NewBatch, NewItem
 
 
 @pytest.fixture(scope="module")

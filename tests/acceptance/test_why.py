@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from worker.database import transaction
 from worker.ledger.accept import accept
-from worker.ledger.new import NewBatch, NewItem
+from worker.ledger.model import NewBatch, NewItem
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from worker.blobs.lifecycle import Stored
 from worker.database import autocommit, engine
 from worker.errors import IdempotencyConflictError
 from worker.ledger.accept import accept
-from worker.ledger.batch_ids import first_id
-from worker.ledger.cut import MOST_SINGLES, MOST_WAITING
-from worker.ledger.new import Accepted, NewBatch, NewItem
+from worker.ledger.chunking import MOST_SINGLES, MOST_WAITING
+from worker.ledger.model import Accepted, NewBatch, NewItem
+from worker.ledger.uuid7 import first_id
 from worker.settings import settings
 from worker.verdicts import Verdict
 

@@ -9,10 +9,10 @@ from calls import fresh_keys, until_it_waits
 from sqlalchemy import text
 
 from worker.database import transaction
-from worker.ledger import arrows
+from worker.ledger import claims
 from worker.ledger.accept import accept
-from worker.ledger.bites import bite
-from worker.ledger.new import Accepted, NewBatch, NewItem, Ring
+from worker.ledger.model import Accepted, NewBatch, NewItem, Ring
+from worker.ledger.open_items import bite
 
 
 @pytest.mark.usefixtures("server_environment")
@@ -39,7 +39,7 @@ def three_items_of_one_key() -> Accepted:
 
 def positions(ring: Ring) -> list[int]:
     with transaction("demo") as session:
-        held = arrows.claim(session, ring.chunk_id, "test", timedelta(seconds=20))
+        held = claims.claim(session, ring.chunk_id, "test", timedelta(seconds=20))
         assert held
         session.execute(text("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"))  # as with many items
         items = bite(session, [held], 1000)

@@ -6,8 +6,8 @@ import uuid
 import pytest
 import redis
 
-from worker.broker import app, ring
-from worker.ledger.new import Ring
+from worker.broker.publish import app, ring
+from worker.ledger.model import Ring
 
 
 def test_a_message_is_less_than_a_kilobyte_and_says_no_more_than_ids(

@@ -3,8 +3,8 @@
 import psycopg
 
 from worker.database import transaction
-from worker.ledger.batch_ids import new_batch_id
-from worker.ledger.deletions import deletions_since
+from worker.ledger.tombstones import deletions_since
+from worker.ledger.uuid7 import new_batch_id
 
 _CHUNKS = """
     INSERT INTO chunk (batch_id, first, last, acceptance, queue, state, created, deleted)

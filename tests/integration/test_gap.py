@@ -10,11 +10,11 @@ from parts import eventually
 from sqlalchemy.orm import Session
 
 from worker.database import engine, transaction
-from worker.deliver import deliver
-from worker.ledger import report
+from worker.execution.deliver import deliver
+from worker.kinds.case_attachment.rows import load
 from worker.ledger.accept import accept
-from worker.ledger.new import Accepted, NewBatch, NewItem
-from worker.records import load
+from worker.ledger.model import Accepted, NewBatch, NewItem
+from worker.ledger.read import report
 
 # While a record of this comment is on its way in, there is time for somebody else.
 _SLOW = """

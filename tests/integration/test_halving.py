@@ -5,9 +5,9 @@ from calls import connected, fresh_keys, refusing
 from sqlalchemy import text
 
 from worker.database import transaction
-from worker.deliver import deliver
+from worker.execution.deliver import deliver
 from worker.ledger.accept import accept
-from worker.ledger.new import NewBatch, NewItem, Ring
+from worker.ledger.model import NewBatch, NewItem, Ring
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 

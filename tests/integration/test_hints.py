@@ -10,12 +10,12 @@ import pytest
 import redis
 from lines import Line, line
 
-from worker import hints
+from worker.broker import notifications
 from worker.errors import BrokerUnavailableError
 from worker.settings import settings
 from worker.verdicts import CREATED, Verdict
 
-_ENDED: dict[uuid.UUID, hints.Ends] = {
+_ENDED: dict[uuid.UUID, notifications.Ends] = {
     uuid.uuid4(): {},
     uuid.uuid4(): {
         0: CREATED.on(7),
@@ -31,25 +31,25 @@ def held(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Lin
     with line(there.port or 0) as passing:
         monkeypatch.setenv("LIMPET_BROKER_URL", there.geturl().replace(f":{there.port}", f":{passing.port}"))
         settings.cache_clear()
-        hints.forget_connection()
+        notifications.forget_connection()
         yield passing
     monkeypatch.undo()
     settings.cache_clear()
-    hints.forget_connection()
+    notifications.forget_connection()
 
 
 @pytest.mark.usefixtures("held")
 def test_what_one_process_says_another_hears() -> None:
-    listener = hints.Listener()
+    listener = notifications.Listener()
 
-    async def hear() -> tuple[str, Mapping[uuid.UUID, hints.Ends]]:
+    async def hear() -> tuple[str, Mapping[uuid.UUID, notifications.Ends]]:
         return await anext(listener.heard())
 
-    async def first() -> tuple[str, Mapping[uuid.UUID, hints.Ends]]:
+    async def first() -> tuple[str, Mapping[uuid.UUID, notifications.Ends]]:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             heard = tasks.create_task(hear())
             while not heard.done():  # what was said before it listened is lost
-                await asyncio.to_thread(hints.hint, "demo", _ENDED)
+                await asyncio.to_thread(notifications.hint, "demo", _ENDED)
                 await asyncio.wait({heard}, timeout=0.1)
             return heard.result()
 
@@ -59,7 +59,7 @@ def test_what_one_process_says_another_hears() -> None:
 @pytest.mark.parametrize("said", [b"no JSON", b'["demo", []]', b'["demo", {"a batch": {}}]', b'{"demo": 1}'])
 def test_what_a_listener_cannot_read_ends_this_connection_only(stack: dict[str, str], said: bytes) -> None:
     """Whoever listens connects anew; anything else would end it for good."""
-    listener = hints.Listener()
+    listener = notifications.Listener()
 
     async def hear() -> None:
         async for _ in listener.heard():
@@ -78,8 +78,8 @@ def test_what_a_listener_cannot_read_ends_this_connection_only(stack: dict[str, 
 
 
 def test_a_broker_that_falls_silent_is_not_listened_to_for_ever(held: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hints, "_QUIET", 0.3)
-    listener = hints.Listener()
+    monkeypatch.setattr(notifications, "_QUIET", 0.3)
+    listener = notifications.Listener()
 
     async def hear() -> None:
         async for _ in listener.heard():
@@ -89,7 +89,7 @@ def test_a_broker_that_falls_silent_is_not_listened_to_for_ever(held: Line, monk
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             task = tasks.create_task(hear())
             while not task.done():
-                await asyncio.to_thread(hints.hint, "demo", _ENDED)
+                await asyncio.to_thread(notifications.hint, "demo", _ENDED)
                 await asyncio.wait({task}, timeout=0.1)
 
     with pytest.RaisesGroup(BrokerUnavailableError):
@@ -100,25 +100,25 @@ def test_a_broker_that_falls_silent_is_not_listened_to_for_ever(held: Line, monk
 @pytest.mark.parametrize("url", ["redis://127.0.0.1/0?ssl_cert_reqs=CERT_NONE", "redis://127.0.0.1/0?timeout=abc"])
 def test_a_url_that_only_celery_understands_harms_nobody(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hear() -> None:
-        await anext(hints.Listener().heard())
+        await anext(notifications.Listener().heard())
 
     monkeypatch.setenv("LIMPET_BROKER_URL", url)
     settings.cache_clear()
-    hints.forget_connection()
+    notifications.forget_connection()
     try:
-        hints.hint("demo", _ENDED)
+        notifications.hint("demo", _ENDED)
         with pytest.raises(BrokerUnavailableError):
             asyncio.run(hear())
     finally:
         monkeypatch.undo()
         settings.cache_clear()
-        hints.forget_connection()
+        notifications.forget_connection()
 
 
 def test_a_broker_that_hangs_costs_one_delivery_a_moment_and_the_next_ones_nothing(held: Line) -> None:
-    hints.hint("demo", _ENDED)
+    notifications.hint("demo", _ENDED)
     held.hold()
     began = time.monotonic()
     for _ in range(100):
-        hints.hint("demo", _ENDED)
+        notifications.hint("demo", _ENDED)
     assert time.monotonic() - began < 5

@@ -8,9 +8,9 @@ from calls import fresh_keys
 
 from worker.all_tables import METADATA
 from worker.database import engine, transaction
-from worker.deliver import deliver
+from worker.execution.deliver import deliver
 from worker.ledger.accept import accept
-from worker.ledger.new import NewBatch, NewItem
+from worker.ledger.model import NewBatch, NewItem
 from worker.migrate import is_current, migrate
 
 pytestmark = pytest.mark.usefixtures("server_environment")

@@ -12,7 +12,7 @@ from unrung import upsert
 
 from worker.database import transaction
 from worker.ledger.accept import accept
-from worker.ledger.new import NewBatch
+from worker.ledger.model import NewBatch
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 

@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from worker.database import transaction
 from worker.ledger.accept import accept
-from worker.ledger.arrows import ring_again
-from worker.ledger.new import NewBatch, NewItem
+from worker.ledger.claims import ring_again
+from worker.ledger.model import NewBatch, NewItem
 
 
 @pytest.mark.usefixtures("server_environment")

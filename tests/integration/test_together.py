@@ -10,8 +10,8 @@ from sqlalchemy import text
 from unrung import accepted, upsert
 
 from worker.database import transaction
-from worker.deliver import deliver
-from worker.ledger.new import Ring
+from worker.execution.deliver import deliver
+from worker.ledger.model import Ring
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 

@@ -13,10 +13,10 @@ from unrung import accepted, upsert
 
 from schemas.kinds import DELETE
 from worker.database import transaction
-from worker.deliver import deliver
+from worker.execution.deliver import deliver
 from worker.ledger.accept import accept
-from worker.ledger.cut import MOST_SINGLES
-from worker.ledger.new import NewBatch, NewItem, Ring
+from worker.ledger.chunking import MOST_SINGLES
+from worker.ledger.model import NewBatch, NewItem, Ring
 from worker.settings import settings
 from worker.verdicts import Verdict
 

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from schemas.kinds import FILE_DELETE_ALL
 from worker.database import engine, transaction
-from worker.files import Pair
+from worker.kinds.file.rows import Pair
 from worker.ledger.accept import accept
-from worker.ledger.new import Accepted, NewBatch, NewItem
+from worker.ledger.model import Accepted, NewBatch, NewItem
+from worker.ledger.ordering import await_turn
 from worker.ledger.retry import Retry, retry
-from worker.ledger.turns import await_turn
 from worker.verdicts import Verdict
 
 _FAILED = Verdict("failed", 500, "The database refused it", "as-is")

@@ -17,7 +17,7 @@ from worker.blobs import gc, lifecycle, s3
 from worker.blobs.lifecycle import Stored
 from worker.blobs.multipart import Upload
 from worker.errors import BlobMissingError, StoreUnavailableError
-from worker.ledger.new import NewBatch, NewItem
+from worker.ledger.model import NewBatch, NewItem
 from worker.settings import settings
 
 pytestmark = pytest.mark.usefixtures("server_environment")

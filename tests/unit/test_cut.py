@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.ledger.cut import IDLE, Load, chunk_size
+from worker.ledger.chunking import IDLE, Load, chunk_size
 from worker.settings import settings
 
 

@@ -6,8 +6,8 @@ import uuid
 import pytest
 
 from api_stub.publishing import Doorbell, Publisher
-from worker.hints import Listener
-from worker.ledger.new import QUEUE, Ring
+from worker.broker.notifications import Listener
+from worker.ledger.model import QUEUE, Ring
 from worker.settings import settings
 
 

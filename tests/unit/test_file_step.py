@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from schemas.kinds import FILE_DELETE, FILE_DELETE_ALL, FILE_PUT
-from worker.file_steps import concerns, step
-from worker.files import File, Pair
-from worker.ledger.bites import OpenItem
+from worker.kinds.file.rows import File, Pair
+from worker.kinds.file.step import concerns, step
+from worker.ledger.open_items import OpenItem
 
 PAIR = Pair("Incidents", "7")
 OLD, NEW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)

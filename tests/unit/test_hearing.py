@@ -11,7 +11,7 @@ from api_stub import hearing
 from api_stub.batching import Rooms
 from api_stub.publishing import Doorbell, Publisher
 from api_stub.waiting import Waiting
-from worker.hints import Ends, Listener
+from worker.broker.notifications import Ends, Listener
 
 
 class Stumbling(Listener):

@@ -7,8 +7,8 @@ import click
 
 from api_stub.app import create_app
 from limpet.cli import main
-from worker import hints
-from worker.broker import QUEUES, app
+from worker.broker import notifications
+from worker.broker.publish import QUEUES, app
 from worker.settings import Settings
 
 ROUTES = """
@@ -81,7 +81,7 @@ def test_tasks_queues_and_the_channel_are_named_as_processes_of_another_version_
     assert tasks.split() == ["limpet.collect", "limpet.deliver", "limpet.expire", "limpet.load"]
     assert list(QUEUES) == ["limpet", "limpet.bulk"]
     assert app.main == "limpet"
-    assert hints._CHANNEL == "limpet.ends"
+    assert notifications._CHANNEL == "limpet.ends"
 
 
 def test_processes_are_started_by_the_modules_that_deployments_name() -> None:

@@ -6,13 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
-
 from worker.blobs import s3
-from worker.blobs.lifecycle import Stored, adopt, find_blob, intend
+from worker.blobs.lifecycle import Stored, find_blob, intend
 from worker.database import transaction
-from worker.ledger.arrows import Place
 
 _WRITERS = 8
 _PULSE = 2.0  # seconds
@@ -50,33 +46,6 @@ def write(database: str, contents: Sequence[Content], pulse: Callable[[], None])
     ]
     _put_all(zip(stored, missing, strict=True), pulse)
     return stored
-
-
-def assign(session: Session, contents: Sequence[tuple[Place, Content]], stored: Sequence[Stored]) -> None:
-    """Let open items name their blobs instead of carrying bytes: adopt what was stored, find the rest.
-
-    ``contents`` come oldest item first. An item whose blob is gone again (the collector was faster) keeps its bytes,
-    so it is stored once more.
-    """
-    fresh = {(s.sha256, s.size): s for s in stored}
-    named: dict[tuple[bytes, int], int | None] = {}
-    # One order for all, because adopting locks.
-    for content in sorted((content for _, content in contents), key=lambda c: c.sha256):
-        which = (content.sha256, len(content.data))
-        if which not in named:
-            ours = fresh.get(which)
-            named[which] = adopt(session, ours) if ours else find_blob(session, *which)
-    # Then the items, in the order in which they came: that in which every bite locks them.
-    for place, content in contents:
-        blob_id = named[content.sha256, len(content.data)]
-        if blob_id is not None:
-            session.execute(_ASSIGN, {"blob_id": blob_id, **place._asdict()})
-
-
-_ASSIGN = text("""
-    UPDATE item SET blob_id = :blob_id, content = NULL
-    WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL
-""")
 
 
 def _put_all(pairs: Iterable[tuple[Stored, Content]], pulse: Callable[[], None]) -> None:

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from worker.blobs.spool import Spooled
 from worker.database import copy
 from worker.errors import IdempotencyConflictError
-from worker.ledger.batch_ids import first_id, new_batch_id
-from worker.ledger.cut import Cut, Load, chunk_size, cut, most_load
-from worker.ledger.new import QUEUE, Accepted, NewBatch, NewItem, Ring, Slot
+from worker.ledger.chunking import Cut, Load, chunk_size, cut, most_load
+from worker.ledger.model import QUEUE, Accepted, NewBatch, NewItem, Ring, Slot
+from worker.ledger.uuid7 import first_id, new_batch_id
 from worker.settings import settings
 
 

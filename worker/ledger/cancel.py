@@ -5,8 +5,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.ledger import ends
-from worker.ledger.arrows import Place
+from worker.ledger import completion
+from worker.ledger.model import Place
 from worker.verdicts import CANCELLED
 
 _AT_ONCE = 5000
@@ -27,8 +27,8 @@ def settle_cancelled(session: Session, batch_id: UUID) -> int:
     """Settle up to some thousand items that nobody holds as cancelled, close their chunks; return how many items."""
     free = list(session.scalars(_FREE, {"batch_id": batch_id, "limit": _AT_ONCE}))
     if free:
-        ends.settle(session, [(Place(batch_id, position), CANCELLED) for position in free])
+        completion.settle(session, [(Place(batch_id, position), CANCELLED) for position in free])
     chunks = list(session.scalars(_SETTLED_CHUNKS, {"batch_id": batch_id}))
     if chunks:
-        ends.close(session, chunks)
+        completion.close(session, chunks)
     return len(free)

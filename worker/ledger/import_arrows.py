@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.database import count
-from worker.ledger.arrows import PAUSE_BEFORE_RINGING
+from worker.ledger.claims import PAUSE_BEFORE_RINGING
 
 _LOCK = text("SELECT FROM batch WHERE id = :batch_id FOR NO KEY UPDATE")
 _CLOSE = text("""

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from schemas.imports import OnConflict
 from worker.errors import LimpetError
 from worker.ledger.accept import append_chunks, copy_items
-from worker.ledger.batch_ids import new_batch_id
-from worker.ledger.cut import cut
-from worker.ledger.new import BULK, NewItem, Ring, Slot
-from worker.ledger.turns import await_turn
+from worker.ledger.chunking import cut
+from worker.ledger.model import BULK, NewItem, Ring, Slot
+from worker.ledger.ordering import await_turn
+from worker.ledger.uuid7 import new_batch_id
 from worker.settings import settings
 
 

@@ -15,10 +15,10 @@ from schemas.kinds import FILE_KINDS
 from worker.database import count
 from worker.errors import LimpetError
 from worker.ledger.accept import append_chunks
-from worker.ledger.batch_ids import new_batch_id
-from worker.ledger.cut import even_cuts
-from worker.ledger.new import BULK, Accepted, Slot
-from worker.ledger.turns import await_every_turn
+from worker.ledger.chunking import even_cuts
+from worker.ledger.model import BULK, Accepted, Slot
+from worker.ledger.ordering import await_every_turn
+from worker.ledger.uuid7 import new_batch_id
 from worker.settings import settings
 
 

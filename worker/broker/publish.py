@@ -14,10 +14,10 @@ from kombu import Queue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from worker.broker.kombu_fixes import mend
 from worker.errors import BrokerUnavailableError
-from worker.ledger.new import BULK, QUEUE, Ring
+from worker.ledger.model import BULK, QUEUE, Ring
 from worker.settings import settings
-from worker.transport import mend
 
 DELIVER = "limpet.deliver"
 LOAD = "limpet.load"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg.pq import ExecStatus
 
-from worker import broker
+from worker.broker import publish
 from worker.database import connect
 from worker.errors import BrokerUnavailableError
 from worker.log import trouble
@@ -53,7 +53,7 @@ class Watchdog:
                 trouble("watchdog.database", fault, database=database)
         try:
             if found:
-                broker.check()
+                publish.check()
         except BrokerUnavailableError:
             return {}
         return found

@@ -2,7 +2,7 @@
 
 Most chunks are new and small, and nothing is wrong with them. So the first delivery is one transaction of short
 statements (`_at_once`), for all chunks that the message names; whatever speaks against it is rolled back, and each
-chunk goes the careful steps (`worker.careful`), which know whom to blame.
+chunk goes the careful steps (`worker.execution.leased`), which know whom to blame.
 """
 
 import time
@@ -11,17 +11,17 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from worker import careful
-from worker.apply import Verdicts, apply
-from worker.broker import ring_one_by_one
+from worker.broker.notifications import UNTOLD, Ends
+from worker.broker.publish import ring_one_by_one
 from worker.database import transaction
-from worker.ending import finish, in_words, tell_of
 from worker.errors import BrokerUnavailableError
-from worker.hints import UNTOLD, Ends
-from worker.ledger import arrows, ends
-from worker.ledger.arrows import Held
-from worker.ledger.bites import bite
-from worker.ledger.ends import Closed
+from worker.execution import leased
+from worker.execution.apply import Verdicts, apply
+from worker.execution.finish import finish, in_words, tell_of
+from worker.ledger import claims, completion
+from worker.ledger.completion import Closed
+from worker.ledger.model import Held
+from worker.ledger.open_items import bite
 from worker.log import trouble
 from worker.settings import settings
 from worker.verdicts import Verdict
@@ -41,13 +41,13 @@ def deliver(database: str, chunk_ids: Sequence[int], worker: str) -> str:
     except Exception as fault:  # noqa: BLE001  the careful way meets it again and knows what to do about it
         trouble("chunks.first_try", fault, database=database, chunks=chunk_ids)
     except BaseException as end:
-        if careful.is_told_to_stop(end, began):
+        if leased.is_told_to_stop(end, began):
             for chunk_id in chunk_ids:
-                careful.hand_back_unclaimed(database, chunk_id, worker, end)
+                leased.hand_back_unclaimed(database, chunk_id, worker, end)
         raise
     if len(chunk_ids) > 1:
         return _apart(database, chunk_ids)
-    return careful.carry_out(database, chunk_ids[0], worker, began)
+    return leased.carry_out(database, chunk_ids[0], worker, began)
 
 
 def _at_once(database: str, chunk_ids: Sequence[int], worker: str) -> str:
@@ -60,7 +60,7 @@ def _at_once(database: str, chunk_ids: Sequence[int], worker: str) -> str:
 
     """
     with transaction(database) as session:
-        picked = arrows.pick(session, chunk_ids)
+        picked = claims.pick(session, chunk_ids)
         if not picked and len(chunk_ids) == 1:
             raise _NeedsCareError
         if not picked:
@@ -74,11 +74,11 @@ def _at_once(database: str, chunk_ids: Sequence[int], worker: str) -> str:
 
 
 def _carry_out_at_once(session: Session, picked: Sequence[Held], worker: str) -> tuple[list[Closed], Verdicts]:
-    items = bite(session, picked, careful.BITE_ITEMS)
-    if any(item.deaths or careful.content_waits(item) for item in items):
+    items = bite(session, picked, leased.BITE_ITEMS)
+    if any(item.deaths or leased.content_waits(item) for item in items):
         raise _NeedsCareError
     verdicts = apply(session, items, guarded=False)
-    closed = ends.close_at_once(session, picked, worker)
+    closed = completion.close_at_once(session, picked, worker)
     if len(closed) < len(picked):
         raise _NeedsCareError  # there is more to be helped than one bite
     return closed, verdicts

@@ -4,17 +4,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from worker.broker.notifications import UNTOLD, Ends, hint
 from worker.database import transaction
-from worker.hints import UNTOLD, Ends, hint
-from worker.ledger import ends
-from worker.ledger.ends import Closed
+from worker.ledger import completion
+from worker.ledger.completion import Closed
 from worker.log import event
 
 
 def finish(database: str, batch_id: UUID) -> None:
     """Finish the batch if nothing of it is open."""
     with transaction(database) as session:
-        ended = ends.finish(session, batch_id)
+        ended = completion.finish(session, batch_id)
     if ended:
         tell_of(database, {batch_id: UNTOLD})
 

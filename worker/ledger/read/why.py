@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.ledger.report import ItemView
+from worker.ledger.read.report import ItemView
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.ledger.arrows import Held, Place, spans
+from worker.ledger.model import Held, Place, spans
 
 
 class OpenItem(NamedTuple):
@@ -101,12 +101,3 @@ def bite(session: Session, helds: Sequence[Held], limit: int) -> list[OpenItem]:
     """
     rows = session.execute(_BITE, {**spans(helds), "batch_id": helds[0].batch_id, "limit": limit})
     return [OpenItem._make(row) for row in rows.all()]
-
-
-_CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL")
-
-
-def content_of(session: Session, place: Place) -> bytes | None:
-    """Return the bytes that still wait in the ledger for this item; None once they are stored or it has ended."""
-    content: bytes | None = session.scalars(_CONTENT, place._asdict()).one_or_none()
-    return content

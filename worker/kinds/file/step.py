@@ -25,8 +25,8 @@ from pydantic import TypeAdapter
 
 from schemas.file_attachments import FileActionPayload
 from schemas.kinds import FILE_DELETE, FILE_DELETE_ALL
-from worker.files import File, Pair
-from worker.ledger.bites import OpenItem
+from worker.kinds.file.rows import File, Pair
+from worker.ledger.open_items import OpenItem
 from worker.verdicts import CREATED, DELETED, UPDATED, Verdict
 
 T = TypeVar("T")

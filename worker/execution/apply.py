@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 
 from worker.database import passing
 from worker.errors import LimpetError
-from worker.kinds import KINDS, Handler
-from worker.ledger.arrows import Place
-from worker.ledger.bites import OpenItem
-from worker.ledger.ends import settle
+from worker.kinds.registry import KINDS, Handler
+from worker.ledger.completion import settle
+from worker.ledger.model import Place
+from worker.ledger.open_items import OpenItem
 from worker.log import bug
 from worker.verdicts import CANCELLED, UNEXPECTED, Verdict
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.database import count
-from worker.ledger.arrows import Held, Place, spans
+from worker.ledger.model import Held, Place, spans
 from worker.verdicts import OUTCOMES, Verdict
 
 # Most items of a bite end alike, so each end is said once, with the places and the records of all that end so.

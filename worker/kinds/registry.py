@@ -10,17 +10,18 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.orm import Session
 
 from schemas import kinds
-from worker import case_attachments, file_attachments
-from worker.ledger.bites import OpenItem
+from worker.kinds.case_attachment import handler as case_attachment
+from worker.kinds.file import handler as file
+from worker.ledger.open_items import OpenItem
 from worker.verdicts import Verdict
 
 Handler = Callable[[Session, Sequence[OpenItem]], list[Verdict]]
 
 KINDS: dict[str, Handler] = {
-    kinds.UPSERT: case_attachments.fold,
-    kinds.CREATE: case_attachments.fold,
-    kinds.DELETE: case_attachments.fold,
-    kinds.FILE_PUT: file_attachments.fold,
-    kinds.FILE_DELETE: file_attachments.fold,
-    kinds.FILE_DELETE_ALL: file_attachments.fold,
+    kinds.UPSERT: case_attachment.fold,
+    kinds.CREATE: case_attachment.fold,
+    kinds.DELETE: case_attachment.fold,
+    kinds.FILE_PUT: file.fold,
+    kinds.FILE_DELETE: file.fold,
+    kinds.FILE_DELETE_ALL: file.fold,
 }

@@ -10,57 +10,16 @@ The arrows to an end (settle, close, finish) are in ``ends``, cancelling and tho
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
-from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.database import count
-from worker.ledger.new import Ring
+from worker.ledger.model import Claim, Held, Place, Ring
 
 MOST_DEATHS = 3
 _FIRST_TRY, _TOGETHER = "2s", "500ms"
-
-
-class Place(NamedTuple):
-    """Which item: its batch and its position there."""
-
-    batch_id: UUID
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A chunk that this worker holds: which items of which batch."""
-
-    chunk_id: int
-    batch_id: UUID
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claim(Held):
-    """A chunk that is taken. ``attempt`` fences it: whoever claims next has a higher one.
-
-    ``alone``: a worker died over this chunk, so its items run one by one.
-    """
-
-    attempt: int
-    alone: bool
-
-
-def spans(helds: Sequence[Held]) -> dict[str, list[object]]:
-    """Return which chunks and items are held, as arrays for a statement."""
-    return {
-        "chunk_ids": [held.chunk_id for held in helds],
-        "batch_ids": [held.batch_id for held in helds],
-        "firsts": [held.first for held in helds],
-        "lasts": [held.last for held in helds],
-    }
 
 
 _NOT_PAUSED = "NOT EXISTS (SELECT FROM import WHERE import.batch_id = c.batch_id AND import.paused_at IS NOT NULL)"

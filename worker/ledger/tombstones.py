@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.ledger.bites import OpenItem
+from worker.ledger.open_items import OpenItem
 
 
 class Deletion(NamedTuple):

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from schemas.kinds import FILE_KINDS
-from worker.ledger.new import NewItem
+from worker.ledger.model import NewItem
 
 # In the order of their numbers, so that none can wait in a circle; so few that no append fills the server's lock table.
 _TAKE = text("SELECT pg_advisory_xact_lock(:space, slot) FROM unnest(CAST(:slots AS int[])) AS slot")

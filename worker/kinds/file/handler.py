@@ -6,10 +6,10 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.file_steps import Files, aims, concerns, step
-from worker.files import COLUMNS, FIELDS, File, Pair, load
-from worker.ledger.bites import OpenItem, superseded
-from worker.ledger.deletions import Deletion, deletions_since, repeated
+from worker.kinds.file.rows import COLUMNS, FIELDS, File, Pair, load
+from worker.kinds.file.step import Files, aims, concerns, step
+from worker.ledger.open_items import OpenItem, superseded
+from worker.ledger.tombstones import Deletion, deletions_since, repeated
 from worker.verdicts import SUPERSEDED, Verdict
 
 _NEW_IDS = text("SELECT nextval('file_attachment_id') FROM generate_series(1, :count)")
@@ -19,7 +19,7 @@ def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
     """Carry out ``items`` in their order, reading and writing the table once; return their verdicts in that order.
 
     Nobody else changes these collections meanwhile: the bite has locked their open items, and they were accepted in the
-    order of their numbers (`worker.ledger.turns`), so that none before them is unseen.
+    order of their numbers (`worker.ledger.ordering`), so that none before them is unseen.
     """
     keys = sorted({item.key for item in items if item.key is not None})
     before = {file.id: file for file in load(session, keys)}

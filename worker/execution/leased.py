@@ -14,16 +14,18 @@ from datetime import timedelta
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from worker.apply import Verdicts, apply, settled
 from worker.blobs import write
 from worker.blobs.write import Content
 from worker.database import passing, transaction
-from worker.ending import finish, in_words
 from worker.errors import LimpetError, OvertakenError
-from worker.ledger import arrows, ends
-from worker.ledger.arrows import MOST_DEATHS, Claim, Place
-from worker.ledger.bites import OpenItem, bite, content_of
-from worker.ledger.ends import Closed
+from worker.execution.apply import Verdicts, apply, settled
+from worker.execution.finish import finish, in_words
+from worker.ledger import claims, completion, inline_contents
+from worker.ledger.claims import MOST_DEATHS
+from worker.ledger.completion import Closed
+from worker.ledger.inline_contents import content_of
+from worker.ledger.model import Claim, Place
+from worker.ledger.open_items import OpenItem, bite
 from worker.log import in_short, trouble
 from worker.settings import settings
 from worker.verdicts import POISON
@@ -77,7 +79,7 @@ def is_told_to_stop(end: BaseException, began: float) -> bool:
 
 def _claim(database: str, chunk_id: int, worker: str) -> Claim | None:
     with transaction(database) as session:
-        return arrows.claim(session, chunk_id, worker, settings().lease)
+        return claims.claim(session, chunk_id, worker, settings().lease)
 
 
 def hand_back_unclaimed(database: str, chunk_id: int, worker: str, fault: BaseException) -> None:
@@ -98,7 +100,7 @@ def _hand_back(database: str, held: Claim | None, fault: BaseException) -> str:
     for patience in _PATIENCE:
         try:
             with transaction(database) as session:
-                arrows.release(session, held, pause, _why(fault))
+                claims.release(session, held, pause, _why(fault))
             return "handed back"
         except DBAPIError as still:
             if not passing(still):
@@ -148,7 +150,7 @@ def _round(session: Session, held: Claim, suspect: Place | None) -> _Round:
     if waiting := [item.place for item in items if content_waits(item)]:
         return _Round(waiting=waiting, suspect=suspect)
     ended = _set_aside(session, items) + apply(session, [i for i in items if not _is_poison(i)])
-    closed = ends.close(session, [held.chunk_id])
+    closed = completion.close(session, [held.chunk_id])
     if not (closed or ended):
         raise RuntimeError(f"chunk {held.chunk_id} has nothing to do and is not done")
     return _Round(closed=closed[0] if closed else None)
@@ -161,7 +163,7 @@ def content_waits(item: OpenItem) -> bool:
 
 
 def _keep(session: Session, held: Claim, suspect: Place | None) -> None:
-    if not arrows.hold(session, held, settings().lease, suspect):
+    if not claims.hold(session, held, settings().lease, suspect):
         raise _LostLeaseError
 
 
@@ -185,7 +187,7 @@ def _store_contents(database: str, held: Claim, last: _Round) -> None:
     for group in _groups(database, last.waiting, pulse):
         stored = write.write(database, [content for _, content in group], pulse)
         with transaction(database) as session:
-            write.assign(session, group, stored)
+            inline_contents.assign(session, group, stored)
 
 
 def _groups(database: str, places: Iterable[Place], pulse: Callable[[], None]) -> Iterator[list[tuple[Place, Content]]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from schemas.kinds import FILE_KINDS
@@ -99,3 +100,41 @@ class Accepted:
     rings: list[Ring] = field(default_factory=list)
     replayed: bool = False
     counted: int = 0
+
+
+class Place(NamedTuple):
+    """Which item: its batch and its position there."""
+
+    batch_id: UUID
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A chunk that this worker holds: which items of which batch."""
+
+    chunk_id: int
+    batch_id: UUID
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Held):
+    """A chunk that is taken. ``attempt`` fences it: whoever claims next has a higher one.
+
+    ``alone``: a worker died over this chunk, so its items run one by one.
+    """
+
+    attempt: int
+    alone: bool
+
+
+def spans(helds: Sequence[Held]) -> dict[str, list[object]]:
+    """Return which chunks and items are held, as arrays for a statement."""
+    return {
+        "chunk_ids": [held.chunk_id for held in helds],
+        "batch_ids": [held.batch_id for held in helds],
+        "firsts": [held.first for held in helds],
+        "lasts": [held.last for held in helds],
+    }

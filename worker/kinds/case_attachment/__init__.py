@@ -1,0 +1,1 @@
+"""Case attachments: parsed, applied and stored."""

@@ -1,0 +1,1 @@
+"""Files of an item: parsed, applied and stored."""
