@@ -16,7 +16,7 @@ from api_stub.pressure import admit
 from api_stub.problems import BAD_PARAMETER, CONFLICT, NOT_FOUND, ProblemError
 from schemas.answers import Batch, BatchList, BatchState, Envelope, ItemDetail, Outcome
 from worker.database import transaction
-from worker.importing import cancel
+from worker.imports.service import cancel
 from worker.ledger.read import report
 from worker.ledger.read.report import BatchView, ItemView
 from worker.ledger.read.why import ItemStory, story

@@ -11,8 +11,8 @@ from api_stub.identity import Identity, identify_either
 from api_stub.import_bodies import read_model, row_lines
 from api_stub.preferences import media_type
 from schemas.imports import Checked, ImportKind, KeysAnswer, OnConflict, StoredAnswer, StoredQuery
-from worker import import_checks
-from worker.import_rows import Rule
+from worker.imports import preview
+from worker.imports.rows import Rule
 
 router = APIRouter(prefix="/imports", tags=["imports"], dependencies=EITHER_CREDENTIALS, responses=refusals(408, 413))
 Known = Annotated[Identity, Depends(identify_either)]
@@ -28,14 +28,14 @@ async def post_check(
     """Dry run: validate and match rows, in the form of ``PUT /imports/{id}/rows``, and change nothing."""
     lines = await row_lines(request)
     rule = Rule(identity.database, kind, on_conflict)
-    return _answer(await anyio.to_thread.run_sync(import_checks.check, rule, lines), request)
+    return _answer(await anyio.to_thread.run_sync(preview.check, rule, lines), request)
 
 
 @router.post("/stored", response_model=StoredAnswer)
 async def post_stored(request: Request, identity: Known) -> Response:
     """Return records with the hashes of their contents, as ``limpet verify`` compares them."""
     wanted = await read_model(request, StoredQuery)
-    found = await anyio.to_thread.run_sync(import_checks.stored, identity.database, wanted.keys)
+    found = await anyio.to_thread.run_sync(preview.stored, identity.database, wanted.keys)
     return _answer(StoredAnswer(records=found), request)
 
 
@@ -47,7 +47,7 @@ async def get_stored(
     limit: Annotated[int, Query(ge=1, le=50_000)] = 10_000,
 ) -> Response:
     """Return the keys of all records, in order, a page at a time."""
-    found = await anyio.to_thread.run_sync(import_checks.keys_after, identity.database, after, limit)
+    found = await anyio.to_thread.run_sync(preview.keys_after, identity.database, after, limit)
     return _answer(KeysAnswer(keys=found), request)
 
 

@@ -17,12 +17,11 @@ from api_stub.preferences import media_type
 from api_stub.pressure import admit
 from api_stub.problems import CONFLICT, FULL, NOT_FOUND, ProblemError, sentence
 from schemas.imports import ContentAnswer, ContentQuery, Import, OpenImport, RowsTaken
-from worker import importing
 from worker.database import transaction
-from worker.import_contents import ContentMissingError, places
-from worker.import_sources import BadSourceError
-from worker.ledger import imports
-from worker.ledger.imports import ImportView, NotAppendableError
+from worker.imports import append, service
+from worker.imports.append import ImportView, NotAppendableError
+from worker.imports.contents import ContentMissingError, places
+from worker.imports.sources import BadSourceError
 from worker.log import event
 from worker.settings import settings
 
@@ -40,7 +39,7 @@ async def post_import(request: Request, identity: Known) -> Response:
     """Open an import, or find the one of that name and fingerprint again (200, ``resumed``)."""
     await admit(identity.database)
     wanted = await _wanted(request, identity)
-    view, resumed = await _run(importing.open_import, identity.database, identity.name, wanted)
+    view, resumed = await _run(service.open_import, identity.database, identity.name, wanted)
     if not resumed:
         event("import.opened", database=identity.database, batch=view.batch_id, caller=identity.name)
     return _answer(request, _shown(view, resumed=resumed), 200 if resumed else 201)
@@ -51,10 +50,10 @@ async def _wanted(request: Request, identity: Identity) -> OpenImport:
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind not in MANIFEST_TYPES:
         return await read_model(request, OpenImport)
-    name = await _run(importing.keep_body, identity.database)
+    name = await _run(service.keep_body, identity.database)
     wanted = as_model({"name": name, **request.query_params, "manifest": name}, OpenImport)
     sha256 = await store_body(request, f"{identity.database}/{name}")
-    return wanted.model_copy(update={"fingerprint": wanted.fingerprint or importing.fingerprint(sha256, wanted)})
+    return wanted.model_copy(update={"fingerprint": wanted.fingerprint or service.fingerprint(sha256, wanted)})
 
 
 @router.get("/{batch_id}", response_model=Import)
@@ -89,7 +88,7 @@ async def put_rows(
     rooms: Rooms = request.app.state.rooms
     await _room(rooms, identity.database, batch_id)
     lines = await row_lines(request)
-    taken = await _run(importing.append_lines, identity.database, batch_id, first, lines)
+    taken = await _run(service.append_lines, identity.database, batch_id, first, lines)
     rooms.doorbell.ring(identity.database, taken.rings)
     return _answer(request, RowsTaken(next_row=taken.next_row, paused=taken.paused))
 
@@ -97,19 +96,19 @@ async def put_rows(
 @router.post("/{batch_id}/close", response_model=Import)
 async def post_close(request: Request, identity: Known, batch_id: UUID) -> Response:
     """Say that no row follows; the batch finishes once all are carried out. Again: nothing."""
-    return await _changed(request, identity, batch_id, importing.close)
+    return await _changed(request, identity, batch_id, service.close)
 
 
 @router.post("/{batch_id}/pause", response_model=Import)
 async def post_pause(request: Request, identity: Known, batch_id: UUID) -> Response:
     """Start no chunk from now on; what is at work finishes."""
-    return await _changed(request, identity, batch_id, importing.pause)
+    return await _changed(request, identity, batch_id, service.pause)
 
 
 @router.post("/{batch_id}/resume", response_model=Import)
 async def post_resume(request: Request, identity: Known, batch_id: UUID) -> Response:
     """Go on after a pause."""
-    return await _changed(request, identity, batch_id, importing.resume)
+    return await _changed(request, identity, batch_id, service.resume)
 
 
 async def _changed(
@@ -124,7 +123,7 @@ async def _run(work: Callable[..., T], *arguments: object) -> T:
     """Run ``work`` in a thread; its refusals become problems."""
     try:
         return await anyio.to_thread.run_sync(work, *arguments)
-    except (NotAppendableError, ContentMissingError, importing.ChangedError, BadSourceError) as refusal:
+    except (NotAppendableError, ContentMissingError, service.ChangedError, BadSourceError) as refusal:
         raise ProblemError(CONFLICT, sentence(refusal), {"Limpet-Reason": type(refusal).__name__}) from refusal
 
 
@@ -134,7 +133,7 @@ async def _room(rooms: Rooms, database: str, batch_id: UUID) -> None:
 
     def too_many() -> bool:
         with transaction(database) as session:
-            return imports.chunks_ahead(session, batch_id, most + 1) > most
+            return append.chunks_ahead(session, batch_id, most + 1) > most
 
     # Nobody tells of a chunk that is done; the ledger is asked.
     while await anyio.to_thread.run_sync(too_many):
@@ -146,7 +145,7 @@ async def _room(rooms: Rooms, database: str, batch_id: UUID) -> None:
 
 def _view(database: str, batch_id: UUID) -> ImportView:
     with transaction(database) as session:
-        found = imports.view(session, batch_id)
+        found = append.view(session, batch_id)
     if found is None:
         raise ProblemError(NOT_FOUND, f"No import {batch_id}")
     return found
@@ -159,7 +158,7 @@ def _shown(view: ImportView, *, resumed: bool = False) -> Import:
             "href": f"/imports/{view.batch_id}",
             "batch": f"/batches/{view.batch_id}",
             "name": view.name,
-            "kind": importing.kind_of(view),
+            "kind": service.kind_of(view),
             "nextRow": view.next_row,
             "state": view.state,
             "paused": view.paused_at is not None,

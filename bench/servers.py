@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import create_engine
 
 from limpet.stack.running import running_stack
-from worker.all_tables import METADATA
+from worker.tables.metadata import METADATA
 
 _PEERS = "peers"
 _LONGEST = 120  # seconds

@@ -17,7 +17,8 @@ from worker.broker.publish import ring, ring_loaders
 from worker.database import transaction
 from worker.errors import BrokerUnavailableError
 from worker.execution.finish import tell_of
-from worker.ledger import claims, completion, import_arrows
+from worker.imports import transitions
+from worker.ledger import claims, completion
 from worker.log import event, trouble
 from worker.settings import settings
 
@@ -30,7 +31,7 @@ def sweep(database: str) -> int:
     """Ring for what is due in ``database`` and finish what nobody finished; return how many rings."""
     with transaction(database) as session:
         due = claims.ring_again(session, settings().ring_after, _AT_ONCE)
-        loaders = import_arrows.ring_loaders(session, settings().ring_after, _AT_ONCE)
+        loaders = transitions.ring_loaders(session, settings().ring_after, _AT_ONCE)
         ended = completion.finish_orphans(session, settings().ring_after)
     # Committed first: a ring that fails is due again by itself. An end is told of only here, so before that.
     tell_of(database, dict.fromkeys(ended, UNTOLD), by="relay")

@@ -14,13 +14,13 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from sqlalchemy.exc import DBAPIError
 
-from worker import upkeep
+from worker import maintenance
 from worker.broker.publish import DELIVER, LOAD, app, ring
 from worker.errors import BrokerUnavailableError, LimpetError
 from worker.execution.deliver import deliver
 from worker.execution.watchdog import Watchdog
+from worker.imports.loader import load
 from worker.ledger.model import BULK
-from worker.loading import load
 from worker.log import event, trouble, without_values
 from worker.settings import settings
 
@@ -133,11 +133,11 @@ def load_import(database: str, batch_id: str) -> str:
 @_fit_to_be_logged()
 def collect(database: str) -> int:
     """Remove content that nothing names, and uploads that expired; return how many objects went."""
-    return upkeep.collect(database)
+    return maintenance.collect(database)
 
 
 @app.task(name="limpet.expire")
 @_fit_to_be_logged()
 def expire(database: str) -> int:
     """Forget batches that ended long ago; return how many."""
-    return upkeep.expire(database)
+    return maintenance.expire(database)

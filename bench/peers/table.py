@@ -10,8 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.dml import Insert
 from sqlalchemy.orm import Session
 
-from worker.record_tables import CaseAttachment
-from worker.tables import Item
+from worker.tables.ledger import Item
+from worker.tables.records import CaseAttachment
 
 URL = os.environ["BENCH_DATABASE"]
 BROKER = os.environ["BENCH_BROKER"]

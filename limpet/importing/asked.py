@@ -11,8 +11,8 @@ from limpet.client import Client, ClientError
 from limpet.importing.results import own_columns
 from limpet.importing.source import Source, opened
 from schemas.imports import ImportKind
-from schemas.manifest import Header, ManifestError
-from schemas.manifest_files import check_columns, known_columns
+from schemas.manifest.local_files import check_columns, known_columns
+from schemas.manifest.reader import Header, ManifestError
 
 SOME_FAILED, REFUSED = 3, 4
 # Looked at before anything is opened: an import whose folder is mistaken would stand in the way of the right one.

@@ -24,7 +24,7 @@ from limpet.importing.source import Source
 from limpet.importing.watching import exit_code, tell_end, watch_to_end
 from schemas.answers import Batch
 from schemas.imports import Import, ImportKind, OnConflict, OpenImport
-from schemas.manifest import ManifestError
+from schemas.manifest.reader import ManifestError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from limpet.client import NoAnswerError
 from limpet.importing.calls import Calls
 from limpet.importing.puts import Answer, Puts
 from schemas.imports import ContentName, ContentPlace, Import, RowContent
-from schemas.manifest_files import CHANGED, FileFlawError, below, digest
+from schemas.manifest.local_files import CHANGED, FileFlawError, below, digest
 
 AT_ONCE = 24
 _PIECE = 2**18

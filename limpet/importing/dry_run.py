@@ -10,8 +10,8 @@ from limpet.importing.results import Ending, Writer, report_file
 from limpet.importing.sending import Part, bodies, flawed, line_of, parts
 from limpet.importing.source import Source
 from schemas.imports import Checked, ImportKind, OnConflict
-from schemas.manifest import Row
-from schemas.manifest_files import LARGEST, TOO_LARGE, FileFlawError, below, path_of, with_file_name
+from schemas.manifest.local_files import LARGEST, TOO_LARGE, FileFlawError, below, path_of, with_file_name
+from schemas.manifest.reader import Row
 
 
 @dataclass

@@ -18,7 +18,7 @@ import click
 from limpet.client import Client, ClientError
 from limpet.importing.source import Source
 from schemas.answers import ItemStatus
-from schemas.manifest import Header, Row
+from schemas.manifest.reader import Header, Row
 
 _ADDED = ("status", "error", "line")
 # Beside columns of the manifest's own of those names.

@@ -13,8 +13,8 @@ from limpet.client import RefusedError
 from limpet.importing.calls import Calls
 from limpet.importing.contents import Contents
 from schemas.imports import Import
-from schemas.manifest import Row
-from schemas.manifest_files import FileFlawError, path_of, with_file_name
+from schemas.manifest.local_files import FileFlawError, path_of, with_file_name
+from schemas.manifest.reader import Row
 
 # Of one part: its contents must all be stored before it is appended, while the places of the first ones are kept.
 _MOST_ROWS, _MOST_BYTES, _MOST_FILES, _MOST_CONTENT = 5000, 4 * 2**20, 400, 2**28

@@ -12,7 +12,7 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-from schemas.manifest import Header, ManifestError, Row, read_header, rows, uncompressed
+from schemas.manifest.reader import Header, ManifestError, Row, read_header, rows, uncompressed
 
 _State = tuple[int, int]
 

@@ -18,8 +18,8 @@ from limpet.importing.sending import parts
 from limpet.importing.source import Source
 from schemas.case_attachment import CaseAttachment
 from schemas.imports import ContentName, StoredRecord
-from schemas.manifest import Row
-from schemas.manifest_files import FileFlawError, below, digest, path_of, with_file_name
+from schemas.manifest.local_files import FileFlawError, below, digest, path_of, with_file_name
+from schemas.manifest.reader import Row
 
 _KEY = "caseAttachment_Key"
 _READERS = 4

@@ -16,7 +16,7 @@ from calls import b64, fresh_keys, item, put, read, statuses
 from file_calls import add, fresh_item
 from manifests import Command
 
-from worker import upkeep
+from worker import maintenance
 from worker.blobs import gc, s3
 from worker.blobs.fsck import Checker, Tally
 
@@ -77,7 +77,7 @@ def test_whatever_is_wrong_is_found_and_only_what_is_safe_is_repaired(
         assert (repaired[0]["repaired"], s3.size_of(stray)) == (True, 5), "it is noted, not removed outright"
         assert set(check(limpet, code=3)) == {"missing", "wrong-size"}
         demo_db.execute("UPDATE garbage SET due_at = now() WHERE object_key = %s", [stray])
-        upkeep.collect("demo")
+        maintenance.collect("demo")
         assert stray not in [key for key, _ in s3.listing("demo/blobs/zz/")]
     finally:
         for key, content in zip((missing, short, other), contents, strict=True):

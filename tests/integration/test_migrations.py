@@ -6,12 +6,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from calls import fresh_keys
 
-from worker.all_tables import METADATA
 from worker.database import engine, transaction
 from worker.execution.deliver import deliver
 from worker.ledger.accept import accept
 from worker.ledger.model import NewBatch, NewItem
 from worker.migrate import is_current, migrate
+from worker.tables.metadata import METADATA
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 

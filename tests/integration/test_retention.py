@@ -13,7 +13,7 @@ from parts import eventually, finished
 
 from worker.database import transaction
 from worker.ledger.retention import expire_some
-from worker.upkeep import expire
+from worker.maintenance import expire
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 LONG_AGO = "now() - interval '91 days'"

@@ -6,8 +6,8 @@ from bench.lines import Goal, Line, in_short, table
 from bench.plots import goals, rates
 from bench.rows import bodies, record, row
 from schemas.case_attachment import CaseAttachment
-from worker.all_tables import METADATA
-from worker.record_tables import CaseAttachment as Table
+from worker.tables.metadata import METADATA
+from worker.tables.records import CaseAttachment as Table
 
 
 def test_a_ratio_is_the_median_of_the_rounds_each_by_its_own_peer() -> None:

@@ -15,7 +15,7 @@ from limpet.importing.calls import Calls
 from limpet.importing.contents import Contents, Found, refusal_of
 from limpet.importing.puts import Answer
 from schemas.imports import ContentPlace, Import, RowContent
-from schemas.manifest_files import CHANGED, FileFlawError, digest
+from schemas.manifest.local_files import CHANGED, FileFlawError, digest
 
 ID = UUID(int=0)
 OPENED = Import.model_validate(

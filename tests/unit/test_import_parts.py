@@ -4,7 +4,7 @@ import io
 import json
 
 from limpet.importing.sending import LARGEST_BODY, bodies, line_of, parts
-from schemas.manifest import Row, read_header, rows
+from schemas.manifest.reader import Row, read_header, rows
 
 MB = 10**6
 

@@ -7,8 +7,8 @@ import pytest
 
 from limpet.importing.sending import line_of
 from schemas.imports import ImportKind, ImportRow
-from schemas.manifest import read_header, rows
-from worker.import_rows import Rule, item_of, read_rows
+from schemas.manifest.reader import read_header, rows
+from worker.imports.rows import Rule, item_of, read_rows
 
 ITEM = {"caseAttachment_Key": 5, "case_Key": 1, "table": "claims", "item": "1", "filename": "f"}
 

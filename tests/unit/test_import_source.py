@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from limpet.importing.asked import REFUSED, RefusedManifestError, manifest_at
-from schemas.manifest import ManifestError
+from schemas.manifest.reader import ManifestError
 
 HEAD, ROW = b"caseAttachment_Key,case_Key\n", b"1,1\n"
 

@@ -3,7 +3,7 @@
 import hashlib
 import io
 
-from worker.import_sources import Sent
+from worker.imports.sources import Sent
 
 
 def test_what_went_to_the_store_is_hashed_and_not_what_the_file_holds_before_or_after() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.manifest import ManifestError, Row, read_header, rows, uncompressed
-from schemas.manifest_files import FileFlawError, below, path_of, with_file_name
+from schemas.manifest.local_files import FileFlawError, below, path_of, with_file_name
+from schemas.manifest.reader import ManifestError, Row, read_header, rows, uncompressed
 
 HEAD = b"caseAttachment_Key,case_Key,comment\n"
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from worker.all_tables import METADATA
+from worker.tables.metadata import METADATA
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
 with context.begin_transaction():

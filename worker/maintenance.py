@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from worker.blobs import client_uploads, gc
 from worker.database import transaction
-from worker.ledger import import_arrows
+from worker.imports import transitions
 from worker.ledger.retention import expire_some
 from worker.log import event
 from worker.settings import settings
@@ -38,6 +38,6 @@ def _close_idle(database: str, days: int) -> None:
     """Close imports that nobody goes on with: while one is open, what came after it can't be forgotten."""
     reason = f"no row came for {days} days, so it was closed; the same command begins it anew"
     with transaction(database) as session:
-        closed = import_arrows.close_idle(session, timedelta(days=days), reason)
+        closed = transitions.close_idle(session, timedelta(days=days), reason)
     for batch_id in closed:
         event("import.closed_idle", database=database, batch=batch_id)

@@ -12,43 +12,25 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
     CheckConstraint,
     ForeignKey,
     Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Sequence,
     SmallInteger,
     Text,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
 
+from worker.tables.base import Base, Instant
 from worker.verdicts import OUTCOMES
 
-Instant = TIMESTAMP(timezone=True)
 _outcomes = ", ".join(f"'{o}'" for o in OUTCOMES)
-
-
-class Base(DeclarativeBase):
-    """All tables of Limpet."""
-
-    # Python's int is PostgreSQL's bigint unless a column says otherwise.
-    type_annotation_map = {int: BigInteger}  # noqa: RUF012  read by SQLAlchemy, not changed
-    metadata = MetaData(
-        naming_convention={
-            "pk": "%(table_name)s_pkey",
-            "fk": "%(table_name)s_%(column_0_name)s_fkey",
-            "uq": "%(table_name)s_%(column_0_N_name)s_key",
-            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-            "ck": "%(table_name)s_%(constraint_name)s_check",
-        }
-    )
 
 
 # One sequence orders everything that is accepted in this database.
@@ -138,48 +120,6 @@ class Chunk(Base):
         ),
         {"postgresql_with": {"fillfactor": "70"}},
     )
-
-
-class Blob(Base):
-    """Bytes in the object store, once for each content in a database."""
-
-    __tablename__ = "blob"
-
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    sha256: Mapped[bytes] = mapped_column(LargeBinary)
-    size: Mapped[int]
-    object_key: Mapped[str] = mapped_column(Text, unique=True)
-    stored_at: Mapped[datetime] = mapped_column(Instant, server_default=func.now())
-
-    __table_args__ = (
-        Index("blob_sha256_size_key", "sha256", "size", unique=True),
-        CheckConstraint("octet_length(sha256) = 32 AND size >= 0", name="content"),
-    )
-
-
-class Garbage(Base):
-    """An object key to be emptied at ``due_at`` unless a blob adopts it before: written before the object is."""
-
-    __tablename__ = "garbage"
-
-    object_key: Mapped[str] = mapped_column(Text, primary_key=True)
-    due_at: Mapped[datetime] = mapped_column(Instant)
-
-    __table_args__ = (Index("garbage_due_at_idx", "due_at"),)
-
-
-class Upload(Base):
-    """A place that a client may fill itself, by a presigned URL, until ``expires_at``; one item may use it, once."""
-
-    __tablename__ = "upload"
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    caller: Mapped[str] = mapped_column(Text)
-    object_key: Mapped[str] = mapped_column(Text)
-    expires_at: Mapped[datetime] = mapped_column(Instant)
-    used_at: Mapped[datetime | None] = mapped_column(Instant)
-
-    __table_args__ = (Index("upload_expires_at_idx", "expires_at"),)
 
 
 class Item(Base):

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol, cast
 
 from schemas.imports import OpenImport
-from schemas.manifest_files import CHANGED, LARGEST, TOO_LARGE, FileFlawError, below, digest
+from schemas.manifest.local_files import CHANGED, LARGEST, TOO_LARGE, FileFlawError, below, digest
 from worker.blobs import s3
 from worker.blobs.lifecycle import Stored
 from worker.errors import BlobMissingError, LimpetError

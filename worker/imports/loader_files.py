@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from schemas.imports import ImportKind, ImportRow, RowFlaw
-from schemas.manifest import Row
-from schemas.manifest_files import FileFlawError, path_of, with_file_name
+from schemas.manifest.local_files import FileFlawError, path_of, with_file_name
+from schemas.manifest.reader import Row
 from worker.blobs.lifecycle import Stored, intend
 from worker.database import transaction
-from worker.import_contents import find, named
-from worker.import_rows import Rule
-from worker.import_sources import Tree
+from worker.imports.contents import find, named
+from worker.imports.rows import Rule
+from worker.imports.sources import Tree
 
 T = TypeVar("T")
 _READERS = 4

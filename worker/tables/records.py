@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from worker.tables import Base, Instant
+from worker.tables.base import Base, Instant
 
 # CYCLE: one record with the largest key must not end the generator.
 case_attachment_key = Sequence(

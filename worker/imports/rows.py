@@ -13,7 +13,7 @@ from schemas.file_attachments import FileAction, FileActionPayload, Name
 from schemas.imports import LAST_LINE, ImportKind, ImportRow, OnConflict, RowFlaw
 from schemas.kinds import FILE_DELETE, FILE_PUT, UPSERT
 from worker.blobs.lifecycle import Stored
-from worker.import_contents import stored_at
+from worker.imports.contents import stored_at
 from worker.kinds.file.rows import Pair
 from worker.kinds.validation import field_error, in_short, invalid, not_an_object
 from worker.ledger.model import NewItem

@@ -17,19 +17,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from schemas.imports import OpenImport
-from schemas.manifest import ManifestError, Row, read_header, rows, uncompressed
-from schemas.manifest_files import check_columns
-from worker import importing
+from schemas.manifest.local_files import check_columns
+from schemas.manifest.reader import ManifestError, Row, read_header, rows, uncompressed
 from worker.database import passing, transaction
 from worker.errors import LimpetError
 from worker.execution.finish import finish
-from worker.import_contents import adopted
-from worker.import_rows import Rule, item_of
-from worker.import_sources import BadSourceError, Manifest, manifest_at, tree_of
-from worker.ledger import import_arrows, imports
-from worker.ledger.imports import NotAppendableError
+from worker.imports import append, service, transitions
+from worker.imports.append import NotAppendableError
+from worker.imports.contents import adopted
+from worker.imports.loader_files import import_rows
+from worker.imports.rows import Rule, item_of
+from worker.imports.sources import BadSourceError, Manifest, manifest_at, tree_of
 from worker.ledger.model import NewItem, Ring
-from worker.loading_rows import import_rows
 from worker.log import bug, event, in_short
 from worker.settings import settings
 
@@ -105,7 +104,7 @@ def _note_failure(database: str, batch_id: UUID, fault: Exception) -> None:
     """Let the next attempt come later each time; after the last one, what was appended so far goes on alone."""
     bug("import.failed", fault, database=database, batch=batch_id)
     with transaction(database) as session:
-        failures = import_arrows.fail_step(session, batch_id, _FIRST_PAUSE)
+        failures = transitions.fail_step(session, batch_id, _FIRST_PAUSE)
     if failures >= _MOST_FAILURES:
         reason = f"Its rows could not be read on, {failures} times: {in_short(fault)}. Those before are carried out"
         _close(database, batch_id, reason)
@@ -162,7 +161,7 @@ class _Pulse:
 
     def __call__(self) -> None:
         with transaction(self.database) as session:
-            import_arrows.hold_step(session, self.batch_id, _LEASE)
+            transitions.hold_step(session, self.batch_id, _LEASE)
 
 
 def _append(database: str, batch_id: UUID, part: Part, items: list[NewItem], *, over: bool) -> Step:
@@ -174,20 +173,20 @@ def _append(database: str, batch_id: UUID, part: Part, items: list[NewItem], *, 
     """
     last = part.rows[-1]
     line = last.line + max(1, last.raw.count(b"\n")) - 1
-    with importing.places_noted(database, items), transaction(database) as session:
-        to = imports.lock(session, batch_id, part.first)
+    with service.places_noted(database, items), transaction(database) as session:
+        to = append.lock(session, batch_id, part.first)
         if to.next_row != part.first:
             raise NotAppendableError("these rows are there already")
-        rings = imports.append(session, to, adopted(session, items))
-        full = imports.chunks_ahead(session, batch_id, settings().import_chunks_ahead + 1)
+        rings = append.append(session, to, adopted(session, items))
+        full = append.chunks_ahead(session, batch_id, settings().import_chunks_ahead + 1)
         waits = full > settings().import_chunks_ahead or to.paused_at is not None
         lease = _WAIT if waits else _AT_ONCE if over else _LEASE
-        import_arrows.step(session, batch_id, last.end, line, lease)
-        session.execute(_KEPT, {"batch_id": batch_id, "kept": importing.BODY_KEPT})
+        transitions.step(session, batch_id, last.end, line, lease)
+        session.execute(_KEPT, {"batch_id": batch_id, "kept": service.BODY_KEPT})
     return Step(rings, more=not waits)
 
 
 def _close(database: str, batch_id: UUID, error: str | None = None) -> None:
     with transaction(database) as session:
-        import_arrows.close_import(session, batch_id, error)
+        transitions.close_import(session, batch_id, error)
     finish(database, batch_id)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from schemas.case_attachment import CaseAttachmentPayload, CaseAttachmentRecord
 from schemas.imports import Checked, RefusedRow, StoredRecord
 from worker.database import transaction
-from worker.import_rows import Rule, item_of, read_rows
+from worker.imports.rows import Rule, item_of, read_rows
 from worker.kinds.case_attachment.rows import Record, kept_by, load
 from worker.ledger.model import NewItem
 from worker.verdicts import Verdict

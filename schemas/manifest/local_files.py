@@ -10,7 +10,7 @@ from typing import Any
 from schemas.case_attachment import CaseAttachment
 from schemas.file_attachments import FileAction
 from schemas.imports import ContentName, ImportKind
-from schemas.manifest import Header, ManifestError
+from schemas.manifest.reader import Header, ManifestError
 
 LARGEST = 5 * 2**30  # bytes of one PUT to S3
 CHANGED = "changed while it was read; import it again when it is at rest"

@@ -16,12 +16,12 @@ from worker.blobs.lifecycle import note
 from worker.database import transaction
 from worker.errors import LimpetError
 from worker.execution.finish import finish
-from worker.import_contents import ContentMissingError, adopted, check_uploaded
-from worker.import_rows import Rule, item_of, read_rows
-from worker.import_sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
-from worker.ledger import import_arrows, imports
+from worker.imports import append, transitions
+from worker.imports.append import ImportView, NewImport, NotAppendableError
+from worker.imports.contents import ContentMissingError, adopted, check_uploaded
+from worker.imports.rows import Rule, item_of, read_rows
+from worker.imports.sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
 from worker.ledger.cancel import settle_cancelled
-from worker.ledger.imports import ImportView, NewImport, NotAppendableError
 from worker.ledger.model import NewItem, Ring
 
 KINDS: dict[ImportKind, str] = {"case-attachments": "import case_attachments", "files": "import file_attachments"}
@@ -49,10 +49,10 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
     if wanted.restart:
         _end_latest(database, caller, wanted.name)
     with transaction(database) as session:
-        there = imports.latest(session, caller, wanted.name)
+        there = append.latest(session, caller, wanted.name)
         if there is not None and not wanted.restart and _goes_on(there, wanted):
             return there, True
-        batch_id = imports.open_import(
+        batch_id = append.open_import(
             session,
             NewImport(
                 KINDS[wanted.kind],
@@ -65,7 +65,7 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
         )
         if manifest is not None:
             session.execute(_LOAD, _loader(batch_id, manifest, wanted))
-        view = imports.view(session, batch_id)
+        view = append.view(session, batch_id)
     assert view is not None, "it was just opened"
     return view, False
 
@@ -123,7 +123,7 @@ def _goes_on(there: ImportView, wanted: OpenImport) -> bool:
 
 def _end_latest(database: str, caller: str, name: str) -> None:
     with transaction(database) as session:
-        there = imports.latest(session, caller, name)
+        there = append.latest(session, caller, name)
     if there is not None and there.finished_at is None:
         cancel(database, there.batch_id)
 
@@ -131,7 +131,7 @@ def _end_latest(database: str, caller: str, name: str) -> None:
 def cancel(database: str, batch_id: UUID) -> bool:
     """Cancel a batch: what has not started will not. False: that was asked before, or it had ended."""
     with transaction(database) as session:
-        asked = import_arrows.request_cancel(session, batch_id)
+        asked = transitions.request_cancel(session, batch_id)
     settled = True
     while settled:
         with transaction(database) as session:
@@ -173,7 +173,7 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[Import
 
     """
     with transaction(database) as session:
-        seen = imports.view(session, batch_id)
+        seen = append.view(session, batch_id)
     if seen is None:
         raise NotAppendableError(f"there is no import {batch_id}")
     rule = Rule(database, kind_of(seen), seen.on_conflict)
@@ -182,9 +182,9 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[Import
     with places_noted(database, items):
         check_uploaded(items)
         with transaction(database) as session:
-            to = imports.lock(session, batch_id, first)
+            to = append.lock(session, batch_id, first)
             fresh = adopted(session, items[to.next_row - first :])
-            rings = imports.append(session, to, fresh)
+            rings = append.append(session, to, fresh)
     return Taken(to.next_row + len(fresh), rings, to.paused_at is not None)
 
 
@@ -196,17 +196,17 @@ def kind_of(view: ImportView) -> ImportKind:
 def close(database: str, batch_id: UUID) -> None:
     """Let no row follow; the batch finishes once nothing of it is open."""
     with transaction(database) as session:
-        import_arrows.close_import(session, batch_id)
+        transitions.close_import(session, batch_id)
     finish(database, batch_id)
 
 
 def pause(database: str, batch_id: UUID) -> None:
     """Let no chunk be claimed from now on."""
     with transaction(database) as session:
-        import_arrows.pause(session, batch_id)
+        transitions.pause(session, batch_id)
 
 
 def resume(database: str, batch_id: UUID) -> None:
     """Go on after a pause."""
     with transaction(database) as session:
-        import_arrows.resume(session, batch_id)
+        transitions.resume(session, batch_id)

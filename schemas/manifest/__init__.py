@@ -1,0 +1,1 @@
+"""Manifests: their rows, and the files that the rows name."""

@@ -1,0 +1,1 @@
+"""Imports: batches that grow while they are carried out, fed by clients or read by the workers."""
