@@ -11,24 +11,23 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api_stub import (
-    answers,
+from api_stub.problems import BAD_PARAMETER, BY_STATUS, UNAVAILABLE, UNEXPECTED, ProblemError, Sort
+from api_stub.request import file_urls
+from api_stub.response import envelopes, files
+from api_stub.routes import (
     batches,
     case_attachments,
-    file_addresses,
-    file_answers,
     file_attachments,
     health,
-    import_checks,
+    import_preview,
     imports,
     metrics,
     uploads,
 )
-from api_stub.batching import Rooms
-from api_stub.hearing import hearing
-from api_stub.problems import BAD_PARAMETER, BY_STATUS, UNAVAILABLE, UNEXPECTED, ProblemError, Sort
-from api_stub.publishing import publishing
-from api_stub.waiting import watching
+from api_stub.submit.listener import hearing
+from api_stub.submit.publisher import publishing
+from api_stub.submit.submit import Rooms
+from api_stub.submit.waiters import watching
 from worker.broker.notifications import Listener
 from worker.database import passing
 from worker.errors import BlobMissingError, StoreUnavailableError
@@ -60,7 +59,7 @@ def create_app() -> FastAPI:
         for router in (
             case_attachments.router,
             batches.router,
-            import_checks.router,
+            import_preview.router,
             imports.router,
             uploads.router,
         ):
@@ -94,7 +93,7 @@ def _refused(
     request: Request, sort: Sort, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
 ) -> Response:
     """Return the answer to a request that is refused whole, in the form of the family that it belongs to."""
-    spell = file_answers.problem if file_addresses.is_ours(request.url.path) else answers.problem
+    spell = files.problem if file_urls.is_ours(request.url.path) else envelopes.problem
     return spell(request, sort, detail, headers, activity)
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import event
 
-from api_stub import answers, intake
+from api_stub.request import case_attachment_items
+from api_stub.response import envelopes
 from bench.keys import fresh
 from bench.rows import bodies
 from bench.servers import running_servers
@@ -93,7 +94,7 @@ def one_batch(clock: Clock, body: bytes) -> None:
     """Take one batch from its body to its answer, as API and worker do."""
     with clock.part("1 read and validate"):
         hashlib.sha256(body).digest()
-        items = intake.items(json.loads(body))
+        items = case_attachment_items.items(json.loads(body))
         new = NewBatch("case_attachments", "bench", items)
     with clock.part("2 accept"), (autocommit if new.is_light else transaction)(_DATABASE) as session:
         accepted = accept(session, new)
@@ -105,7 +106,9 @@ def one_batch(clock: Clock, body: bytes) -> None:
         ends = report.items(session, accepted.batch_id, limit=len(items))
     with clock.part("5 answer"):
         assert view is not None
-        answers.envelope([answers.item_status(end) for end in ends], answers.brief(view)).model_dump_json(by_alias=True)
+        envelopes.envelope([envelopes.item_status(end) for end in ends], envelopes.brief(view)).model_dump_json(
+            by_alias=True
+        )
 
 
 def least(spent: Sequence[float], batches: int) -> float:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import click
 from sqlalchemy.exc import OperationalError
 
-from worker import credentials
+from api_stub.auth import credentials
 from worker.blobs.s3 import make_bucket
 from worker.errors import StoreUnavailableError
 from worker.log import in_short

@@ -18,7 +18,7 @@ import psycopg
 from calls import connected
 from parts import eventually
 
-from worker.credentials import make_token
+from api_stub.auth.credentials import make_token
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import os
 from dataclasses import replace
 from datetime import timedelta
 
+from api_stub.auth.credentials import add_api_key, add_user, check_password, make_token, read_credentials
 from limpet.stack.keyring import write_keyring
 from limpet.stack.plan import PROCESSES_PER_WORKER, Plan
 from limpet.stack.privatefile import write_environment
 from limpet.stack.stores import environment_of
-from worker.credentials import add_api_key, add_user, check_password, make_token, read_credentials
 
 _CLIENT = "demo"
 _TOKEN_LIFETIME = timedelta(days=30)

@@ -14,7 +14,7 @@ import pytest
 from calls import fresh_keys, item
 from file_calls import add, data, fresh_item, get, send
 
-from worker.credentials import make_token
+from api_stub.auth.credentials import make_token
 
 
 def users(stack: dict[str, str], *arguments: str, password: str = "") -> subprocess.CompletedProcess[str]:

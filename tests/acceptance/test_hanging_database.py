@@ -15,7 +15,7 @@ from parts import eventually
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from worker.credentials import make_token
+from api_stub.auth.credentials import make_token
 from worker.execution.watchdog import rung_for
 from worker.ledger.accept import accept
 from worker.ledger.model import NewBatch, NewItem

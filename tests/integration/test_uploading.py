@@ -11,8 +11,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from api_stub import batching
-from api_stub.content_sink import Sinks
+from api_stub.request.content_sink import Sinks
+from api_stub.submit import submit
 from worker.blobs import gc, lifecycle, s3
 from worker.blobs.lifecycle import Stored
 from worker.blobs.multipart import Upload
@@ -132,5 +132,5 @@ def test_what_was_stored_after_its_keys_removal_is_removed_again(demo_db: psycop
     demo_db.execute("DELETE FROM garbage WHERE object_key = %s", [key])  # as the collector does, an hour later
     item = NewItem("case_attachment.upsert", None, {"case_Key": 1}, stored=Stored(key, secrets.token_bytes(32), 1))
     with pytest.raises(StoreUnavailableError):
-        batching._accept("demo", NewBatch("case_attachments", "test", [item]))
+        submit._accept("demo", NewBatch("case_attachments", "test", [item]))
     assert demo_db.execute("SELECT due_at > now() FROM garbage WHERE object_key = %s", [key]).fetchone() == (True,)

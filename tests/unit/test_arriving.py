@@ -7,8 +7,8 @@ import pytest
 from fastapi import Request
 from starlette.types import Message
 
-from api_stub import arriving
 from api_stub.problems import ProblemError
+from api_stub.request import body_stream
 
 PIECE = b"x" * 1000
 
@@ -26,7 +26,7 @@ def sent(count: int | None = None) -> Request:
 
 
 async def length(request: Request) -> int:
-    return sum([len(piece) async for piece in arriving.pieces(request)])
+    return sum([len(piece) async for piece in body_stream.pieces(request)])
 
 
 def test_what_comes_at_the_least_pace_is_read_whole() -> None:
@@ -34,8 +34,8 @@ def test_what_comes_at_the_least_pace_is_read_whole() -> None:
 
 
 def test_a_body_that_comes_byte_by_byte_is_refused_though_there_is_always_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arriving, "_PATIENCE", 1)
-    monkeypatch.setattr(arriving, "_LEAST", 2**50)  # which nobody reaches
+    monkeypatch.setattr(body_stream, "_PATIENCE", 1)
+    monkeypatch.setattr(body_stream, "_LEAST", 2**50)  # which nobody reaches
     with pytest.raises(ProblemError) as refused:
         asyncio.run(length(sent()))
     assert refused.value.sort.status == 408

@@ -8,7 +8,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from worker.credentials import (
+from api_stub.auth.credentials import (
     BadCredentialError,
     Caller,
     add_api_key,

@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from api_stub.contents import disposition
+from api_stub.response.download import disposition
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from api_stub.publishing import Doorbell, Publisher
+from api_stub.submit.publisher import Doorbell, Publisher
 from worker.broker.notifications import Listener
 from worker.ledger.model import QUEUE, Ring
 from worker.settings import settings

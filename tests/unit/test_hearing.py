@@ -7,10 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from api_stub import hearing
-from api_stub.batching import Rooms
-from api_stub.publishing import Doorbell, Publisher
-from api_stub.waiting import Waiting
+from api_stub.submit import listener as hint_listener
+from api_stub.submit.listener import hearing
+from api_stub.submit.publisher import Doorbell, Publisher
+from api_stub.submit.submit import Rooms
+from api_stub.submit.waiters import Waiting
 from worker.broker.notifications import Ends, Listener
 
 
@@ -34,12 +35,12 @@ class Stumbling(Listener):
 def test_a_bug_is_logged_once_until_a_hint_is_heard_and_hints_are_listened_to_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hearing, "_PAUSE", 0)
+    monkeypatch.setattr(hint_listener, "_PAUSE", 0)
 
     async def hear() -> None:
         listener = Stumbling()
         rooms = Rooms(Waiting(listener), Doorbell(Publisher(), listener))
-        async with asyncio.timeout(20), hearing.hearing(listener, rooms):
+        async with asyncio.timeout(20), hearing(listener, rooms):
             await listener.listens_again.wait()
 
     with caplog.at_level(logging.ERROR, "limpet"):

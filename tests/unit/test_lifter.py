@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_stub.lifter import LONG, LONG_CONTENT, Lifted, Lifter, NotJsonError, SkeletonTooLargeError
+from api_stub.request.json_lifter import LONG, LONG_CONTENT, Lifted, Lifter, NotJsonError, SkeletonTooLargeError
 
 
 class Kept:

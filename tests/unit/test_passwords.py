@@ -6,9 +6,9 @@ from pathlib import Path
 
 import anyio
 
-from api_stub.passwords import Passwords
+from api_stub.auth.credentials import BadCredentialError, add_user, read_credentials
+from api_stub.auth.passwords import Passwords
 from api_stub.problems import ProblemError
-from worker.credentials import BadCredentialError, add_user, read_credentials
 
 
 async def answers(passwords: Passwords, file: Path, words: list[str]) -> Counter[str]:

@@ -7,13 +7,13 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api_stub import answers, streams
-from api_stub.batching import Rooms
-from api_stub.documented import EITHER_CREDENTIALS, refusals
-from api_stub.identity import Identity, identify_either
-from api_stub.preferences import Preferences, media_type, preferences
-from api_stub.pressure import admit
+from api_stub.auth.identity import Identity, identify_either
 from api_stub.problems import BAD_PARAMETER, CONFLICT, NOT_FOUND, ProblemError
+from api_stub.request.backpressure import admit
+from api_stub.request.preferences import Preferences, media_type, preferences
+from api_stub.response import envelopes, lines
+from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
+from api_stub.submit.submit import Rooms
 from schemas.answers import Batch, BatchList, BatchState, Envelope, ItemDetail, Outcome
 from worker.database import transaction
 from worker.imports.service import cancel
@@ -28,10 +28,10 @@ router = APIRouter(prefix="/batches", tags=["batches"], dependencies=EITHER_CRED
 Known = Annotated[Identity, Depends(identify_either)]
 Position = Annotated[int, Path(ge=0, le=2**31 - 1)]
 _LINES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "all of it as lines, if that is accepted", "content": {streams.NDJSON: {}, streams.CSV: {}}}
+    200: {"description": "all of it as lines, if that is accepted", "content": {lines.NDJSON: {}, lines.CSV: {}}}
 }
 _EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {streams.EVENTS: {}}},
+    200: {"content": {lines.EVENTS: {}}},
     204: {"description": "the end was seen before, by Last-Event-ID"},
 }
 _ENDED: dict[int | str, dict[str, Any]] = {200: {"model": Batch, "description": "nothing of it is open"}}
@@ -54,7 +54,7 @@ async def get_batches(
 
     found = await anyio.to_thread.run_sync(read)
     following = found[-1].id if len(found) == limit else None
-    return _json(request, BatchList(batches=[answers.batch(view) for view in found], next=following))
+    return _json(request, BatchList(batches=[envelopes.batch(view) for view in found], next=following))
 
 
 @router.get("/{batch_id}", response_model=Batch)
@@ -64,7 +64,7 @@ async def get_batch(request: Request, identity: Known, batch_id: UUID) -> Respon
     view = await anyio.to_thread.run_sync(_view, identity.database, batch_id)
     if wanted.applied:
         view = await _held(request, identity.database, view, wanted)
-    return _json(request, answers.batch(view), headers=answers.batch_headers(view, wanted))
+    return _json(request, envelopes.batch(view), headers=envelopes.batch_headers(view, wanted))
 
 
 @router.get("/{batch_id}/report", response_model=Envelope, status_code=207, responses=_LINES)
@@ -79,16 +79,16 @@ async def get_report(
     """Return the 207 answer of any batch, a page at a time; all of it as NDJSON or CSV if that is accepted."""
     outcomes = _outcomes(outcome)
     view = await anyio.to_thread.run_sync(_view, identity.database, batch_id)
-    if kind := streams.wanted(request.headers.get("accept", "")):
-        body = streams.report_lines(identity.database, batch_id, kind, outcomes, after)
-        return StreamingResponse(body, headers={"Batch-Outcome": answers.batch_outcome(view)}, media_type=kind)
+    if kind := lines.wanted(request.headers.get("accept", "")):
+        body = lines.report_lines(identity.database, batch_id, kind, outcomes, after)
+        return StreamingResponse(body, headers={"Batch-Outcome": envelopes.batch_outcome(view)}, media_type=kind)
 
     def read() -> list[ItemView]:
         with transaction(identity.database) as session:
             return report.items(session, batch_id, after=after, limit=limit, outcomes=outcomes)
 
     page = await anyio.to_thread.run_sync(read)
-    answer = answers.statuses(request, view, page, 207, _DO_NOT_WAIT)
+    answer = envelopes.statuses(request, view, page, 207, _DO_NOT_WAIT)
     if len(page) == limit:
         link = request.url.include_query_params(after=page[-1].position)
         answer.headers["Link"] = f'<{link.path}?{link.query}>; rel="next"'
@@ -106,20 +106,20 @@ async def get_item(request: Request, identity: Known, batch_id: UUID, position: 
     found = await anyio.to_thread.run_sync(read)
     if found is None:
         raise ProblemError(NOT_FOUND, f"No item {position} of a batch {batch_id}")
-    return _json(request, answers.item_detail(found))
+    return _json(request, envelopes.item_detail(found))
 
 
 @router.get("/{batch_id}/events", response_class=StreamingResponse, responses=_EVENTS)
 async def get_events(request: Request, identity: Known, batch_id: UUID) -> Response:
     """Return progress as server-sent events, then ``end``; resumable with ``Last-Event-ID``."""
     last = request.headers.get("last-event-id", "")
-    if last == streams.END:
+    if last == lines.END:
         return Response(status_code=204)  # tells an EventSource not to come back
     view = await anyio.to_thread.run_sync(_view, identity.database, batch_id)
     rooms: Rooms = request.app.state.rooms
     return StreamingResponse(
-        streams.events(rooms.waiting, identity.database, view, last),
-        media_type=streams.EVENTS,
+        lines.events(rooms.waiting, identity.database, view, last),
+        media_type=lines.EVENTS,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
@@ -131,7 +131,7 @@ async def post_cancel(request: Request, identity: Known, batch_id: UUID) -> Resp
     wanted = preferences(request.headers.getlist("prefer"))
     if wanted.applied:
         view = await _held(request, identity.database, view, wanted)
-    return _json(request, answers.batch(view), 202 if view.finished_at is None else 200, _about(view, wanted))
+    return _json(request, envelopes.batch(view), 202 if view.finished_at is None else 200, _about(view, wanted))
 
 
 @router.post("/{batch_id}/retry", response_model=Batch, status_code=202)
@@ -146,7 +146,7 @@ async def post_retry(
     wanted = preferences(request.headers.getlist("prefer"))
     if wanted.applied:
         view = await _held(request, identity.database, view, wanted)
-    return _json(request, answers.batch(view), 202, _about(view, wanted))
+    return _json(request, envelopes.batch(view), 202, _about(view, wanted))
 
 
 _DO_NOT_WAIT = Preferences(wait=preferences(()).wait)
@@ -162,7 +162,7 @@ def _json(
 
 
 def _about(view: BatchView, wanted: Preferences) -> dict[str, str]:
-    return {"Location": answers.href(view.id)} | answers.batch_headers(view, wanted)
+    return {"Location": envelopes.href(view.id)} | envelopes.batch_headers(view, wanted)
 
 
 async def _held(request: Request, database: str, view: BatchView, wanted: Preferences) -> BatchView:

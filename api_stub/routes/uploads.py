@@ -5,10 +5,10 @@ from typing import Annotated
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
 
-from api_stub.documented import EITHER_CREDENTIALS, refusals
-from api_stub.identity import Identity, identify_either
-from api_stub.preferences import media_type
-from api_stub.pressure import admit
+from api_stub.auth.identity import Identity, identify_either
+from api_stub.request.backpressure import admit
+from api_stub.request.preferences import media_type
+from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
 from schemas.answers import Upload
 from worker.blobs.client_uploads import open_upload
 

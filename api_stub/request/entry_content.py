@@ -6,8 +6,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from uuid import UUID
 
-from api_stub.content_sink import NOT_BASE64, ContentSink
-from api_stub.decoding import decode
+from api_stub.request.base64_stream import decode
+from api_stub.request.content_sink import NOT_BASE64, ContentSink
 from schemas.kinds import FILE_KINDS
 from schemas.texts import UNKEEPABLE
 from worker.blobs.lifecycle import Stored

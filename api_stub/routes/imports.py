@@ -9,13 +9,13 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
-from api_stub.batching import Rooms
-from api_stub.documented import EITHER_CREDENTIALS, refusals
-from api_stub.identity import Identity, identify_either
-from api_stub.import_bodies import MANIFEST_TYPES, as_model, read_model, row_lines, store_body
-from api_stub.preferences import media_type
-from api_stub.pressure import admit
+from api_stub.auth.identity import Identity, identify_either
 from api_stub.problems import CONFLICT, FULL, NOT_FOUND, ProblemError, sentence
+from api_stub.request.backpressure import admit
+from api_stub.request.import_body import MANIFEST_TYPES, as_model, read_model, row_lines, store_body
+from api_stub.request.preferences import media_type
+from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
+from api_stub.submit.submit import Rooms
 from schemas.imports import ContentAnswer, ContentQuery, Import, OpenImport, RowsTaken
 from worker.database import transaction
 from worker.imports import append, service

@@ -9,9 +9,9 @@ from anyio.to_thread import run_sync
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from api_stub import arriving
-from api_stub.bodies import parse
 from api_stub.problems import BAD_PARAMETER, TOO_LARGE, ProblemError
+from api_stub.request import body_stream
+from api_stub.request.json_body import parse
 from worker.blobs.multipart import Upload
 from worker.kinds.validation import field_error
 
@@ -72,7 +72,7 @@ async def store_body(request: Request, key: str) -> str:
     """
     upload, sha256 = Upload(key), hashlib.sha256()
     try:
-        async for piece in arriving.pieces(request):
+        async for piece in body_stream.pieces(request):
             sha256.update(piece)
             await run_sync(upload.write, piece)
         await run_sync(upload.finish)
@@ -84,7 +84,7 @@ async def store_body(request: Request, key: str) -> str:
 
 async def _read(request: Request) -> bytes:
     body = bytearray()
-    async for piece in arriving.pieces(request):
+    async for piece in body_stream.pieces(request):
         body += piece
         if len(body) > _LARGEST:
             raise ProblemError(TOO_LARGE, f"The body is larger than {_LARGEST} bytes; send smaller parts")

@@ -8,18 +8,19 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from api_stub import answers, file_answers, file_intake
-from api_stub.batching import submit
-from api_stub.bodies import Body, read_json
-from api_stub.contents import content_response
-from api_stub.documented import EITHER_CREDENTIALS
-from api_stub.entries import field_error
-from api_stub.file_addresses import JSON, PAGES, Call, call_of, link_of
-from api_stub.file_answers import Asked, Done
-from api_stub.identity import Identity, identify_files
-from api_stub.preferences import preferences
-from api_stub.pressure import admit
+from api_stub.auth.identity import Identity, identify_files
 from api_stub.problems import METHOD, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
+from api_stub.request import file_items
+from api_stub.request.backpressure import admit
+from api_stub.request.entry_content import field_error
+from api_stub.request.file_urls import JSON, PAGES, Call, call_of, link_of
+from api_stub.request.json_body import Body, read_json
+from api_stub.request.preferences import preferences
+from api_stub.response import envelopes, files
+from api_stub.response.download import content_response
+from api_stub.response.files import Asked, Done
+from api_stub.response.openapi import EITHER_CREDENTIALS
+from api_stub.submit.submit import submit
 from schemas.file_attachments import FileAnswer, FileProblem, FileQuery, FileUpdate
 from worker.database import UNANSWERED, transaction
 from worker.errors import BlobMissingError, StoreUnavailableError
@@ -130,7 +131,7 @@ async def _get(request: Request, identity: Identity, asked: Call) -> Response:
     sent = _parsed(FileQuery, body)
     found = await run_sync(_files, identity.database, asked.pair)
     wanted = Asked(identity.database, sent.wanted, include=sent.include_file is not False)
-    return await run_sync(file_answers.answer, request, found, wanted)
+    return await run_sync(files.answer, request, found, wanted)
 
 
 async def _update(request: Request, identity: Identity, asked: Call) -> Response:
@@ -139,7 +140,7 @@ async def _update(request: Request, identity: Identity, asked: Call) -> Response
     sent = _parsed(FileUpdate, body)
     if len(sent.actions) > settings().max_items:
         raise ProblemError(TOO_LARGE, f"A request has at most {settings().max_items} actions; send several")
-    items = await run_sync(file_intake.items, asked.pair, sent, body.lifted)
+    items = await run_sync(file_items.items, asked.pair, sent, body.lifted)
     wanted = preferences(request.headers.getlist("prefer"))
     digest = _digest(asked, body)
     view, ends = await submit(request, identity, items, digest, wanted, kind="file_attachments")
@@ -149,17 +150,17 @@ async def _update(request: Request, identity: Identity, asked: Call) -> Response
     except UNANSWERED as fault:
         # It is accepted: anything that says otherwise makes the client send it twice.
         trouble("files.not_read", fault, database=identity.database, batch=view.id)
-    labels = [file_intake.label(item) for item in items[len(items) - len(sent.actions) :]]
+    labels = [file_items.label(item) for item in items[len(items) - len(sent.actions) :]]
     accepted = view.finished_at is None or found is None or (wanted.respond_async and not wanted.wait)
     done = Done(view, ends, labels, accepted)
     shown = Asked(identity.database, sent.wanted, include=sent.include_file is True)
-    headers = answers.batch_headers(view, wanted)
+    headers = envelopes.batch_headers(view, wanted)
     try:
-        return await run_sync(file_answers.answer, request, found or [], shown, done, headers)
+        return await run_sync(files.answer, request, found or [], shown, done, headers)
     except (StoreUnavailableError, BlobMissingError) as fault:
         # What is done is done, so the answer says that, if without the contents.
         trouble("files.contents_left_out", fault, database=identity.database, batch=view.id)
-        return await run_sync(file_answers.answer, request, found or [], replace(shown, include=False), done, headers)
+        return await run_sync(files.answer, request, found or [], replace(shown, include=False), done, headers)
 
 
 def _parsed(model: type[M], body: Body) -> M:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from api_stub.decoding import Base64
+from api_stub.request.base64_stream import Base64
 from worker.blobs.lifecycle import Stored, intend
 from worker.blobs.multipart import Upload
 from worker.blobs.spool import Spool, Spooled

@@ -12,12 +12,12 @@ from anyio.to_thread import run_sync
 from fastapi import Request
 from sqlalchemy.orm import Session
 
-from api_stub.entries import without_upload
-from api_stub.identity import Identity
-from api_stub.preferences import Preferences
+from api_stub.auth.identity import Identity
 from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError, sentence
-from api_stub.publishing import Doorbell
-from api_stub.waiting import Waiting
+from api_stub.request.entry_content import without_upload
+from api_stub.request.preferences import Preferences
+from api_stub.submit.publisher import Doorbell
+from api_stub.submit.waiters import Waiting
 from worker.blobs import client_uploads
 from worker.blobs.lifecycle import Stored, adopt, note
 from worker.broker.notifications import Ends

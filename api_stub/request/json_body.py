@@ -15,11 +15,11 @@ import anyio
 from anyio.to_thread import run_sync
 from fastapi import Request
 
-from api_stub import arriving
-from api_stub.content_sink import ContentSink, Sinks
-from api_stub.lifter import Lifter, NotJsonError, SkeletonTooLargeError
-from api_stub.pressure import admit_large
 from api_stub.problems import MEDIA_TYPE, NOT_JSON, TOO_LARGE, UNAVAILABLE, ProblemError, sentence
+from api_stub.request import body_stream
+from api_stub.request.backpressure import admit_large
+from api_stub.request.content_sink import ContentSink, Sinks
+from api_stub.request.json_lifter import Lifter, NotJsonError, SkeletonTooLargeError
 from worker.settings import settings
 
 _JSON = ("application/json", "text/json")
@@ -116,7 +116,7 @@ class _Incoming:
     """A body on its way in, bounded."""
 
     def __init__(self, request: Request) -> None:
-        self._pieces = arriving.pieces(request)
+        self._pieces = body_stream.pieces(request)
         self._size = 0
 
     async def read(self, least: int) -> bytes:

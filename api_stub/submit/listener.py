@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from api_stub.batching import Rooms
+from api_stub.submit.submit import Rooms
 from worker.broker.notifications import Listener, are_to_be_had
 from worker.errors import BrokerUnavailableError
 from worker.log import bug, trouble

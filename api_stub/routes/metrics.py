@@ -5,8 +5,8 @@ from typing import Annotated
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Response
 
-from api_stub.documented import EITHER_CREDENTIALS, refusals
-from api_stub.identity import Identity, identify_either
+from api_stub.auth.identity import Identity, identify_either
+from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
 from worker.database import transaction
 from worker.ledger.read.metrics import gauges
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import anyio.to_thread
 from pydantic_core import to_json
 
-from api_stub import answers
-from api_stub.waiting import Waiting
+from api_stub.response import envelopes
+from api_stub.submit.waiters import Waiting
 from worker.database import transaction
 from worker.ledger.read import report
 from worker.ledger.read.report import BatchView, ItemView
@@ -46,14 +46,14 @@ def report_lines(database: str, batch_id: UUID, kind: str, outcomes: Sequence[st
 
 
 def _ndjson(page: Sequence[ItemView]) -> str:
-    return "".join(to_json(answers.item_status(item)).decode() + "\n" for item in page)
+    return "".join(to_json(envelopes.item_status(item)).decode() + "\n" for item in page)
 
 
 def _csv(page: Sequence[ItemView]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     for item in page:
-        status = {"line": None, **answers.ident(item), **answers.item_status(item)}
+        status = {"line": None, **envelopes.ident(item), **envelopes.item_status(item)}
         writer.writerow([status[name] for name in _COLUMNS])
     return out.getvalue()
 
@@ -87,4 +87,4 @@ def _view(database: str, old: BatchView) -> BatchView:
 
 
 def _event(name: str, ident: str, view: BatchView) -> str:
-    return f"event: {name}\nid: {ident}\ndata: {answers.batch(view).model_dump_json(by_alias=True)}\n\n"
+    return f"event: {name}\nid: {ident}\ndata: {envelopes.batch(view).model_dump_json(by_alias=True)}\n\n"

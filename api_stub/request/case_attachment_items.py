@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from api_stub.entries import (
+from api_stub.request.entry_content import (
     NOTHING_LIFTED,
     Lifted,
     RefusedError,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from api_stub.entries import (
+from api_stub.request.entry_content import (
     Lifted,
     RefusedError,
     content_of,

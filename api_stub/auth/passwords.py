@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.to_thread import run_sync
 
+from api_stub.auth.credentials import BadCredentialError, Caller, CredentialsFile, caller_of, check_password, plain
 from api_stub.problems import TOO_MANY_ATTEMPTS, ProblemError
-from worker.credentials import BadCredentialError, Caller, CredentialsFile, caller_of, check_password, plain
 
 _REMEMBERED = 60.0  # seconds
 _MOST_REMEMBERED = 1000

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from api_stub.preferences import Preferences, media_type
 from api_stub.problems import Sort
+from api_stub.request.preferences import Preferences, media_type
 from schemas.answers import (
     Batch,
     BatchBrief,

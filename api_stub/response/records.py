@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from fastapi import Request, Response
 
-from api_stub import answers
-from api_stub.embedding import mark_of, with_contents
-from api_stub.preferences import media_type
+from api_stub.request.preferences import media_type
+from api_stub.response import envelopes
+from api_stub.response.json_stream import mark_of, with_contents
 from schemas.answers import BatchBrief
 from schemas.case_attachment import CaseAttachmentRecord
 from worker.blobs.read import BlobView, blobs
@@ -65,7 +65,7 @@ def answer(
         return _json(record, mark)
 
     data = shown(*found) if isinstance(found, tuple) else [shown(*one) for one in found]
-    text = answers.envelope(data, batch).model_dump_json(by_alias=True)
+    text = envelopes.envelope(data, batch).model_dump_json(by_alias=True)
     kind = media_type(request)
     return with_contents(text, contents, status, headers, kind)
 

@@ -5,10 +5,7 @@ from functools import lru_cache
 
 from fastapi import Request
 
-from api_stub.file_addresses import link_database
-from api_stub.passwords import Passwords
-from api_stub.problems import NO_DATABASE, NO_SUCH_DATABASE, UNAUTHENTICATED, ProblemError, sentence
-from worker.credentials import (
+from api_stub.auth.credentials import (
     BadCredentialError,
     Caller,
     CredentialsFile,
@@ -16,6 +13,9 @@ from worker.credentials import (
     check_token,
     read_credentials,
 )
+from api_stub.auth.passwords import Passwords
+from api_stub.problems import NO_DATABASE, NO_SUCH_DATABASE, UNAUTHENTICATED, ProblemError, sentence
+from api_stub.request.file_urls import link_database
 from worker.settings import settings
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="limpet", ApiKey realm="limpet"'}

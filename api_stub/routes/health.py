@@ -15,7 +15,7 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Response
 
-from api_stub.pressure import is_full, spool_has_room
+from api_stub.request.backpressure import is_full, spool_has_room
 from schemas.answers import Health
 from worker.blobs import s3
 from worker.broker import publish

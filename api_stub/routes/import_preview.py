@@ -6,10 +6,10 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
-from api_stub.documented import EITHER_CREDENTIALS, refusals
-from api_stub.identity import Identity, identify_either
-from api_stub.import_bodies import read_model, row_lines
-from api_stub.preferences import media_type
+from api_stub.auth.identity import Identity, identify_either
+from api_stub.request.import_body import read_model, row_lines
+from api_stub.request.preferences import media_type
+from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
 from schemas.imports import Checked, ImportKind, KeysAnswer, OnConflict, StoredAnswer, StoredQuery
 from worker.imports import preview
 from worker.imports.rows import Rule

@@ -8,15 +8,16 @@ from typing import Annotated, Any
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from api_stub import answers, intake, records
-from api_stub.batching import submit
-from api_stub.bodies import read_json
-from api_stub.contents import content_response
-from api_stub.documented import CREDENTIALS, refusals
-from api_stub.identity import Identity, identify
-from api_stub.preferences import preferences
-from api_stub.pressure import admit
+from api_stub.auth.identity import Identity, identify
 from api_stub.problems import BAD_PARAMETER, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
+from api_stub.request import case_attachment_items
+from api_stub.request.backpressure import admit
+from api_stub.request.json_body import read_json
+from api_stub.request.preferences import preferences
+from api_stub.response import envelopes, records
+from api_stub.response.download import content_response
+from api_stub.response.openapi import CREDENTIALS, refusals
+from api_stub.submit.submit import submit
 from schemas.answers import BatchBrief, Envelope
 from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
 from schemas.kinds import CREATE, DELETE, UPSERT
@@ -65,14 +66,14 @@ async def put_batch(request: Request, identity: Known) -> Response:
     if len(body.content) > settings().max_items:
         raise ProblemError(TOO_LARGE, f"A batch has at most {settings().max_items} items; send several")
     if len(body.content) > settings().small_batch or body.lifted:
-        new = await anyio.to_thread.run_sync(intake.items, body.content, body.lifted)
+        new = await anyio.to_thread.run_sync(case_attachment_items.items, body.content, body.lifted)
     else:  # a thread would take longer than the few
-        new = intake.items(body.content)
+        new = case_attachment_items.items(body.content)
     wanted = preferences(request.headers.getlist("prefer"))
     view, ends = await submit(request, identity, new, body.sha256, wanted)
     # Not awaited is not awaited, even if it was done at once: clients get the one answer they asked for.
     status = 202 if wanted.respond_async and (view.finished_at is None or not wanted.wait) else 207
-    return answers.statuses(request, view, ends, status, wanted)
+    return envelopes.statuses(request, view, ends, status, wanted)
 
 
 @router.post(
@@ -82,7 +83,9 @@ async def post_one(request: Request, identity: Known) -> Response:
     """Create one; a key that is known already is a conflict."""
     await admit(identity.database)
     body = await read_json(request, identity.database)
-    item = await anyio.to_thread.run_sync(lambda: intake.upsert(body.content, kind=CREATE, lifted=body.lifted))
+    item = await anyio.to_thread.run_sync(
+        lambda: case_attachment_items.upsert(body.content, kind=CREATE, lifted=body.lifted)
+    )
     return await _write(request, identity, item, body.sha256)
 
 
@@ -105,7 +108,9 @@ async def put_one(request: Request, identity: Known, key: KeyInPath) -> Response
         if type(named) is not int or named not in (key, 0):
             raise ProblemError(BAD_PARAMETER, f"caseAttachment_Key must be {key} as in the path, or left out")
         entry["caseAttachment_Key"] = key
-    item = await anyio.to_thread.run_sync(lambda: intake.upsert(entry, kind=UPSERT, lifted=body.lifted, **extra))
+    item = await anyio.to_thread.run_sync(
+        lambda: case_attachment_items.upsert(entry, kind=UPSERT, lifted=body.lifted, **extra)
+    )
     return await _write(request, identity, item, body.sha256)
 
 
@@ -168,13 +173,13 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
     """Carry out a batch of one and answer with its record, or with what its item's status says."""
     wanted = preferences(request.headers.getlist("prefer"))
     view, (end,) = await submit(request, identity, [item], body_sha256, wanted)
-    headers = answers.batch_headers(view, wanted)
+    headers = envelopes.batch_headers(view, wanted)
     if end.outcome is None:
-        return answers.respond(request, answers.envelope(None, answers.brief(view)), 202, headers)
+        return envelopes.respond(request, envelopes.envelope(None, envelopes.brief(view)), 202, headers)
     if end.outcome == "deleted":
         return Response(status_code=204, headers=headers)
     if end.outcome not in ("created", "updated"):
-        return answers.item_problem(request, view, end, headers)
+        return envelopes.item_problem(request, view, end, headers)
     assert end.status is not None
     assert end.record_key is not None
     found = None
@@ -183,11 +188,11 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
     except UNANSWERED as fault:  # the write stands
         trouble("record.not_echoed", fault, key=end.record_key)
     if found is None:  # or deleted by somebody else since
-        return answers.respond(request, answers.envelope(None, answers.brief(view)), end.status, headers)
+        return envelopes.respond(request, envelopes.envelope(None, envelopes.brief(view)), end.status, headers)
     headers["ETag"] = found[0].etag
     if end.status == 201:  # noqa: PLR2004
         headers["Location"] = f"/case-attachments/{end.record_key}"
-    return await anyio.to_thread.run_sync(_echo, request, found, end.status, headers, answers.brief(view))
+    return await anyio.to_thread.run_sync(_echo, request, found, end.status, headers, envelopes.brief(view))
 
 
 def _echo(request: Request, found: records.Found, status: int, headers: dict[str, str], batch: BatchBrief) -> Response:

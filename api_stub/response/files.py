@@ -6,11 +6,11 @@ from unicodedata import normalize
 
 from fastapi import Request, Response
 
-from api_stub import answers
-from api_stub.embedding import mark_of, with_contents
-from api_stub.file_addresses import url_of
-from api_stub.preferences import media_type
 from api_stub.problems import NOT_A_LIST, NOT_JSON, UNAUTHENTICATED, Sort
+from api_stub.request.file_urls import url_of
+from api_stub.request.preferences import media_type
+from api_stub.response import envelopes
+from api_stub.response.json_stream import mark_of, with_contents
 from schemas.file_attachments import (
     ActionStatus,
     AuthenticationError,
@@ -84,7 +84,7 @@ def answer(
         fileattachments=Files(files=shown),
         result=_result(done) if done else _OK,
         actions=_actions(done) if done else None,
-        batch=answers.brief(done.view) if done else None,
+        batch=envelopes.brief(done.view) if done else None,
     )
     status = 202 if done and done.accepted else 200
     kind = media_type(request)
@@ -126,8 +126,8 @@ def _actions(done: Done) -> list[ActionStatus]:
 
 
 def _action(position: int, end: ItemView, label: str) -> ActionStatus:
-    number = answers.ident(end)["value"] or None
-    said = answers.item_status(end) | {"position": position, "action": label, "id": number}
+    number = envelopes.ident(end)["value"] or None
+    said = envelopes.item_status(end) | {"position": position, "action": label, "id": number}
     return ActionStatus.model_validate(said)
 
 

@@ -1,0 +1,1 @@
+"""Requests: bodies, contents and preferences, read within bounds."""

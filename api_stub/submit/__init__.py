@@ -1,0 +1,1 @@
+"""Submit a batch, publish its chunks, and wait for its end."""
