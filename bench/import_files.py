@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psycopg
 
-from limpet.client import Client
-from limpet.stack.running import running_stack
+from limpet.embedded.running import running_stack
+from limpet.http.client import Client
 
 MB = 2**20
 _SAMPLE = 500

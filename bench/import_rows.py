@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 
 from bench.rows import record
-from limpet.stack.running import running_stack
+from limpet.embedded.running import running_stack
 
 MB = 2**20
 SMALL = 2_000_000_000  # keys of the small PUTs

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.servers import Servers
-from limpet.stack.launch import launched
-from limpet.stack.ports import HOST, Reservations
+from limpet.embedded.home.ports import HOST, Reservations
+from limpet.embedded.supervision.launch import launched
 
 PROCESSES = 4  # of workers, as many as ours
 _ROOT = Path(__file__).parent.parent

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import create_engine
 
-from limpet.stack.running import running_stack
+from limpet.embedded.running import running_stack
 from worker.tables.metadata import METADATA
 
 _PEERS = "peers"

@@ -11,9 +11,9 @@ import psycopg
 
 from chaos.load import RESTRICTED
 from chaos.processes import Process, parts, process
-from limpet.stack.errors import StartError
-from limpet.stack.ports import Reservations
-from limpet.stack.running import running_stack
+from limpet.embedded.errors import StartError
+from limpet.embedded.home.ports import Reservations
+from limpet.embedded.running import running_stack
 
 _RESTART = 60.0  # seconds
 _STARTS = 3

@@ -11,7 +11,7 @@ import pytest
 from calls import connected
 from file_calls import files_client
 
-from limpet.stack.running import running_stack
+from limpet.embedded.running import running_stack
 from worker.database import engine
 from worker.migrate import migrate
 from worker.settings import settings

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limpet.client import NoAnswerError
-from limpet.importing.calls import Calls
-from limpet.importing.puts import Answer, Puts
+from limpet.http.client import NoAnswerError
+from limpet.http.imports import Calls
+from limpet.http.object_puts import Answer, Puts
 from schemas.imports import ContentName, ContentPlace, Import, RowContent
 from schemas.manifest.local_files import CHANGED, FileFlawError, below, digest
 

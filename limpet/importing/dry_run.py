@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limpet.importing.calls import Calls
-from limpet.importing.results import Ending, Writer, report_file
+from limpet.http.imports import Calls
+from limpet.importing.failed_rows import Ending, Writer, report_file
 from limpet.importing.sending import Part, bodies, flawed, line_of, parts
 from limpet.importing.source import Source
 from schemas.imports import Checked, ImportKind, OnConflict

@@ -9,8 +9,8 @@ from itertools import islice
 
 from pydantic_core import to_json
 
-from limpet.client import RefusedError
-from limpet.importing.calls import Calls
+from limpet.http.client import RefusedError
+from limpet.http.imports import Calls
 from limpet.importing.contents import Contents
 from schemas.imports import Import
 from schemas.manifest.local_files import FileFlawError, path_of, with_file_name

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from limpet.client import Client, ClientError
-from limpet.samples import claims, follow_up
+from limpet.demo.samples import claims, follow_up
+from limpet.http.client import Client, ClientError
 
 LIMPET = Path(sys.executable).with_name("limpet")
 README = Path(__file__).parents[2] / "README.md"

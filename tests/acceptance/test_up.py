@@ -17,8 +17,8 @@ import psycopg
 import pytest
 from parts import eventually
 
-from limpet.stack.ports import Reservations
-from limpet.stack.running import running_stack
+from limpet.embedded.home.ports import Reservations
+from limpet.embedded.running import running_stack
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
 

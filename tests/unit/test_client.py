@@ -7,8 +7,8 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from limpet.batches import batches
-from limpet.client import Client, ClientError, NoAnswerError
+from limpet.commands.batches import batches
+from limpet.http.client import Client, ClientError, NoAnswerError
 
 GOOD = {
     "LIMPET_URL": "http://127.0.0.1:9",
@@ -84,7 +84,7 @@ def test_a_body_that_breaks_off_is_an_error() -> None:
 
 
 def test_the_light_client_loads_no_servers_library() -> None:
-    servers = {"worker", "api_stub", "sqlalchemy", "celery", "minio", "fastapi", "limpet.stack"}
+    servers = {"worker", "api_stub", "sqlalchemy", "celery", "minio", "fastapi", "limpet.embedded"}
     script = f"import sys, limpet.client; print(*({servers!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from limpet.client import Answer, Report
-from limpet.demo import check
-from limpet.expecting import UnexpectedError, expect
-from limpet.samples import claims, follow_up, pdf, png
+from limpet.demo.expectations import UnexpectedError, expect
+from limpet.demo.samples import claims, follow_up, pdf, png
+from limpet.demo.tour import check
+from limpet.http.client import Answer, Report
 
 
 def test_what_is_as_expected_passes() -> None:

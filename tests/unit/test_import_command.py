@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from limpet.importing.asked import manifest_at
-from limpet.importing.command import Options, import_command
+from limpet.commands.import_manifest import Options, import_command
+from limpet.importing.manifest_argument import manifest_at
 from schemas.imports import ImportKind
 
 

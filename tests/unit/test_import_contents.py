@@ -10,10 +10,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from limpet.client import Client, NoAnswerError
-from limpet.importing.calls import Calls
+from limpet.http.client import Client, NoAnswerError
+from limpet.http.imports import Calls
+from limpet.http.object_puts import Answer
 from limpet.importing.contents import Contents, Found, refusal_of
-from limpet.importing.puts import Answer
 from schemas.imports import ContentPlace, Import, RowContent
 from schemas.manifest.local_files import CHANGED, FileFlawError, digest
 

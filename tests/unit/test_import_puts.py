@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from limpet.client import NoAnswerError
-from limpet.importing.puts import Puts
+from limpet.http.client import NoAnswerError
+from limpet.http.object_puts import Puts
 
 BODY = b"x" * 1000
 

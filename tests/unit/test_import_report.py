@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from limpet.client import ClientError
-from limpet.importing.asked import RefusedManifestError, manifest_at
-from limpet.importing.command import import_command
-from limpet.importing.results import Ending, check_report, report_file, write_report
-from limpet.importing.verify_command import verify
+from limpet.commands.import_manifest import import_command
+from limpet.commands.verify import verify
+from limpet.http.client import ClientError
+from limpet.importing.failed_rows import Ending, check_report, report_file, write_report
+from limpet.importing.manifest_argument import RefusedManifestError, manifest_at
 
 TEXT = b"caseAttachment_Key,case_Key,comment\n1,1,a\n"
 # A server that is asked nothing.

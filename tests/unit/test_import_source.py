@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from limpet.importing.asked import REFUSED, RefusedManifestError, manifest_at
+from limpet.importing.manifest_argument import RefusedManifestError, manifest_at
+from limpet.terminal.exit_codes import REFUSED
 from schemas.manifest.reader import ManifestError
 
 HEAD, ROW = b"caseAttachment_Key,case_Key\n", b"1,1\n"

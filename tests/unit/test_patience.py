@@ -5,8 +5,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from limpet.client import Client, HeldBackError, NoAnswerError
-from limpet.importing.calls import Calls
+from limpet.http.client import Client, HeldBackError, NoAnswerError
+from limpet.http.imports import Calls
 
 
 def answering(*answers: Exception | int) -> Callable[[], int]:

@@ -1,0 +1,1 @@
+"""The commands of ``limpet``, one module for each group."""

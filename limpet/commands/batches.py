@@ -1,0 +1,135 @@
+"""How batches stand, and steering them: batches, watch, report, retry, cancel, pause, resume."""
+
+import sys
+from typing import get_args
+from uuid import UUID
+
+import click
+
+from limpet.http.client import Client, client_of
+from limpet.http.imports import Calls
+from limpet.terminal.interrupt import ended_by_interrupt
+from limpet.terminal.progress import Progress, Teller
+from limpet.terminal.watch import exit_code, tell_end, watch_to_end
+from schemas.answers import Batch, BatchList, Outcome
+from schemas.imports import Import
+
+_PATIENCE = 600.0
+_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "json": "application/json"}
+_database = click.option("--database", help="The target database.  [default: LIMPET_DATABASE]")
+_batch = click.argument("batch", type=click.UUID)
+_json = click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
+
+
+@click.command()
+@click.option("--state", type=click.Choice(["accepted", "running", "finished", "cancelled"]))
+@click.option("--outcome", type=click.Choice(get_args(Outcome)), help="Only those with items that ended so.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@_database
+@_json
+def batches(state: str | None, outcome: str | None, limit: int, database: str | None, *, as_json: bool) -> None:
+    """List batches, newest first."""
+    wanted = {"state": state, "outcome": outcome, "limit": str(limit)}
+    query = "&".join(f"{name}={value}" for name, value in wanted.items() if value)
+    with client_of(database) as client:
+        found = client.ask(BatchList, "GET", f"/batches?{query}")
+    for batch in found.batches:
+        click.echo(batch.model_dump_json(by_alias=True) if as_json else _line(batch))
+
+
+def _line(batch: Batch) -> str:
+    counts = ", ".join(f"{number:,} {outcome}" for outcome, number in batch.counts.items())
+    state = f"{batch.state}{', paused' if batch.paused else ''}"
+    error = f"; ended early: {batch.error}" if batch.error else ""
+    return f"{batch.id}  {batch.accepted_at:%Y-%m-%d %H:%M:%S}  {state:<9}  {batch.kind}  {counts or 'no items'}{error}"
+
+
+@click.command()
+@_batch
+@_database
+@_json
+def watch(batch: UUID, database: str | None, *, as_json: bool) -> None:
+    """Watch a batch to its end. Ends with 0 if all went well, 3 if some items did not."""
+    with client_of(database) as client:
+        _watch(client, batch, Teller(as_json=as_json))
+
+
+def _watch(client: Client, batch_id: UUID, teller: Teller) -> None:
+    with ended_by_interrupt(f"batch {batch_id} goes on"):
+        progress = Progress(sent=client.batch(batch_id).total, share=1.0)
+        end = watch_to_end(Calls(client, _PATIENCE), batch_id, progress, teller)
+    tell_end(end, teller)
+    if not teller.as_json:
+        click.echo(_line(end))
+    sys.exit(exit_code(end))
+
+
+@click.command()
+@_batch
+@click.option("--format", "form", type=click.Choice(list(_TYPES)), default="csv", show_default=True)
+@click.option("--outcome", help="Only items that ended so; several with commas.")
+@_database
+def report(batch: UUID, form: str, outcome: str | None, database: str | None) -> None:
+    """Write the report of a batch of any size to standard output."""
+    path = f"/batches/{batch}/report" + (f"?outcome={outcome}" if outcome else "")
+    with client_of(database) as client:
+        accept = _TYPES["ndjson" if form == "json" else form]
+        with client.opened("GET", path, headers={"Accept": accept}) as response:
+            if form != "json":
+                for text in response.iter_text():
+                    sys.stdout.write(text)
+                return
+            # As one array, without ever holding it.
+            before = "[\n"
+            for line in response.iter_lines():
+                sys.stdout.write(f"{before}{line}")
+                before = ",\n"
+            sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+@click.command()
+@_batch
+@click.option("--force", is_flag=True, help="Also what a later item has overtaken since.")
+@_database
+@_json
+def retry(batch: UUID, database: str | None, *, force: bool, as_json: bool) -> None:
+    """Run the failed items again that may run as they are, as a new batch, and watch it.
+
+    Cancelled ones are not among them: whoever still wants those sends them again.
+    """
+    with client_of(database) as client:
+        child = client.ask(Batch, "POST", f"/batches/{batch}/retry?force={str(force).lower()}")
+        if not as_json:
+            click.echo(f"batch {child.id}")
+        _watch(client, child.id, Teller(as_json=as_json))
+
+
+@click.command()
+@_batch
+@_database
+def cancel(batch: UUID, database: str | None) -> None:
+    """Cancel a batch: what has not started will not, what has, finishes."""
+    with client_of(database) as client:
+        click.echo(_line(client.ask(Batch, "POST", f"/batches/{batch}/cancel")))
+
+
+@click.command()
+@_batch
+@_database
+def pause(batch: UUID, database: str | None) -> None:
+    """Pause an import: none of its chunks is started until 'limpet resume'."""
+    _steer(batch, database, "pause")
+
+
+@click.command()
+@_batch
+@_database
+def resume(batch: UUID, database: str | None) -> None:
+    """Let a paused import go on."""
+    _steer(batch, database, "resume")
+
+
+def _steer(batch: UUID, database: str | None, how: str) -> None:
+    with client_of(database) as client:
+        there = client.ask(Import, "POST", f"/imports/{batch}/{how}")
+        click.echo(_line(client.batch(there.id)))

@@ -1,0 +1,202 @@
+"""``limpet import``: a manifest and its files in, watched and resumable."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+
+from limpet.http.client import ClientError, RefusedError, client_of
+from limpet.http.imports import Calls
+from limpet.importing.contents import Contents
+from limpet.importing.dry_run import DryRun
+from limpet.importing.failed_rows import check_report, failures, write_report
+from limpet.importing.manifest_argument import FOLDER, manifest_at, mapping_of
+from limpet.importing.sending import Sender
+from limpet.importing.source import Source
+from limpet.terminal.exit_codes import SOME_FAILED
+from limpet.terminal.interrupt import ended_by_interrupt
+from limpet.terminal.progress import Progress, Teller
+from limpet.terminal.watch import exit_code, tell_end, watch_to_end
+from schemas.answers import Batch
+from schemas.imports import Import, ImportKind, OnConflict, OpenImport
+from schemas.manifest.reader import ManifestError
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says of one import."""
+
+    manifest: str
+    files: Path | None
+    kind: ImportKind
+    mapping: dict[str, str]
+    on_conflict: OnConflict
+    rows_per_second: int | None
+    report: Path | None
+    name: str | None
+    restart: bool
+    dry_run: bool
+    patience: float
+
+    @property
+    def known_as(self) -> str:
+        """The name by which the same import is found again."""
+        if self.name:
+            return self.name
+        return "standard input" if self.manifest == "-" else str(Path(self.manifest).resolve())
+
+    def fingerprint(self, source: Source) -> str:
+        """Return what must be the same for the import to go on."""
+        folder = str(self.files.resolve()) if self.files else None
+        facts = [source.sha256, self.kind, self.mapping, self.on_conflict, folder]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@click.command("import")
+@click.argument("manifest", type=click.Path(allow_dash=True, dir_okay=False))
+@click.option("--files", type=FOLDER, help="The folder of the files that attachment_Path names.")
+@click.option("--database", help="The target database.  [default: LIMPET_DATABASE]")
+@click.option("--kind", type=click.Choice(["case-attachments", "files"]), default="case-attachments", show_default=True)
+@click.option("--map", "pairs", multiple=True, metavar="OLD=NEW", help="Read column OLD as NEW; repeatable.")
+@click.option("--on-conflict", type=click.Choice(["replace", "skip", "newer"]), default="replace", show_default=True)
+@click.option("--rows-per-second", type=click.IntRange(1), help="Carry out no more than this.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the failed rows here.")
+@click.option("--dry-run", is_flag=True, help="Say what would become of the rows, and change nothing.")
+@click.option("--name", help="Find the import again by this name.  [default: the manifest's path]")
+@click.option("--restart", is_flag=True, help="Begin anew, whatever there is of that name.")
+@click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
+@click.option("--patience", default=600.0, show_default=True, help="Seconds without an answer before giving up.")
+def import_command(database: str | None, pairs: Sequence[str], *, as_json: bool, **values: Any) -> None:
+    """Bring the rows of MANIFEST (CSV or NDJSON, also gzip; - is standard input) and their files in.
+
+    Ends with 0 if all is in, 3 if some rows failed, 4 if it was refused. Cut off, it goes on when it is run again.
+    """
+    options = Options(mapping=mapping_of(pairs), **values)
+    teller = Teller(as_json=as_json)
+    check_report(options.report, options.manifest)
+    with manifest_at(options.manifest, options.mapping, options.kind) as source, client_of(database) as client:
+        calls = Calls(client, options.patience)
+        if options.dry_run:
+            sys.exit(_dry_run(calls, options, source, teller))
+        sys.exit(_run(calls, options, source, teller))
+
+
+def _dry_run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
+    counts = DryRun(calls, source, options.files, options.on_conflict, options.kind).run(options.report)
+    teller.event("dry-run", {"counts": counts})
+    if not teller.as_json:
+        click.echo("dry run, nothing was changed: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
+    return SOME_FAILED if counts["refused"] else 0
+
+
+def _run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
+    wanted = OpenImport(
+        name=options.known_as,
+        fingerprint=options.fingerprint(source),
+        kind=options.kind,
+        on_conflict=options.on_conflict,
+        rows_per_second=options.rows_per_second,
+        restart=options.restart,
+    )
+    with ended_by_interrupt("nothing was sent"):
+        there = calls.open(wanted)
+    _announce(there, teller)
+    other_pace = options.rows_per_second not in (None, there.rows_per_second)
+    if there.resumed and there.state != "finished" and other_pace:
+        pace = f"{there.rows_per_second:,} rows a second at most" if there.rows_per_second else "as fast as it can"
+        click.echo(f"it goes on as it was opened, {pace}; --restart begins anew at another pace", err=True)
+    shown = Shown(there, Progress(sent=there.next_row), teller)
+    again = "the same command without --restart" if options.restart else "the same command"
+    with ended_by_interrupt(f"{again} goes on where this one stopped; 'limpet cancel {there.id}' ends the import"):
+        batch = _to_end(calls, options, source, shown)
+    _tell_end(batch, teller)
+    _report(calls, options, source, batch.id, teller)
+    return exit_code(batch)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An open import, and how it is shown."""
+
+    there: Import
+    progress: Progress
+    teller: Teller
+
+
+def _to_end(calls: Calls, options: Options, source: Source, shown: Shown) -> Batch:
+    if shown.there.state == "open":
+        _send(calls, options, source, shown)
+    return watch_to_end(calls, shown.there.id, shown.progress, shown.teller)
+
+
+def _send(calls: Calls, options: Options, source: Source, shown: Shown) -> None:
+    contents = Contents(options.files, calls, shown.there) if options.files else None
+    progress = shown.progress
+
+    def tell(next_row: int) -> None:
+        progress.sent = next_row
+        progress.share = source.read / source.size if source.size else 1.0
+        progress.bytes = contents.uploaded if contents else 0
+        _wait_while_paused(calls, shown)
+        shown.teller.show(progress)
+
+    try:
+        Sender(calls, shown.there, contents).send(source.rows(), tell)
+    except RefusedError as refusal:
+        # Cancelled by somebody else: how its rows ended is still to be told.
+        if refusal.reason != "NotAppendableError" or calls.get(shown.there.id).state == "open":
+            raise
+    finally:
+        if contents is not None:
+            contents.close()
+    progress.share = 1.0
+    calls.close(shown.there.id)
+
+
+def _wait_while_paused(calls: Calls, shown: Shown) -> None:
+    batch = calls.batch(shown.there.id)
+    shown.progress.count(batch.counts, batch.total)
+    while batch.paused:
+        shown.progress.paused = True
+        shown.teller.show(shown.progress)
+        batch = calls.batch(shown.there.id, wait=1)
+    shown.progress.paused = False
+
+
+def _announce(there: Import, teller: Teller) -> None:
+    teller.event("opened", {"batch": str(there.id), "resumed": there.resumed, "nextRow": there.next_row})
+    if teller.as_json:
+        return
+    if there.resumed and there.state == "finished":
+        click.echo(f"batch {there.id}: imported already, with {there.next_row:,} rows (--restart imports it again)")
+    elif there.resumed:
+        click.echo(f"batch {there.id}: goes on at row {there.next_row:,}")
+    else:
+        click.echo(f"batch {there.id}")
+
+
+def _tell_end(batch: Batch, teller: Teller) -> None:
+    tell_end(batch, teller)
+    if teller.as_json:
+        return
+    counts = ", ".join(f"{number:,} {outcome}" for outcome, number in batch.counts.items()) or "no rows"
+    click.echo(f"{batch.state}: {counts}")
+    if batch.error:
+        click.echo(f"ended early: {batch.error}")
+
+
+def _report(calls: Calls, options: Options, source: Source, batch_id: UUID, teller: Teller) -> None:
+    if options.report is None:
+        return
+    try:
+        written = write_report(options.report, source, failures(calls.client, batch_id))
+    except ManifestError as changed:
+        raise ClientError(f"{options.manifest}: {changed}; 'limpet report {batch_id}' has the failed rows") from changed
+    if written and not teller.as_json:
+        click.echo(f"{written:,} failed rows with their reasons in {options.report}")

@@ -1,0 +1,1 @@
+"""``limpet demo``: the whole system once through, on real servers."""

@@ -1,0 +1,1 @@
+"""Home: the data folder of a stack, with its secrets, ports and files of variables."""

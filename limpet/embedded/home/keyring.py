@@ -1,0 +1,40 @@
+"""The secrets of one data folder, made once."""
+
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from limpet.embedded.home.private_files import write_private
+
+
+def _new() -> str:
+    return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """Every password and key the embedded stack needs; the file is its only home."""
+
+    postgres: str = field(default_factory=_new)
+    valkey: str = field(default_factory=_new)
+    s3_access_key: str = field(default_factory=lambda: secrets.token_hex(10))
+    s3_secret_key: str = field(default_factory=_new)
+    jwt: str = field(default_factory=_new)
+    user: str = "limpet"
+    password: str = field(default_factory=_new)
+    api_key: str = ""
+
+    def __repr__(self) -> str:
+        """Show no secret, wherever it is printed."""
+        return "Keyring(...)"
+
+
+def read_keyring(path: Path) -> Keyring:
+    """Return the secrets kept at ``path``."""
+    return Keyring(**json.loads(path.read_text()))
+
+
+def write_keyring(path: Path, keyring: Keyring) -> None:
+    """Keep the secrets at ``path``, readable by the owner only."""
+    write_private(path, json.dumps(asdict(keyring), indent=1) + "\n")

@@ -1,0 +1,76 @@
+"""A stack in the background, for the demo and for tests."""
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from limpet.embedded.errors import StartError
+from limpet.embedded.home.data_folder import DataFolder
+from limpet.embedded.home.private_files import read_environment
+from limpet.embedded.supervision.launch import launched
+
+_START_DEADLINE = 90.0
+_STOP_DEADLINE = 30.0
+_TAIL = 40  # lines
+
+
+@contextmanager
+def running_stack(data: Path, port: int | None = None, workers: int = 2) -> Iterator[dict[str, str]]:
+    """Run ``limpet up`` on the folder ``data`` while the block runs.
+
+    Yields the variables of ``client.env`` and ``server.env``, and the supervisor's process as ``pid``.
+    What `up` says is in ``logs/up.log``. When the thread that calls this ends, the stack stops as well.
+
+    Raises:
+        StartError: the stack was not ready in 90 s; the text shows the end of what it said.
+
+    """
+    home = DataFolder(data.resolve())
+    arguments = ["--data", str(home.path), "--workers", str(workers), *(["--port", str(port)] if port else [])]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(  # noqa: S603  our own program
+            launched([sys.executable, "-P", "-m", "limpet", "up", *arguments]),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C at the terminal is the caller's; we pass it on below
+        )
+        try:
+            if not _is_ready(process, home):
+                output.seek(0)
+                raise StartError(f"limpet up on {home.path} was not ready:\n{_tail(output.read())}")
+            yield _variables(home, process.pid)
+        finally:
+            _stop(process)
+
+
+def _is_ready(process: subprocess.Popen[bytes], home: DataFolder) -> bool:
+    deadline = time.monotonic() + _START_DEADLINE
+    while process.poll() is None and time.monotonic() < deadline:
+        # The mark of an earlier, killed stack has another number.
+        if home.ready.exists() and home.ready.read_text() == f"{process.pid}\n":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _variables(home: DataFolder, pid: int) -> dict[str, str]:
+    return {**read_environment(home / "server.env"), **read_environment(home / "client.env"), "pid": str(pid)}
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_STOP_DEADLINE)
+    except subprocess.TimeoutExpired:
+        process.kill()  # its guardian ends the rest
+        process.wait()
+
+
+def _tail(output: bytes) -> str:
+    return "\n".join(output.decode(errors="replace").splitlines()[-_TAIL:])

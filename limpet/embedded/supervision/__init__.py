@@ -1,0 +1,1 @@
+"""Supervision: processes are started, watched, restarted and ended, and none is left behind."""

@@ -1,0 +1,91 @@
+"""Under which user a process runs. PostgreSQL refuses root, so as root it needs another."""
+
+import os
+import pwd
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from limpet.embedded.errors import RefusedError
+from limpet.embedded.supervision.launch import launched
+
+_CANDIDATES = ("postgres", "nobody", "daemon")
+
+
+@dataclass(frozen=True)
+class Account:
+    """How a process gets its user.
+
+    ``own``: as `up` itself. ``namespace``: root in a user namespace in which it is called ``uid``;
+    files stay root's. ``dropped``: really ``uid``, and its files, too.
+    """
+
+    kind: Literal["own", "namespace", "dropped"] = "own"
+    uid: int = 0
+    gid: int = 0
+
+    def __str__(self) -> str:
+        """Return the form that ``launch.py`` reads."""
+        return f"{self.kind}:{self.uid}:{self.gid}"
+
+
+OWN = Account()
+
+
+def account_for(folder: Path, program: Path) -> Account:
+    """Return the account for a server that refuses root and keeps its files in ``folder``.
+
+    Who owns a folder that has been used before has the say, since each account can only use its own files.
+
+    Raises:
+        RefusedError: as root, when neither way works here.
+
+    """
+    if os.geteuid() != 0:
+        return OWN
+    owner = folder.stat().st_uid
+    if owner != 0:
+        return Account("dropped", owner, pwd.getpwuid(owner).pw_gid)
+    entry = _unprivileged()
+    if _works(namespace := Account("namespace", entry.pw_uid, entry.pw_uid), program):
+        return namespace
+    if any(folder.iterdir()):
+        raise RefusedError(f"{folder} was made by root in a user namespace, and this system allows none now.")
+    return Account("dropped", entry.pw_uid, entry.pw_gid)
+
+
+def check_reach(account: Account, *paths: Path) -> None:
+    """Look whether a dropped account can get to ``paths``.
+
+    Raises:
+        RefusedError: a folder above one of them is closed to it.
+
+    """
+    for path in paths:
+        barred = [p for p in reversed(path.resolve().parents) if not _may_pass(p, account)]
+        if barred:
+            raise RefusedError(
+                f"PostgreSQL can't run as root here (no user namespaces), and user {account.uid} can't reach {path} "
+                f"because of the mode of {barred[0]}. Run 'limpet up' as an ordinary user, or move that elsewhere."
+            )
+
+
+def _unprivileged() -> pwd.struct_passwd:
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    for name in _CANDIDATES:
+        if name in known:
+            return known[name]
+    raise RefusedError("PostgreSQL can't run as root, and there is no user postgres, nobody or daemon to run it as.")
+
+
+def _works(account: Account, program: Path) -> bool:
+    trial = launched((str(program), "--version"), account)
+    return subprocess.run(trial, check=False, capture_output=True).returncode == 0  # noqa: S603  our own program
+
+
+def _may_pass(folder: Path, account: Account) -> bool:
+    status = folder.stat()
+    if status.st_uid == account.uid:
+        return bool(status.st_mode & 0o100)
+    return bool(status.st_mode & (0o010 if status.st_gid == account.gid else 0o001))

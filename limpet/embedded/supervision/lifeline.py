@@ -1,0 +1,68 @@
+"""The guardian as `up` sees it: a pipe whose end it notices."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from pathlib import Path
+
+from limpet.embedded.supervision import guardian
+
+
+class Lifeline:
+    """Tells a guardian process which process groups to end if `up` dies, and replaces a guardian that dies itself."""
+
+    def __init__(self, lock: int, files: Sequence[Path]) -> None:
+        """``lock`` is the data folder's lock, which the guardian shares; ``files`` are removed at the end."""
+        self._lock = lock
+        self._files = files
+        self._groups: dict[int, int] = {}
+        self._closed = False
+        self._process: Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Start the guardian."""
+        await self._start()
+        self._keeper = asyncio.create_task(self._keep())
+
+    def add(self, group: int, signal: int) -> None:
+        """A process group has begun; ``signal`` ends its leader."""
+        self._groups[group] = signal
+        self._write(f"+ {group} {signal}\n")
+
+    def drop(self, group: int) -> None:
+        """A process group has ended."""
+        self._groups.pop(group, None)
+        self._write(f"- {group}\n")
+
+    async def close(self) -> None:
+        """Let the guardian end what is left, if anything, and wait for it."""
+        self._closed = True
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+        if self._keeper:
+            await self._keeper
+
+    async def _start(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", guardian.__file__, *map(str, self._files)),
+            stdin=PIPE,
+            start_new_session=True,
+            pass_fds=(self._lock,),
+            cwd=os.sep,
+        )
+        for group, signal in self._groups.items():
+            self._write(f"+ {group} {signal}\n")
+
+    async def _keep(self) -> None:
+        while self._process:
+            await self._process.wait()
+            if self._closed:
+                return
+            await self._start()
+
+    def _write(self, line: str) -> None:
+        if self._process and self._process.stdin and not self._process.stdin.is_closing():
+            self._process.stdin.write(line.encode())

@@ -1,0 +1,103 @@
+"""Starting processes, so that none is left behind."""
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import DEVNULL, STDOUT, Process
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from limpet.embedded.errors import StartError
+from limpet.embedded.supervision.launch import launched
+from limpet.embedded.supervision.lifeline import Lifeline
+from limpet.embedded.supervision.part import Command
+from limpet.embedded.supervision.roster import Roster
+
+_LOG_LIMIT = 10 * 2**20
+_TAIL = 15  # lines
+_START = "--- limpet up starts this,"
+
+
+@dataclass(frozen=True)
+class Nest:
+    """What every process of one stack shares."""
+
+    logs: Path
+    lifeline: Lifeline
+    roster: Roster
+    say: Callable[[str], None]
+
+    def log(self, name: str) -> Path:
+        """Return where the process ``name`` writes."""
+        return self.logs / f"{name}.log"
+
+
+async def spawn(command: Command, nest: Nest) -> Process:
+    """Start ``command`` as the leader of a new process group that the guardian knows of."""
+    log = nest.log(command.name)
+    _rotate(log)
+    with log.open("ab") as output:
+        output.write(f"{_START} {datetime.now().astimezone().isoformat(timespec='seconds')}\n".encode())
+        output.flush()
+        process = await asyncio.create_subprocess_exec(
+            *launched(command.argv, command.account, command.orphaned),
+            env={**_for_python(), **command.environment},
+            cwd=command.folder,
+            stdin=DEVNULL,
+            stdout=output,
+            stderr=STDOUT,
+            start_new_session=True,
+        )
+    nest.lifeline.add(process.pid, command.orphaned)
+    return process
+
+
+async def reap(process: Process, nest: Nest) -> int:
+    """Wait for the process, end what is left of its group, and return its exit code."""
+    code = await process.wait()
+    kill_group(process)
+    nest.lifeline.drop(process.pid)
+    return code
+
+
+def kill_group(process: Process) -> None:
+    """Kill the process and its children at once."""
+    with suppress(ProcessLookupError):  # the usual case: nobody is left
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+async def run_to_end(command: Command, nest: Nest) -> None:
+    """Run ``command`` once.
+
+    Raises:
+        StartError: it failed; the text shows the end of its output.
+
+    """
+    process = await spawn(command, nest)
+    try:
+        code = await reap(process, nest)
+    except asyncio.CancelledError:
+        kill_group(process)
+        await reap(process, nest)
+        raise
+    if code:
+        raise StartError(f"{command.name} failed (exit code {code}).\n{log_tail(nest.log(command.name))}")
+
+
+def log_tail(path: Path) -> str:
+    """Return the last lines of a process's latest run, with the log's path above."""
+    latest = path.read_text(errors="replace").rpartition(_START)[2]
+    return "\n".join([f"The end of {path}:", *(f"  {line}" for line in latest.splitlines()[1:][-_TAIL:])])
+
+
+def _for_python() -> dict[str, str]:
+    """Return what some Python installations need to start: `launch.py` runs before any server."""
+    return {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
+
+
+def _rotate(log: Path) -> None:
+    if log.exists() and log.stat().st_size > _LOG_LIMIT:
+        log.replace(log.with_name(log.name + ".1"))

@@ -1,0 +1,99 @@
+"""All parts of the stack: started in waves, stopped in the reverse order."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+
+from limpet.embedded.errors import StartError
+from limpet.embedded.supervision.child import Child, problem_of
+from limpet.embedded.supervision.part import Command, Part
+from limpet.embedded.supervision.probes import Probe
+from limpet.embedded.supervision.process import Nest, run_to_end
+
+_EXTERNAL_DEADLINE = 60.0
+
+
+class Supervisor:
+    """Keeps the parts of one stack running."""
+
+    def __init__(self, nest: Nest) -> None:
+        """Nothing runs yet."""
+        self._nest = nest
+        self._waves: list[dict[Child, asyncio.Task[None]]] = []
+
+    async def start(self, parts: Sequence[Part]) -> None:
+        """Start the parts at the same time; return when all serve.
+
+        Raises:
+            StartError: one of them does not come up.
+
+        """
+        wave = {child: child.start() for child in [Child(part, self._nest) for part in parts]}
+        self._waves.append(wave)
+        await together(
+            *(self._timed(child.part.name, child.part.url, _comes_up(child, keeper)) for child, keeper in wave.items())
+        )
+
+    async def run(self, command: Command) -> None:
+        """Run a command to its end.
+
+        Raises:
+            StartError: it failed.
+
+        """
+        await self._timed(command.name, "", run_to_end(command, self._nest))
+
+    async def await_external(self, name: str, probe: Probe) -> None:
+        """Return once a server that others run serves.
+
+        Raises:
+            StartError: it did not in time.
+
+        """
+        await self._timed(name, "(external)", _answers(name, probe))
+
+    async def watch(self) -> None:
+        """Wait for ever; raise what broke in the supervision itself."""
+        keepers = [keeper for wave in self._waves for keeper in wave.values()]
+        # Not gather(): that would end the keepers when this is cancelled, and with them the supervision.
+        broken, _ = await asyncio.wait(keepers, return_when=asyncio.FIRST_COMPLETED)
+        for keeper in broken:
+            keeper.result()
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Stop what was started, the last wave first; ``hurry`` cuts every grace short."""
+        for wave in reversed(self._waves):
+            await asyncio.gather(*(child.end(hurry) for child in wave))
+
+    async def _timed(self, name: str, url: str, work: Awaitable[None]) -> None:
+        began = time.monotonic()
+        await work
+        self._nest.say(f"  {name:<9} {url:<44} {time.monotonic() - began:5.1f} s")
+
+
+async def together(*works: Awaitable[None]) -> None:
+    """Await all; when one fails, cancel the others and raise its error."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _comes_up(child: Child, keeper: asyncio.Task[None]) -> None:
+    """Return when the child serves; raise when it can't, or when its keeper breaks."""
+    ready = asyncio.create_task(child.ready())
+    try:
+        await asyncio.wait({ready, keeper}, return_when=asyncio.FIRST_COMPLETED)
+        await (ready if ready.done() else keeper)
+    finally:
+        ready.cancel()
+
+
+async def _answers(name: str, probe: Probe) -> None:
+    deadline = time.monotonic() + _EXTERNAL_DEADLINE
+    while problem := await problem_of(probe):
+        if time.monotonic() > deadline:
+            raise StartError(f"{name} does not answer: {problem}")
+        await asyncio.sleep(0.5)

@@ -1,0 +1,204 @@
+"""The HTTP client that user commands share. It knows the contracts and HTTP, and nothing of the servers."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self, TypeVar
+from uuid import UUID
+
+import click
+import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from schemas.answers import Batch, BatchBrief, Envelope, ItemStatus
+from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
+
+_HINT = "'limpet up' writes all of them to client.env: set -a; source .limpet/client.env; set +a"
+# The API holds an answer for 25 s by itself and for 60 s at most.
+_PATIENCE = httpx.Timeout(90, connect=5)
+# A proxy of the environment can't reach this machine's own loopback.
+LOOPBACK = ("127.0.0.1", "localhost")
+_DIRECT = {f"all://{host}": None for host in LOOPBACK}
+_SERVERS_FAULT = 500
+_PASSING = (408, 429)  # the body came too slowly, too many attempts
+M = TypeVar("M", bound=BaseModel)
+_items = TypeAdapter(list[CaseAttachment])
+
+
+class ClientError(click.ClickException):
+    """A variable is missing, or the server is away or refuses; the text says what to do about it."""
+
+
+class NoAnswerError(ClientError):
+    """The server is away, or busy: the same request may go well a little later."""
+
+
+class HeldBackError(NoAnswerError):
+    """The server is well, and takes no more of this for now."""
+
+
+class RefusedError(ClientError):
+    """The server refuses the request; ``reason`` is its own word for why."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, status: int, reason: str = "") -> None:
+        super().__init__(message)
+        self.status, self.reason = status, reason
+
+
+class Report(Envelope):
+    """The 207 answer of a batch, its item statuses in the order of the request."""
+
+    data: list[ItemStatus]
+    batch: BatchBrief
+
+
+class _Record(Envelope):
+    """The answer that has one record."""
+
+    data: CaseAttachmentRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a batch was answered with; ``outcome`` is its header ``Batch-Outcome``."""
+
+    status: int
+    outcome: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A content that was read: how many bytes, and their SHA-256 in hex."""
+
+    size: int
+    sha256: str
+
+
+class Client:
+    """One caller of one database, connections kept while the block runs. Nothing is tried twice.
+
+    Every method raises ClientError if there is no such thing, the request is refused, or no answer comes.
+    """
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str]) -> Self:
+        """Return a client of LIMPET_URL and LIMPET_DATABASE; which credentials it needs, the server says.
+
+        Raises:
+            ClientError: a variable is missing.
+
+        """
+        for name in ("LIMPET_URL", "LIMPET_DATABASE"):
+            if not variables.get(name):
+                raise ClientError(f"{name} is not set. {_HINT}")
+        key, token = variables.get("LIMPET_API_KEY"), variables.get("LIMPET_TOKEN")
+        if not (key or token):
+            raise ClientError(f"Neither LIMPET_API_KEY nor LIMPET_TOKEN is set. {_HINT}")
+        headers = {
+            "vbasoftware-database": variables["LIMPET_DATABASE"],
+            **({"x-api-key": key} if key else {}),
+            **({"Authorization": f"Bearer {token}"} if token else {}),
+        }
+        with _translated(variables["LIMPET_URL"]):
+            return cls(
+                httpx.Client(base_url=variables["LIMPET_URL"], headers=headers, timeout=_PATIENCE, mounts=_DIRECT)
+            )
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def put_batch(self, items: Sequence[CaseAttachment]) -> Answer:
+        """Create or update ``items`` as one batch; a field that was not set is not sent."""
+        body = _items.dump_json(list(items), by_alias=True, exclude_unset=True)
+        with self.opened("PUT", "/case-attachments-batch", body) as response:
+            report = Report.model_validate_json(response.read())
+            return Answer(response.status_code, response.headers.get("Batch-Outcome", ""), report)
+
+    def record(self, key: int) -> CaseAttachmentRecord:
+        """Return one record with its content in base64."""
+        return self.ask(_Record, "GET", f"/case-attachments/{key}").data
+
+    def content(self, key: int) -> Digest:
+        """Read the content of one record, piece by piece, and return its size and hash."""
+        digest, size = hashlib.sha256(), 0
+        with self.opened("GET", f"/case-attachments/{key}/content") as response:
+            for piece in response.iter_bytes():
+                digest.update(piece)
+                size += len(piece)
+        return Digest(size, digest.hexdigest())
+
+    def batch(self, batch_id: UUID) -> Batch:
+        """Return how a batch stands."""
+        return self.ask(Batch, "GET", f"/batches/{batch_id}")
+
+    def ask(
+        self,
+        model: type[M],
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> M:
+        """Return what one request is answered with, as a ``model``."""
+        with self.opened(method, path, body, headers) as response:
+            return model.model_validate_json(response.read())
+
+    @contextmanager
+    def opened(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Iterator[httpx.Response]:
+        """Yield an answer that went well, its body still to be read.
+
+        Raises:
+            NoAnswerError: there is none, or the server is busy.
+            RefusedError: it says no.
+
+        """
+        sent = ({"Content-Type": "application/json"} if body is not None else {}) | dict(headers or {})
+        where = f"{method} {str(self._http.base_url).rstrip('/')}{path}"
+        with _translated(where), self._http.stream(method, path, content=body, headers=sent) as response:
+            if response.is_error:
+                text = _reason(where, response.status_code, response.read())
+                reason = response.headers.get("Limpet-Reason", "")
+                if response.status_code >= _SERVERS_FAULT or response.status_code in _PASSING:
+                    raise HeldBackError(text) if reason == "HeldBack" else NoAnswerError(text)
+                raise RefusedError(text, response.status_code, reason)
+            yield response
+
+
+@contextmanager
+def _translated(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL) as fault:
+        raise NoAnswerError(f"{where}: no answer ({fault or type(fault).__name__}). Is the server up?") from fault
+    except ValidationError as fault:
+        raise ClientError(f"{where}: this is no answer of Limpet's. Is LIMPET_URL right?") from fault
+
+
+def _reason(where: str, status: int, body: bytes) -> str:
+    """Return what the envelope says is wrong, in one sentence; a body without one gets the status only."""
+    try:
+        answer = Envelope.model_validate_json(body)
+    except ValidationError:
+        return f"{where}: HTTP {status}"
+    problem = f"{answer.error.title}: {answer.error.detail}" if answer.error else "no reason given"
+    return f"{where}: HTTP {status}, {problem} (activity {answer.debug.activity_id})"
+
+
+def client_of(database: str | None = None) -> Client:
+    """Return the client that the environment describes, of ``database`` if one is given."""
+    return Client.from_environment({**os.environ, **({"LIMPET_DATABASE": database} if database else {})})

@@ -1,0 +1,116 @@
+"""What an import says to the server. What can be said twice without harm is said until it is heard."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+from uuid import UUID
+
+import click
+from pydantic import BaseModel
+
+from limpet.http.client import Client, HeldBackError, M, NoAnswerError
+from schemas.answers import Batch
+from schemas.imports import (
+    Checked,
+    ContentAnswer,
+    ContentName,
+    ContentPlace,
+    ContentQuery,
+    Import,
+    KeysAnswer,
+    OpenImport,
+    RowsTaken,
+    StoredAnswer,
+    StoredQuery,
+    StoredRecord,
+)
+
+T = TypeVar("T")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls of imports, over one client; each is repeated for ``patience`` seconds while no answer comes."""
+
+    client: Client
+    patience: float
+
+    def open(self, wanted: OpenImport) -> Import:
+        """Open an import, or find it again; twice with ``restart``, the first one is cancelled before it has rows."""
+        ask = partial(self.client.ask, Import, "POST", "/imports", _json(wanted))
+        try:
+            return ask()
+        except NoAnswerError as fault:
+            # The address may be wrong: whoever waits is to know for what.
+            click.echo(f"{fault.message} Waiting for {self.patience:g} s at most.", err=True)
+        return self.patiently(ask)
+
+    def places(self, import_id: UUID, contents: Sequence[ContentName]) -> list[ContentPlace]:
+        """Return for each content whether it is stored, or where it may go."""
+        body = _json(ContentQuery(contents=list(contents)))
+        return self._ask(ContentAnswer, "POST", f"/imports/{import_id}/contents", body).contents
+
+    def append(self, import_id: UUID, first: int, lines: bytes) -> RowsTaken:
+        """Append a part; again, it is passed by."""
+        return self._ask(RowsTaken, "PUT", f"/imports/{import_id}/rows?from={first}", lines, _NDJSON)
+
+    def check(self, lines: bytes, on_conflict: str, kind: str) -> Checked:
+        """Ask what would become of rows."""
+        return self._ask(Checked, "POST", f"/imports/check?onConflict={on_conflict}&kind={kind}", lines, _NDJSON)
+
+    def stored(self, keys: Sequence[int]) -> list[StoredRecord]:
+        """Return the records that exist among ``keys``."""
+        return self._ask(StoredAnswer, "POST", "/imports/stored", _json(StoredQuery(keys=list(keys)))).records
+
+    def stored_keys(self, after: int) -> list[int]:
+        """Return the next keys of all records, in order; none at the end."""
+        return self._ask(KeysAnswer, "GET", f"/imports/stored?after={after}").keys
+
+    def close(self, import_id: UUID) -> Import:
+        """Say that no row follows."""
+        return self._ask(Import, "POST", f"/imports/{import_id}/close")
+
+    def get(self, import_id: UUID) -> Import:
+        """Return how far the import is."""
+        return self._ask(Import, "GET", f"/imports/{import_id}")
+
+    def batch(self, batch_id: UUID, wait: int = 0) -> Batch:
+        """Return how its batch stands, held for ``wait`` seconds unless it ends before."""
+        return self._ask(Batch, "GET", f"/batches/{batch_id}", headers={"Prefer": f"wait={wait}"} if wait else None)
+
+    def _ask(
+        self,
+        model: type[M],
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> M:
+        return self.patiently(partial(self.client.ask, model, method, path, body, headers))
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """Return what ``call`` returns, repeated while no answer comes.
+
+        Raises:
+            NoAnswerError: none came for too long.
+
+        """
+        end, pause = time.monotonic() + self.patience, _FIRST_PAUSE
+        while True:
+            try:
+                return call()
+            except HeldBackError:  # however long: that is no sign of trouble
+                end = time.monotonic() + self.patience
+            except NoAnswerError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _json(body: BaseModel) -> bytes:
+    return body.model_dump_json(by_alias=True, exclude_defaults=True).encode()

@@ -1,0 +1,105 @@
+"""PUTs to the object store, by the standard library: httpx takes three times its processor time for a small file."""
+
+import base64
+import ssl
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from select import select
+from socket import socket
+from typing import NamedTuple, cast
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
+
+from limpet.http.client import LOOPBACK, NoAnswerError
+
+_CONNECTING = 5  # seconds
+_PATIENCE = 120  # seconds; the store may be slow to acknowledge what is large
+
+
+class Answer(NamedTuple):
+    """What the store says to one PUT."""
+
+    status: int
+    text: str
+
+
+class Puts:
+    """Connections to the store, kept; as many as are in use at once. Any thread may put."""
+
+    def __init__(self) -> None:
+        self._idle: dict[tuple[str, str], deque[_Connection]] = defaultdict(deque)
+
+    def put(self, url: str, headers: Mapping[str, str], body: Iterable[bytes]) -> Answer:
+        """Send ``body``, whose length is among the ``headers``. What it raises while it is read is passed on.
+
+        Raises:
+            NoAnswerError: there is none; it may pass.
+
+        """
+        where = urlsplit(url)
+        idle = self._idle[where.scheme, where.netloc]
+        connection = _kept(idle) or _connection(where)
+        try:
+            answer = connection.put(url, headers, body)
+        except (OSError, HTTPException) as fault:
+            connection.http.close()
+            raise NoAnswerError(f"{fault or type(fault).__name__}") from fault
+        except BaseException:
+            connection.http.close()
+            raise
+        idle.append(connection)
+        return answer
+
+    def close(self) -> None:
+        """Close the connections."""
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.http.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """``added``: headers of each request. ``whole``: a proxy without a tunnel, which must be told the whole address."""
+
+    http: HTTPConnection
+    added: Mapping[str, str]
+    whole: bool
+
+    def put(self, url: str, headers: Mapping[str, str], body: Iterable[bytes]) -> Answer:
+        if not isinstance(self.http.sock, socket):
+            self.http.connect()
+            cast("socket", self.http.sock).settimeout(_PATIENCE)
+        target = url if self.whole else urlunsplit(urlsplit(url)._replace(scheme="", netloc=""))
+        with suppress(BrokenPipeError, ConnectionResetError):  # who refuses a body need not read it, and has said why
+            self.http.request("PUT", target, body, {**headers, **self.added})
+        answer = self.http.getresponse()
+        return Answer(answer.status, answer.read().decode(errors="replace"))
+
+
+def _kept(idle: deque[_Connection]) -> _Connection | None:
+    """Take a connection out of ``idle`` that the store has not closed meanwhile."""
+    with suppress(IndexError):  # none is left
+        while True:
+            connection = idle.pop()
+            if connection.http.sock is None or not select([connection.http.sock], [], [], 0)[0]:
+                return connection
+            connection.http.close()
+    return None
+
+
+def _connection(where: SplitResult) -> _Connection:
+    """Return a connection that is not open yet, by the proxy that the environment names, if one is meant."""
+    host = where.hostname or ""
+    proxy = None if host in LOOPBACK or proxy_bypass(host) else getproxies().get(where.scheme)
+    to = urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else where
+    name = f"{unquote(to.username)}:{unquote(to.password or '')}" if proxy and to.username else ""
+    shown = {"Proxy-Authorization": f"Basic {base64.b64encode(name.encode()).decode()}"} if name else {}
+    if where.scheme != "https":
+        return _Connection(HTTPConnection(to.hostname or "", to.port, timeout=_CONNECTING), shown, bool(proxy))
+    made = HTTPSConnection(to.hostname or "", to.port, timeout=_CONNECTING, context=ssl.create_default_context())
+    if proxy:
+        made.set_tunnel(host, where.port, shown)
+    return _Connection(made, {}, whole=False)

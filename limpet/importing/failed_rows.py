@@ -1,0 +1,177 @@
+"""The failed rows of an import as they were, with the reason beside: ready to be mended and imported again."""
+
+import csv
+import json
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+from uuid import UUID
+
+import click
+
+from limpet.http.client import Client, ClientError
+from limpet.importing.source import Source
+from schemas.answers import ItemStatus
+from schemas.manifest.reader import Header, Row
+
+_ADDED = ("status", "error", "line")
+# Beside columns of the manifest's own of those names.
+_ADDED_OTHERWISE = ("limpet_status", "limpet_error", "limpet_line")
+_SHORT = "too few cells: complete the row and remove this cell"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is said of one row."""
+
+    position: int
+    status: int | str
+    error: str
+
+
+Writer = Callable[[Row, Ending], None]
+
+
+def failures(client: Client, batch_id: UUID) -> Iterator[Ending]:
+    """Yield how the bad rows of a batch ended, in order, memory flat."""
+    path = f"/batches/{batch_id}/report?outcome=failed,invalid,cancelled"
+    with client.opened("GET", path, headers={"Accept": "application/x-ndjson"}) as response:
+        for text in response.iter_lines():
+            item = ItemStatus.model_validate_json(text)
+            yield Ending(item.position, item.status, item.body)
+
+
+@contextmanager
+def report_file(out: Path | None, header: Header) -> Iterator[Writer]:
+    """Yield what writes one row with its reason to ``out``, in the form of the manifest; without ``out``, nowhere.
+
+    Raises:
+        ClientError: ``out`` can't be written.
+
+    """
+    if out is None:
+        yield lambda _row, _ending: None
+        return
+    # What is no UTF-8 in the manifest is written back byte for byte.
+    try:
+        with _replacing(out) as place, place.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield _writer(file, header)
+    except OSError as fault:
+        raise ClientError(f"--report {out}: {fault}") from fault
+
+
+def check_report(out: Path | None, manifest: str) -> None:
+    """Return if a report can be written to ``out``.
+
+    Raises:
+        click.BadParameter: it can't, or ``out`` is the manifest.
+
+    """
+    if out is None:
+        return
+    if _is_manifest(out, manifest):
+        raise click.BadParameter(f"{out} is the manifest itself", param_hint="--report")
+    try:
+        if _is_replaced(out):
+            _beside(out).unlink()
+    except OSError as fault:
+        raise click.BadParameter(f"{out} can't be written: {fault.strerror}", param_hint="--report") from fault
+
+
+def _is_manifest(out: Path, manifest: str) -> bool:
+    with suppress(OSError):  # one of them is not there yet
+        there = os.fstat(sys.stdin.fileno()) if manifest == "-" else Path(manifest).stat()
+        return out.is_file() and os.path.samestat(out.stat(), there)
+    return False
+
+
+def _is_replaced(out: Path) -> bool:
+    """Whether ``out`` is a file, or nothing yet: a pipe or a terminal is written to as it is."""
+    return out.is_file() or not out.exists()
+
+
+def _beside(out: Path) -> Path:
+    """Return a new file in the folder of ``out``, all links followed."""
+    new = out.resolve().with_name(f".limpet-{secrets.token_hex(4)}")
+    new.touch(exist_ok=False)
+    return new
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """Yield a file that becomes ``out`` once it is whole: until then what was there stays."""
+    if not _is_replaced(out):
+        yield out
+        return
+    new, place = _beside(out), out.resolve()
+    try:
+        yield new
+        if place.exists():
+            shutil.copymode(place, new)
+        new.replace(place)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def write_report(out: Path, source: Source, endings: Iterator[Ending]) -> int:
+    """Write the rows that ``endings`` name, in the form of the manifest; return how many."""
+    count = 0
+    with report_file(out, source.header) as write:
+        rows = enumerate(source.rows())
+        for ending in endings:
+            row = next(row for position, row in rows if position == ending.position)
+            write(row, ending)
+            count += 1
+    return count
+
+
+def _writer(file: TextIO, header: Header) -> Writer:
+    """Return what writes one row with its reason, in the manifest's format."""
+    if header.format == "ndjson":
+        return lambda row, ending: _write_json(file, row, ending)
+    out = csv.writer(file)
+    own, added = own_columns(header.written)
+    out.writerow([*own, *added])
+
+    def write(row: Row, ending: Ending) -> None:
+        cells = row.cells or [row.raw.decode(errors="surrogateescape").rstrip("\r\n")]
+        known = [*cells[: len(own)], *[""] * (len(own) - len(cells))]
+        out.writerow([*known, ending.status, ending.error, row.line or "", *_surplus(cells, header.written)])
+
+    return write
+
+
+def own_columns(names: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return which of ``names`` are the manifest's own, and what the three that a report adds are called.
+
+    A report that is imported again ends with those three: they are written anew.
+    """
+    for added in (_ADDED, _ADDED_OTHERWISE):
+        if tuple(names[-len(added) :]) == added:
+            return names[: -len(added)], added
+    return names, _ADDED_OTHERWISE if set(_ADDED) & set(names) else _ADDED
+
+
+def _surplus(cells: Sequence[str], written: Sequence[str]) -> Sequence[str]:
+    """Return what stands behind the columns; where some cells lacked, a note that keeps the row from being taken."""
+    return [_SHORT] if len(cells) < len(written) else cells[len(written) :]
+
+
+def _write_json(file: TextIO, row: Row, ending: Ending) -> None:
+    values = (ending.status, ending.error, row.line)
+    text = row.raw.decode(errors="surrogateescape").removeprefix("\ufeff").strip()
+    if row.flaw is not None:
+        kept = text.encode(errors="surrogateescape").decode(errors="replace")
+        file.write(json.dumps({"row": kept, **dict(zip(_ADDED, values, strict=True))}) + "\n")
+        return
+    found = json.loads(text)
+    own, added = own_columns(list(found))
+    said = {name: found[name] for name in own} | dict(zip(added, values, strict=True))
+    # Half of a surrogate pair can be spelled as an escape only.
+    file.write(json.dumps(said, ensure_ascii="\\u" in text) + "\n")

@@ -1,0 +1,65 @@
+"""What the commands of imports share: their exit codes, the manifest, and the client of the environment."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import click
+
+from limpet.http.client import ClientError
+from limpet.importing.failed_rows import own_columns
+from limpet.importing.source import Source, opened
+from limpet.terminal.exit_codes import REFUSED
+from schemas.imports import ImportKind
+from schemas.manifest.local_files import check_columns, known_columns
+from schemas.manifest.reader import Header, ManifestError
+
+# Looked at before anything is opened: an import whose folder is mistaken would stand in the way of the right one.
+FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
+
+
+class RefusedManifestError(ClientError):
+    """The manifest can't be imported as it is."""
+
+    exit_code = REFUSED
+
+
+def mapping_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Return the pairs ``old=new``."""
+    split = [pair.partition("=") for pair in pairs]
+    if bad := [pair for pair, (old, _, new) in zip(pairs, split, strict=True) if not (old and new)]:
+        raise click.BadParameter(f"{bad[0]!r} is not old=new", param_hint="--map")
+    return {old: new for old, _, new in split}
+
+
+@contextmanager
+def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "case-attachments") -> Iterator[Source]:
+    """Yield the manifest, whose header has what every row needs; faults of anything else pass through.
+
+    Columns that say nothing are named on standard error: one of them may be a misspelled one.
+
+    Raises:
+        RefusedManifestError: it can't be imported as it is.
+
+    """
+    try:
+        with ExitStack() as stack:
+            try:
+                source = stack.enter_context(opened(manifest, mapping))
+                check_columns(source.header, kind)
+            except OSError as fault:
+                raise ManifestError(f"{fault}") from fault
+            if ignored := _ignored(source.header, kind):
+                click.echo(f"{manifest}: columns that are ignored: {', '.join(ignored)}", err=True)
+            yield source
+    except ManifestError as wrong:
+        raise RefusedManifestError(f"{manifest}: {wrong}") from wrong
+
+
+def _ignored(header: Header, kind: ImportKind) -> list[str]:
+    """Return the columns that no row is read by, with what is lacking and differs by capitals only."""
+    known = known_columns(kind)
+    meant = {name.lower(): f" ({name}?)" for name in known.difference(header.columns)}
+    own, _ = own_columns(header.written)
+    found = zip(own, header.columns, strict=False)  # behind its own ones are those of a report
+    return [f"{written!r}{meant.get(name.lower(), '')}" for written, name in found if name not in known]
