@@ -18,7 +18,7 @@ _MOST_KEYS = 64
 
 
 class Destination(Protocol):
-    """An object that is being written; see ``worker.uploading.Upload``."""
+    """An object that is being written; see ``worker.blobs.multipart.Upload``."""
 
     @property
     def key(self) -> str:

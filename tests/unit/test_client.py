@@ -85,7 +85,7 @@ def test_a_body_that_breaks_off_is_an_error() -> None:
 
 def test_the_light_client_loads_no_servers_library() -> None:
     servers = {"worker", "api_stub", "sqlalchemy", "celery", "minio", "fastapi", "limpet.embedded"}
-    script = f"import sys, limpet.client; print(*({servers!r} & set(sys.modules)))"
+    script = f"import sys, limpet.http.client; print(*({servers!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
 

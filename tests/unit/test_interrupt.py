@@ -7,7 +7,7 @@ import sys
 
 IN_A_FINALIZER = """
 import signal, weakref
-from limpet.importing.interrupt import ended_by_interrupt
+from limpet.terminal.interrupt import ended_by_interrupt
 class Thing: pass
 {before}
 with ended_by_interrupt("how it goes on"):
