@@ -45,7 +45,7 @@ class Base64:
         data = binascii.a2b_base64(memoryview(text)[:whole], strict_mode=True)
         if len(data) != whole // 4 * 3 - padding:  # Python takes "QUJD====", even when strict
             raise binascii.Error("padding after whole groups")
-        self._rest, self._padded = rest, padding > 0
+        self._rest, self._padded = rest, self._padded or padding > 0  # a piece may be empty
         return data
 
     @property

@@ -111,6 +111,7 @@ RFC_4648 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/
 @example([b"QUJD", b"==", b"=="], [])
 @example([b"QUJD", b"==", b"=="], [4])
 @example([b"Q", b"==", b"="], [])
+@example([b"+/==", b"+/=="], [4, 4])  # an empty piece between them
 def test_only_base64_to_the_letter_is_taken_at_once_or_piece_by_piece(parts: list[bytes], cuts: list[int]) -> None:
     text = b"".join(parts)
     bare = re.sub(rb"[ \t\r\n]+", b"", text)
