@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api_stub.problems import BAD_PARAMETER, BY_STATUS, UNAVAILABLE, UNEXPECTED, ProblemError, Sort
+from api_stub.problems import BAD_PARAMETER, BY_STATUS, UNAVAILABLE, UNEXPECTED, ProblemError, ProblemType
 from api_stub.request import file_urls
 from api_stub.response import envelopes, files
 from api_stub.routes import (
@@ -24,15 +24,15 @@ from api_stub.routes import (
     metrics,
     uploads,
 )
-from api_stub.submit.listener import hearing
-from api_stub.submit.publisher import publishing
-from api_stub.submit.submit import Rooms
-from api_stub.submit.waiters import watching
+from api_stub.submit.listener import running_listener
+from api_stub.submit.publisher import running_publisher
+from api_stub.submit.submit import ApplicationState
+from api_stub.submit.waiters import running_waiters
 from worker.broker.notifications import Listener
-from worker.database import passing
+from worker.database import is_transient
 from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.ledger.uuid7 import new_batch_id
-from worker.log import bug, event, trouble
+from worker.log import log_bug, log_event, log_transient
 
 # The vendor's base path: everything is there under both.
 _PREFIXES = ("", "/vbasoftware")
@@ -82,15 +82,15 @@ def create_app() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     listener = Listener()
-    with publishing(listener) as doorbell:
-        async with watching(listener) as waiting:
-            app.state.rooms = Rooms(waiting, doorbell)
-            async with hearing(listener, app.state.rooms):
+    with running_publisher(listener) as publisher:
+        async with running_waiters(listener) as waiters:
+            app.state.application = ApplicationState(waiters, publisher)
+            async with running_listener(listener, app.state.application):
                 yield
 
 
 def _refused(
-    request: Request, sort: Sort, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
+    request: Request, sort: ProblemType, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
 ) -> Response:
     """Return the answer to a request that is refused whole, in the form of the family that it belongs to."""
     spell = files.problem if file_urls.is_ours(request.url.path) else envelopes.problem
@@ -110,28 +110,28 @@ async def _bad_parameter(request: Request, fault: Exception) -> Response:
 
 async def _http(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
-    sort = BY_STATUS.get(fault.status_code, Sort(fault.status_code, "http", str(fault.detail)))
+    sort = BY_STATUS.get(fault.status_code, ProblemType(fault.status_code, "http", str(fault.detail)))
     return _refused(request, sort, f"{fault.detail}: {request.method} {request.url.path}", dict(fault.headers or {}))
 
 
 async def _hung_up(request: Request, _fault: Exception) -> Response:
-    event("request.hung_up", path=request.url.path)
+    log_event("request.hung_up", path=request.url.path)
     return Response(status_code=400)  # which nobody hears
 
 
 async def _unavailable(request: Request, fault: Exception) -> Response:
-    trouble("request.unavailable", fault, path=request.url.path)
+    log_transient("request.unavailable", fault, path=request.url.path)
     return _refused(request, UNAVAILABLE, _AGAIN, _LATER)
 
 
 async def _database(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, DBAPIError)
-    return await (_unavailable if passing(fault) else _unexpected)(request, fault)
+    return await (_unavailable if is_transient(fault) else _unexpected)(request, fault)
 
 
 async def _unexpected(request: Request, fault: Exception) -> Response:
     activity = str(new_batch_id())
-    bug("request.failed", fault, activity=activity, path=request.url.path)
+    log_bug("request.failed", fault, activity=activity, path=request.url.path)
     detail = "The log has the reason under the activityID of this answer"
     # The server closes the connection after a bug.
     return _refused(request, UNEXPECTED, detail, {"Connection": "close"}, activity)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Sort:
+class ProblemType:
     """One sort of problem: its HTTP status, the last part of its type URI, its title."""
 
     status: int
@@ -12,23 +12,23 @@ class Sort:
     title: str
 
 
-NOT_JSON = Sort(400, "not-json", "The body is not JSON")
-NOT_A_LIST = Sort(400, "not-an-array", "The body is not what this path takes")
-BAD_PARAMETER = Sort(400, "bad-parameter", "A parameter or header is malformed")
-NO_DATABASE = Sort(400, "no-database", "No database named")
-UNAUTHENTICATED = Sort(401, "unauthenticated", "Credentials missing or wrong")
-NO_SUCH_DATABASE = Sort(403, "no-such-database", "No such database for you")
-NOT_FOUND = Sort(404, "not-found", "Not found")
-METHOD = Sort(405, "method-not-allowed", "Method not allowed")
-TOO_SLOW = Sort(408, "too-slow", "The body came too slowly")
-CONFLICT = Sort(409, "conflict", "Not possible as things stand")
-TOO_LARGE = Sort(413, "too-large", "Too large")
-MEDIA_TYPE = Sort(415, "media-type", "Media type not supported")
-IDEMPOTENCY = Sort(422, "idempotency-conflict", "Idempotency-Key used for another request")
-TOO_MANY_ATTEMPTS = Sort(429, "too-many-attempts", "Too many wrong passwords at once")
-UNAVAILABLE = Sort(503, "unavailable", "Not available right now")
-FULL = Sort(503, "full", "No room for more work right now")
-UNEXPECTED = Sort(500, "unexpected", "Unexpected failure on our side")
+NOT_JSON = ProblemType(400, "not-json", "The body is not JSON")
+NOT_A_LIST = ProblemType(400, "not-an-array", "The body is not what this path takes")
+BAD_PARAMETER = ProblemType(400, "bad-parameter", "A parameter or header is malformed")
+NO_DATABASE = ProblemType(400, "no-database", "No database named")
+UNAUTHENTICATED = ProblemType(401, "unauthenticated", "Credentials missing or wrong")
+NO_SUCH_DATABASE = ProblemType(403, "no-such-database", "No such database for you")
+NOT_FOUND = ProblemType(404, "not-found", "Not found")
+METHOD = ProblemType(405, "method-not-allowed", "Method not allowed")
+TOO_SLOW = ProblemType(408, "too-slow", "The body came too slowly")
+CONFLICT = ProblemType(409, "conflict", "Not possible as things stand")
+TOO_LARGE = ProblemType(413, "too-large", "Too large")
+MEDIA_TYPE = ProblemType(415, "media-type", "Media type not supported")
+IDEMPOTENCY = ProblemType(422, "idempotency-conflict", "Idempotency-Key used for another request")
+TOO_MANY_ATTEMPTS = ProblemType(429, "too-many-attempts", "Too many wrong passwords at once")
+UNAVAILABLE = ProblemType(503, "unavailable", "Not available right now")
+FULL = ProblemType(503, "full", "No room for more work right now")
+UNEXPECTED = ProblemType(500, "unexpected", "Unexpected failure on our side")
 
 BY_STATUS = {
     sort.status: sort
@@ -40,7 +40,7 @@ BY_STATUS = {
 class ProblemError(Exception):
     """A request that is refused whole. ``detail`` says what to do about it."""
 
-    sort: Sort
+    sort: ProblemType
     detail: str
     headers: dict[str, str] = field(default_factory=dict)
 

@@ -99,11 +99,11 @@ def one_batch(clock: Clock, body: bytes) -> None:
     with clock.part("2 accept"), (autocommit if new.is_light else transaction)(_DATABASE) as session:
         accepted = accept(session, new)
     with clock.part("3 deliver"):
-        for ring in accepted.rings:
+        for ring in accepted.messages:
             deliver(_DATABASE, [ring.chunk_id], "bench")
     with clock.part("4 report"), transaction(_DATABASE) as session:
-        view = report.view(session, accepted.batch_id)
-        ends = report.items(session, accepted.batch_id, limit=len(items))
+        view = report.read_batch(session, accepted.batch_id)
+        ends = report.read_items(session, accepted.batch_id, limit=len(items))
     with clock.part("5 answer"):
         assert view is not None
         envelopes.envelope([envelopes.item_status(end) for end in ends], envelopes.brief(view)).model_dump_json(

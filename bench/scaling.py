@@ -13,7 +13,7 @@ from bench.lines import Line
 from bench.rows import bodies
 from bench.servers import Servers
 from bench.sizes import Sizes
-from worker.ledger.model import QUEUE
+from worker.ledger.model import DEFAULT_QUEUE
 
 _CLIENTS = 4
 _SIZE = 1000
@@ -41,8 +41,8 @@ def _serving(app: Celery, processes: int) -> Iterator[None]:
     """Let so many of the four processes (two of each worker) serve while the block runs."""
     with ExitStack() as undo:
         if processes < 4:
-            app.control.cancel_consumer(QUEUE, destination=[_SECOND])
-            undo.callback(app.control.add_consumer, QUEUE, destination=[_SECOND])
+            app.control.cancel_consumer(DEFAULT_QUEUE, destination=[_SECOND])
+            undo.callback(app.control.add_consumer, DEFAULT_QUEUE, destination=[_SECOND])
         if processes < 2:
             app.control.pool_shrink(1, destination=[_FIRST])
             undo.callback(app.control.pool_grow, 1, destination=[_FIRST])

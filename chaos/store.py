@@ -15,7 +15,7 @@ from chaos.calls import Calls
 from chaos.findings import Findings
 from chaos.load import COLLECTIONS, Content, digest
 from chaos.replay import Replay
-from worker.ledger.model import BULK
+from worker.ledger.model import BULK_QUEUE
 
 _COLLECT_DEADLINE = 120.0
 _BETWEEN = 5.0
@@ -35,7 +35,7 @@ def ring_collector(variables: Mapping[str, str]) -> None:
     with celery.Celery(
         set_as_current=False, broker_read_url=url, broker_write_url=url, broker_transport_options=options
     ) as app:
-        app.send_task("limpet.collect", ("demo",), queue=BULK, expires=60, retry=False)
+        app.send_task("limpet.collect", ("demo",), queue=BULK_QUEUE, expires=60, retry=False)
 
 
 @dataclass

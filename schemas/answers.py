@@ -11,25 +11,27 @@ Retry = Literal["never", "as-is", "after-fix"]
 BatchState = Literal["accepted", "running", "finished", "cancelled"]
 
 
-class _Answer(BaseModel):
+class AnswerModel(BaseModel):
+    """What every model of an answer shares: fields are filled by their Python names."""
+
     model_config = ConfigDict(populate_by_name=True)
 
 
-class IdPair(_Answer):
+class IdPair(AnswerModel):
     """One part of the id that an item status speaks of."""
 
     key: str
     value: int
 
 
-class FieldError(_Answer):
+class FieldError(AnswerModel):
     """What is wrong with one field of an item, and which rule it breaks."""
 
     field: str
     message: str
 
 
-class ItemStatus(_Answer):
+class ItemStatus(AnswerModel):
     """How one item ended, or that it has not yet (202, ``pending``); ``line`` is that of its row in an import."""
 
     id: list[IdPair]
@@ -42,7 +44,7 @@ class ItemStatus(_Answer):
     line: int | None = Field(default=None, exclude_if=lambda line: line is None)
 
 
-class BatchBrief(_Answer):
+class BatchBrief(AnswerModel):
     """The batch that an answer belongs to, in short."""
 
     id: UUID
@@ -72,14 +74,14 @@ class Batch(BatchBrief):
     error: str | None = None
 
 
-class BatchList(_Answer):
+class BatchList(AnswerModel):
     """Batches, newest first; ``next`` is the ``after`` of the next page, null on the last."""
 
     batches: list[Batch]
     next: UUID | None
 
 
-class Attempt(_Answer):
+class Attempt(AnswerModel):
     """One attempt at an item's chunk; ``error`` is null for one that goes on or went well."""
 
     at: datetime
@@ -87,7 +89,7 @@ class Attempt(_Answer):
     error: str | None
 
 
-class RetriedAs(_Answer):
+class RetriedAs(AnswerModel):
     """The item of a child batch that repeats an item, and how it stands."""
 
     batch: UUID
@@ -111,7 +113,7 @@ class ItemDetail(ItemStatus):
     retried_as: RetriedAs | None = Field(default=None, alias="retriedAs")
 
 
-class Problem(_Answer):
+class Problem(AnswerModel):
     """What is wrong with a request as a whole (RFC 9457)."""
 
     type: str
@@ -122,13 +124,13 @@ class Problem(_Answer):
     errors: list[FieldError] | None = Field(default=None, exclude_if=lambda errors: errors is None)
 
 
-class Debug(_Answer):
+class Debug(AnswerModel):
     """``activityID`` finds this answer in the log; it is spelled exactly so."""
 
     activity_id: str = Field(alias="activityID")
 
 
-class Envelope(_Answer):
+class Envelope(AnswerModel):
     """Every answer of family A that has a body: a record, records or item statuses, or what was wrong."""
 
     data: Any
@@ -137,7 +139,7 @@ class Envelope(_Answer):
     batch: BatchBrief | None = Field(default=None, exclude_if=lambda batch: batch is None)
 
 
-class Upload(_Answer):
+class Upload(AnswerModel):
     """A place to PUT content to, once, before it expires; one item then names it by ``attachment``."""
 
     id: UUID
@@ -147,7 +149,7 @@ class Upload(_Answer):
     attachment: str
 
 
-class Health(_Answer):
+class Health(AnswerModel):
     """Whether we are ready, and which part is amiss and why. ``degraded``: ready, but not for everything."""
 
     status: Literal["live", "ready", "degraded", "not ready"]

@@ -12,7 +12,7 @@ from schemas.answers import BatchBrief, Outcome, Retry
 Mode = Literal["NEW-ONLY", "UPDATE-ONLY", "NEW-UPDATE", "DELETE"]
 AccessType = Literal["ATTACHACCESS-DEFAULT", "ATTACHACCESS-RESTRICTED", "ATTACHACCESS-UNRESTRICTED"]
 
-LONGEST_NAME = 255
+MAX_NAME_LENGTH = 255
 _LARGEST_ID = 2**63 - 1
 _MODES: dict[str, Mode] = {
     "": "NEW-UPDATE",
@@ -32,8 +32,8 @@ def is_blank(value: object) -> bool:
 
 def flaw(name: str) -> str | None:
     """Return what forbids ``name`` as a name of a table, an item or a file, None if nothing does."""
-    if len(name) > LONGEST_NAME:
-        return f"must not be longer than {LONGEST_NAME} characters"
+    if len(name) > MAX_NAME_LENGTH:
+        return f"must not be longer than {MAX_NAME_LENGTH} characters"
     # Cc: U+0000 to U+001F and U+007F to U+009F; Cs: half of a surrogate pair, which no text may hold.
     bad = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None)
     return None if bad is None else f"must not contain the control character U+{ord(bad):04X}"
@@ -162,17 +162,17 @@ class FileActionPayload(BaseModel):
     show_as_image: bool | None = None
 
 
-class _Answer(BaseModel):
+class _FileAnswerModel(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
 
-class Contents(_Answer):
+class Contents(_FileAnswerModel):
     """The bytes of a file, in base64 (RFC 4648 section 4)."""
 
     data: str
 
 
-class FileShown(_Answer):
+class FileShown(_FileAnswerModel):
     """One file of an item. ``modificationDateTime`` is Unix time in seconds; ``url`` opens the bytes."""
 
     id: int
@@ -188,20 +188,20 @@ class FileShown(_Answer):
     )
 
 
-class Files(_Answer):
+class Files(_FileAnswerModel):
     """The files of one item, by id."""
 
     files: list[FileShown]
 
 
-class Result(_Answer):
+class Result(_FileAnswerModel):
     """How a request as a whole went; ``msg`` names the first failure and how many there are."""
 
     type: Literal["OK", "ERROR"]
     msg: str
 
 
-class ActionStatus(_Answer):
+class ActionStatus(_FileAnswerModel):
     """How one action ended, or that it has not yet (202, ``pending``); ``position`` is its index in the sent list."""
 
     position: int
@@ -213,7 +213,7 @@ class ActionStatus(_Answer):
     retry: Retry
 
 
-class FileAnswer(_Answer):
+class FileAnswer(_FileAnswerModel):
     """What both functions answer; ``actions`` and ``batch`` come with an update only."""
 
     fileattachments: Files
@@ -222,20 +222,20 @@ class FileAnswer(_Answer):
     batch: BatchBrief | None = Field(default=None, exclude_if=lambda batch: batch is None)
 
 
-class AuthenticationError(_Answer):
+class AuthenticationError(_FileAnswerModel):
     """What is wrong with the credentials, which nobody is told more about."""
 
     type: Literal["authentication"] = "authentication"
     msg: str
 
 
-class RefusedRequest(_Answer):
+class RefusedRequest(_FileAnswerModel):
     """The request that was refused."""
 
     url: str
 
 
-class FileProblem(_Answer):
+class FileProblem(_FileAnswerModel):
     """A request that is refused whole; ``request`` and ``error`` are there if the credentials are at fault."""
 
     request: RefusedRequest | None = Field(default=None, exclude_if=lambda request: request is None)

@@ -91,7 +91,7 @@ class RowContent(ContentName):
     place: str | None = None
 
 
-class RowFlaw(_Model):
+class InvalidRow(_Model):
     """What whoever read the manifest found wrong with a row, before it was sent."""
 
     field: str = ""
@@ -105,7 +105,7 @@ class ImportRow(_Model):
     line: int = Field(ge=0, le=LAST_LINE)
     item: Any = None
     content: RowContent | None = None
-    flaw: RowFlaw | None = None
+    flaw: InvalidRow | None = None
 
 
 class RowsTaken(_Model):

@@ -2,13 +2,13 @@
 
 from worker.database import transaction
 from worker.ledger.accept import accept
-from worker.ledger.model import NewBatch, NewItem, Ring
+from worker.ledger.model import ChunkMessage, NewBatch, NewItem
 
 
-def accepted(*items: NewItem) -> Ring:
+def accepted(*items: NewItem) -> ChunkMessage:
     """A batch of one chunk that nobody was told of; it is due in five seconds."""
     with transaction("demo") as session:
-        (ring,) = accept(session, NewBatch("case_attachments", "test", items)).rings
+        (ring,) = accept(session, NewBatch("case_attachments", "test", items)).messages
     return ring
 
 

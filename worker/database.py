@@ -43,8 +43,8 @@ _CONNECT: dict[str, Any] = {
     "options": _SERVER_OPTIONS,
     "application_name": "limpet",
 }
-POOL = 20  # connections of a process to one database at most
-UNANSWERED = (DBAPIError, PoolTimeoutError)
+POOL_SIZE = 20  # connections of a process to one database at most
+NO_ANSWER_ERRORS = (DBAPIError, PoolTimeoutError)
 """What a transaction raises that got no answer of the database, for whoever goes on without one."""
 # Server states that pass by themselves: connection, resources, operator's intervention,
 # rollback (deadlock, serialization), lock not available, I/O.
@@ -72,8 +72,8 @@ def engine(database: str) -> Engine:
         url.get_secret_value(),
         # The values are the callers' and belong into no log.
         hide_parameters=True,
-        pool_size=POOL // 2,
-        max_overflow=POOL - POOL // 2,
+        pool_size=POOL_SIZE // 2,
+        max_overflow=POOL_SIZE - POOL_SIZE // 2,
         pool_timeout=10,
         connect_args=_CONNECT,
     )
@@ -118,14 +118,14 @@ def autocommit(database: str) -> Iterator[Session]:
         yield session
 
 
-def count(session: Session, statement: Executable, values: Mapping[str, object]) -> int:
+def count_changed(session: Session, statement: Executable, values: Mapping[str, object]) -> int:
     """Execute ``statement`` and return how many rows it changed."""
     done = session.execute(statement, values)
     assert isinstance(done, CursorResult)
     return done.rowcount
 
 
-def copy(session: Session, statement: str, types: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
+def copy_rows(session: Session, statement: str, types: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
     """Send ``rows`` by ``statement``, a binary COPY of columns of ``types``, and return how many are in the table.
 
     Raises:
@@ -145,7 +145,7 @@ def copy(session: Session, statement: str, types: Sequence[str], rows: Iterable[
         raise DBAPIError(statement, None, fault) from fault
 
 
-def passing(fault: DBAPIError) -> bool:
+def is_transient(fault: DBAPIError) -> bool:
     """Return whether ``fault`` is the server's trouble of the moment, not the statement's."""
     state = getattr(fault.orig, "sqlstate", None)
     if state is None and any(words in str(fault.orig) for words in _OUR_MEMORY):

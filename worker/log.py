@@ -10,28 +10,28 @@ _log = logging.getLogger("limpet")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def event(name: str, **facts: object) -> None:
+def log_event(name: str, **facts: object) -> None:
     """Log that ``name`` happened, with its facts as ``key=value``."""
     _log.info("%s %s", name, _spell(facts))
 
 
-def trouble(name: str, fault: BaseException, **facts: object) -> None:
+def log_transient(name: str, fault: BaseException, **facts: object) -> None:
     """Log a fault that heals by itself: the next attempt is on its way."""
-    _log.warning("%s %s fault=%s", name, _spell(facts), in_short(fault))
+    _log.warning("%s %s fault=%s", name, _spell(facts), summarize_fault(fault))
 
 
-def in_short(fault: BaseException) -> str:
+def summarize_fault(fault: BaseException) -> str:
     """Return what sort of fault it is and its first line: the statement and its values come after that."""
     return f"{type(fault).__name__}: {_first_line(fault)[:300]}"
 
 
-def bug(name: str, fault: BaseException, **facts: object) -> None:
+def log_bug(name: str, fault: BaseException, **facts: object) -> None:
     """Log a fault that somebody must look at, with its traceback, and what PostgreSQL calls it."""
-    without_values(fault)
+    strip_values(fault)
     _log.error("%s %s", name, _spell(facts | _diagnosis(fault)), exc_info=fault)
 
 
-def without_values(fault: BaseException) -> None:
+def strip_values(fault: BaseException) -> None:
     """Cut ``fault``, and what it comes from, to what may be in a log.
 
     PostgreSQL quotes the row that it refuses (DETAIL, CONTEXT), hence the caller's values, below the first line.

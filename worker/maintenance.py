@@ -6,8 +6,8 @@ from datetime import timedelta
 from worker.blobs import client_uploads, gc
 from worker.database import transaction
 from worker.imports import transitions
-from worker.ledger.retention import expire_some
-from worker.log import event
+from worker.ledger.retention import expire_batches
+from worker.log import log_event
 from worker.settings import settings
 
 _LONGEST = 240.0  # seconds; what is left then is for the next time
@@ -27,10 +27,10 @@ def expire(database: str) -> int:
         _close_idle(database, days)
     while more and time.monotonic() < end:
         with transaction(database) as session:
-            some, more = expire_some(session, timedelta(days=days))
+            some, more = expire_batches(session, timedelta(days=days))
         gone += some
     if gone:
-        event("batches.expired", database=database, batches=gone)
+        log_event("batches.expired", database=database, batches=gone)
     return gone
 
 
@@ -40,4 +40,4 @@ def _close_idle(database: str, days: int) -> None:
     with transaction(database) as session:
         closed = transitions.close_idle(session, timedelta(days=days), reason)
     for batch_id in closed:
-        event("import.closed_idle", database=database, batch=batch_id)
+        log_event("import.closed_idle", database=database, batch=batch_id)

@@ -12,14 +12,14 @@ import time
 
 from sqlalchemy.exc import DBAPIError
 
-from worker.broker.notifications import UNTOLD
-from worker.broker.publish import ring, ring_loaders
+from worker.broker.notifications import NO_VERDICTS
+from worker.broker.publish import publish_chunks, publish_loaders
 from worker.database import transaction
 from worker.errors import BrokerUnavailableError
-from worker.execution.finish import tell_of
+from worker.execution.finish import notify_ended
 from worker.imports import transitions
 from worker.ledger import claims, completion
-from worker.log import event, trouble
+from worker.log import log_event, log_transient
 from worker.settings import settings
 
 _PERIOD, _SOON = 1.0, 0.05  # seconds
@@ -30,15 +30,15 @@ _AT_ONCE = 500
 def sweep(database: str) -> int:
     """Ring for what is due in ``database`` and finish what nobody finished; return how many rings."""
     with transaction(database) as session:
-        due = claims.ring_again(session, settings().ring_after, _AT_ONCE)
-        loaders = transitions.ring_loaders(session, settings().ring_after, _AT_ONCE)
+        due = claims.take_due(session, settings().ring_after, _AT_ONCE)
+        loaders = transitions.take_due_loaders(session, settings().ring_after, _AT_ONCE)
         ended = completion.finish_orphans(session, settings().ring_after)
     # Committed first: a ring that fails is due again by itself. An end is told of only here, so before that.
-    tell_of(database, dict.fromkeys(ended, UNTOLD), by="relay")
-    ring(database, due)
-    ring_loaders(database, loaders)
+    notify_ended(database, dict.fromkeys(ended, NO_VERDICTS), by="relay")
+    publish_chunks(database, due)
+    publish_loaders(database, loaders)
     if due:
-        event("relay.rang", database=database, chunks=len(due))
+        log_event("relay.rang", database=database, chunks=len(due))
     return len(due)
 
 
@@ -50,7 +50,7 @@ def _sweep_on(database: str, stop: threading.Event) -> None:
             try:
                 rang = sweep(database)
             except (DBAPIError, BrokerUnavailableError) as fault:
-                trouble("relay.waits", fault, database=database)
+                log_transient("relay.waits", fault, database=database)
             # A full sweep means that more is due.
             stop.wait(_SOON if rang >= _AT_ONCE else _PERIOD)
     finally:
@@ -69,7 +69,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     names = list(settings().databases)
-    event("relay.started", databases=",".join(names))
+    log_event("relay.started", databases=",".join(names))
     # Daemons, for a thread that hangs must not keep the process from ending.
     sweeps = [threading.Thread(target=_sweep_on, args=(name, stop), name=name, daemon=True) for name in names]
     for thread in sweeps:
@@ -78,7 +78,7 @@ def main() -> None:
     until = time.monotonic() + _GRACE
     for thread in sweeps:
         thread.join(max(0.0, until - time.monotonic()))
-    event("relay.stopped")
+    log_event("relay.stopped")
     if not told.is_set():
         sys.exit("the relay ended by a bug; its supervisor starts it anew")
 

@@ -15,27 +15,27 @@ from celery.worker.consumer import Consumer
 from sqlalchemy.exc import DBAPIError
 
 from worker import maintenance
-from worker.broker.publish import DELIVER, LOAD, app, ring
+from worker.broker.publish import DELIVER_TASK, LOAD_TASK, app, publish_chunks
 from worker.errors import BrokerUnavailableError, LimpetError
 from worker.execution.deliver import deliver
 from worker.execution.watchdog import Watchdog
 from worker.imports.loader import load
-from worker.ledger.model import BULK
-from worker.log import event, trouble, without_values
+from worker.ledger.model import BULK_QUEUE
+from worker.log import log_event, log_transient, strip_values
 from worker.settings import settings
 
 _EVENTS = 0.25  # seconds that an event waits for others
 _LOOK = 3  # times the pause before the relay's first ring: 15 s, unless that is set otherwise
-UPKEEP = {"limpet.collect": timedelta(minutes=5), "limpet.expire": timedelta(hours=1)}
+MAINTENANCE_PERIODS = {"limpet.collect": timedelta(minutes=5), "limpet.expire": timedelta(hours=1)}
 app.conf.beat_schedule = {
     f"{task} {name}": {
         "task": task,
         "schedule": every,
         "args": (name,),
         # One that nobody took by the time of the next is not needed any more.
-        "options": {"expires": every.total_seconds(), "queue": BULK},
+        "options": {"expires": every.total_seconds(), "queue": BULK_QUEUE},
     }
-    for task, every in UPKEEP.items()
+    for task, every in MAINTENANCE_PERIODS.items()
     for name in settings().databases
 }
 
@@ -61,7 +61,7 @@ class WatchdogStep(StartStopStep):
 
         def look() -> None:
             if dog.is_stalled(sum(state.total_count.values()), busy=bool(state.active_requests)):
-                event("watchdog.stalled", worker=consumer.hostname, queues=",".join(dog.queues))
+                log_event("watchdog.stalled", worker=consumer.hostname, queues=",".join(dog.queues))
                 os._exit(os.EX_UNAVAILABLE)  # it has nothing in hand
 
         consumer.timer.call_repeatedly(_LOOK * settings().ring_after.total_seconds(), look)
@@ -104,27 +104,27 @@ def _fit_to_be_logged() -> Iterator[None]:
     try:
         yield
     except Exception as fault:
-        without_values(fault)
+        strip_values(fault)
         raise
 
 
-@app.task(name=DELIVER, bind=True)
+@app.task(name=DELIVER_TASK, bind=True)
 @_fit_to_be_logged()
 def deliver_chunk(self: Task[..., str], /, database: str, *chunk_ids: int) -> str:
     """Carry out one chunk, or several small batches."""
     return deliver(database, chunk_ids, f"{self.request.hostname} pid {os.getpid()}")
 
 
-@app.task(name=LOAD)
+@app.task(name=LOAD_TASK)
 @_fit_to_be_logged()
 def load_import(database: str, batch_id: str) -> str:
     """Append rows of an import that the servers read themselves, for some seconds."""
     try:
         for step in load(database, UUID(batch_id)):
             with suppress(BrokerUnavailableError):  # the relay rings for what is lost here
-                ring(database, step.rings)
+                publish_chunks(database, step.messages)
     except (LimpetError, DBAPIError) as fault:
-        trouble("import.load_later", fault, database=database, batch=batch_id)
+        log_transient("import.load_later", fault, database=database, batch=batch_id)
         return "later"
     return "done"
 

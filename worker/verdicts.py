@@ -32,7 +32,7 @@ UPDATED = Verdict("updated", 200, "Updated")
 DELETED = Verdict("deleted", 204, "Deleted")
 CANCELLED = Verdict("cancelled", 409, "Cancelled before it ran; send it again if it is still wanted", "as-is")
 SUPERSEDED = Verdict("skipped", 200, "Skipped: superseded, a later item changed this record since")
-POISON = Verdict(
+QUARANTINED = Verdict(
     "failed",
     500,
     "Set aside: its worker died three times while carrying out this item alone. "

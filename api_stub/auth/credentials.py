@@ -64,7 +64,7 @@ class CredentialsFile(BaseModel):
     users: list[User] = Field(default_factory=list)
 
 
-class BadCredentialError(Exception):
+class InvalidCredentialError(Exception):
     """The credential is unknown, malformed, expired or forged."""
 
 
@@ -105,7 +105,7 @@ def check_api_key(file: CredentialsFile, clear: str) -> Caller:
     # Every key is compared, each in constant time, so the answer's timing tells nothing.
     found = [k for k in file.api_keys if hmac.compare_digest(k.sha256, digest)]
     if not found:
-        raise BadCredentialError("the API key is not known")
+        raise InvalidCredentialError("the API key is not known")
     return Caller(found[0].name, frozenset(found[0].databases))
 
 
@@ -163,10 +163,10 @@ def check_token(secret: str, token: str) -> Caller:
 
     """
     if not secret:
-        raise BadCredentialError("no bearer token can be checked: LIMPET_JWT_SECRET is not set")
+        raise InvalidCredentialError("no bearer token can be checked: LIMPET_JWT_SECRET is not set")
     caller, expires = _read_token(secret, token)
     if expires <= time.time():
-        raise BadCredentialError("the bearer token has expired")
+        raise InvalidCredentialError("the bearer token has expired")
     return caller
 
 
@@ -177,15 +177,15 @@ def _read_token(secret: str, token: str) -> tuple[Caller, float]:
     try:
         claims = jwt.decode(token, secret, algorithms=[_ALGORITHM], options={"require": ["sub", "exp"]})
     except jwt.ExpiredSignatureError as late:
-        raise BadCredentialError("the bearer token has expired") from late
+        raise InvalidCredentialError("the bearer token has expired") from late
     except (jwt.InvalidTokenError, ValueError) as wrong:
-        raise BadCredentialError("the bearer token is not valid") from wrong
+        raise InvalidCredentialError("the bearer token is not valid") from wrong
     databases = claims.get("databases", [])
     if not isinstance(databases, list) or not all(isinstance(d, str) for d in databases):
-        raise BadCredentialError("the bearer token's claim 'databases' is not an array of names")
+        raise InvalidCredentialError("the bearer token's claim 'databases' is not an array of names")
     subject = str(claims["sub"])
     if not subject or UNKEEPABLE.search(subject):
-        raise BadCredentialError("the bearer token's subject is empty, or no text that can be kept")
+        raise InvalidCredentialError("the bearer token's subject is empty, or no text that can be kept")
     return Caller(subject, frozenset(databases), next(iter(databases), "")), int(claims["exp"])
 
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 from fastapi import Request
 
 from api_stub.auth.credentials import (
-    BadCredentialError,
     Caller,
     CredentialsFile,
+    InvalidCredentialError,
     check_api_key,
     check_token,
     read_credentials,
@@ -86,7 +86,7 @@ async def _caller_of_either(request: Request) -> Caller:
             return check_token(settings().jwt_secret.get_secret_value(), token.strip())
         if scheme.lower() == "basic":
             return await _passwords.check(_credentials(), _stamp(), word)
-    except BadCredentialError as wrong:
+    except InvalidCredentialError as wrong:
         challenge = {"WWW-Authenticate": f"{_BASIC}, {_CHALLENGE['WWW-Authenticate']}"}
         raise ProblemError(UNAUTHENTICATED, sentence(wrong), challenge) from wrong
     return _caller(request.headers.get("x-api-key"), request.headers.get("authorization"))
@@ -102,7 +102,7 @@ def _caller(api_key: str | None, authorization: str | None) -> Caller:
             if authorization is not None
             else None
         )
-    except BadCredentialError as wrong:
+    except InvalidCredentialError as wrong:
         raise ProblemError(UNAUTHENTICATED, sentence(wrong), _CHALLENGE) from wrong
     if by_key is None and required in ("both", "api-key"):
         raise ProblemError(UNAUTHENTICATED, "Send the header x-api-key", _CHALLENGE)
@@ -119,7 +119,7 @@ def _caller(api_key: str | None, authorization: str | None) -> Caller:
 def _bearer(authorization: str) -> str:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise BadCredentialError("the Authorization header is not 'Bearer <JWT>'")
+        raise InvalidCredentialError("the Authorization header is not 'Bearer <JWT>'")
     return token.strip()
 
 

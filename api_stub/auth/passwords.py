@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.to_thread import run_sync
 
-from api_stub.auth.credentials import BadCredentialError, Caller, CredentialsFile, caller_of, check_password, plain
+from api_stub.auth.credentials import Caller, CredentialsFile, InvalidCredentialError, caller_of, check_password, plain
 from api_stub.problems import TOO_MANY_ATTEMPTS, ProblemError
 
 _REMEMBERED = 60.0  # seconds
@@ -70,7 +70,7 @@ class Passwords:
             good = good or await run_sync(check_password, user, password, limiter=self._limiter())
         if not good or user is None:
             await _pause(attempts)
-            raise BadCredentialError("the user is unknown or the password is wrong")
+            raise InvalidCredentialError("the user is unknown or the password is wrong")
         attempts.failures = 0
         self._remember(word)
         return caller_of(user)
@@ -106,12 +106,12 @@ def _name_and_password(header: str) -> tuple[str, str]:
     try:
         text = base64.b64decode(header.strip(), validate=True)
     except (binascii.Error, ValueError) as wrong:
-        raise BadCredentialError("the Authorization header is not 'Basic' and base64") from wrong
+        raise InvalidCredentialError("the Authorization header is not 'Basic' and base64") from wrong
     try:
         clear = text.decode()
     except UnicodeDecodeError:
         clear = text.decode("latin-1")  # what old clients send
     name, colon, password = clear.partition(":")
     if not colon:
-        raise BadCredentialError("the Authorization header has no colon between name and password")
+        raise InvalidCredentialError("the Authorization header has no colon between name and password")
     return plain(name), password

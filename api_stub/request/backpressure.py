@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 
 from api_stub.problems import FULL, ProblemError
 from worker.database import transaction
-from worker.ledger.read.metrics import open_items
+from worker.ledger.read.metrics import count_open_items
 from worker.settings import settings
 
 _LATER = {"Retry-After": "10"}
@@ -65,7 +65,7 @@ async def is_full(database: str, threads: CapacityLimiter | None = None) -> bool
 def _look(database: str) -> _Look:
     began = time.monotonic()
     with transaction(database) as session:
-        items = open_items(session)
+        items = count_open_items(session)
     now = time.monotonic()
     return _Look(items, now + max(_LEAST, _SHARE * (now - began)))
 

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from api_stub.request.entry_content import (
     NOTHING_LIFTED,
+    InvalidEntryError,
     Lifted,
-    RefusedError,
     content_of,
     field_error,
     in_short,
@@ -19,7 +19,7 @@ from api_stub.request.entry_content import (
 )
 from schemas.case_attachment import CaseAttachment, CaseAttachmentPayload, ContentMode
 from schemas.kinds import UPSERT
-from worker.blobs.lifecycle import Stored
+from worker.blobs.lifecycle import StoredContent
 from worker.blobs.spool import Spooled
 from worker.ledger.model import NewItem
 
@@ -44,7 +44,7 @@ def upsert(entry: object, kind: str = UPSERT, lifted: Lifted = NOTHING_LIFTED, *
         content = None if sent_content is None else content_of("attachment", sent_content, lifted)
     except ValidationError as wrong:
         return _refused(entry, 422, [field_error(dict(error)) for error in wrong.errors(include_url=False)])
-    except RefusedError as wrong:
+    except InvalidEntryError as wrong:
         return _refused(entry, wrong.status, [{"field": wrong.field, "message": wrong.message}])
     mode: ContentMode = "set" if content is not None else "clear" if "attachment" in entry else "keep"
     return NewItem(
@@ -52,7 +52,7 @@ def upsert(entry: object, kind: str = UPSERT, lifted: Lifted = NOTHING_LIFTED, *
         key=sent.case_attachment_key or None,
         payload=sent.kept(mode) | extra,
         content=content if isinstance(content, bytes | Spooled) else None,
-        stored=content if isinstance(content, Stored) else None,
+        stored=content if isinstance(content, StoredContent) else None,
         upload_id=content if isinstance(content, UUID) else None,
     )
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from api_stub.request.base64_stream import Base64
-from worker.blobs.lifecycle import Stored, intend
-from worker.blobs.multipart import Upload
+from worker.blobs.lifecycle import StoredContent, intend
+from worker.blobs.multipart import MultipartUpload
 from worker.blobs.spool import Spool, Spooled
 from worker.settings import settings
 
@@ -18,7 +18,7 @@ _MOST_KEYS = 64
 
 
 class Destination(Protocol):
-    """An object that is being written; see ``worker.blobs.multipart.Upload``."""
+    """An object that is being written; see ``worker.blobs.multipart.MultipartUpload``."""
 
     @property
     def key(self) -> str:
@@ -72,7 +72,7 @@ class ContentSink:
         self.size = 0
         self.sha256 = b""
         self.spooled: Spooled | None = None
-        self.stored: Stored | None = None
+        self.stored: StoredContent | None = None
         self.error: str | None = None
         self.status = 422
 
@@ -149,7 +149,7 @@ class ContentSink:
             self.spooled = self._spool.add(bytes(self._kept))
             return
         self._upload.finish()
-        self.stored = Stored(self._upload.key, self.sha256, self.size)
+        self.stored = StoredContent(self._upload.key, self.sha256, self.size)
 
     def _refuse(self, error: str, status: int = 422) -> None:
         self.error, self.status = error, status
@@ -178,7 +178,7 @@ class Sinks:
         if self._latest is not None:
             self._latest.abort()
 
-    def _upload(self) -> Upload:
+    def _upload(self) -> MultipartUpload:
         # A key that is due before its object is whole would leave that object behind.
         if not self._keys or time.monotonic() > self._good_until:
             self._good_until = time.monotonic() + settings().collect_after.total_seconds() / 2
@@ -186,4 +186,4 @@ class Sinks:
             # garbage, though there is no such object.
             self._keys = intend(self._database, self._key_count)
             self._key_count = min(2 * self._key_count, _MOST_KEYS)
-        return Upload(self._keys.pop())
+        return MultipartUpload(self._keys.pop())

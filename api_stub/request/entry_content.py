@@ -10,7 +10,7 @@ from api_stub.request.base64_stream import decode
 from api_stub.request.content_sink import NOT_BASE64, ContentSink
 from schemas.kinds import FILE_KINDS
 from schemas.texts import UNKEEPABLE
-from worker.blobs.lifecycle import Stored
+from worker.blobs.lifecycle import StoredContent
 from worker.blobs.spool import Spooled
 from worker.kinds import validation
 from worker.ledger.model import NewItem
@@ -22,11 +22,11 @@ _UPLOAD = "upload:"
 Lifted = Mapping[str, ContentSink]
 NOTHING_LIFTED: Lifted = MappingProxyType({})
 
-field_error, in_short = validation.field_error, validation.in_short
-invalid, not_an_object = validation.invalid, validation.not_an_object
+field_error, in_short = validation.field_error, validation.summarize_errors
+invalid, not_an_object = validation.invalid_verdict, validation.not_an_object
 
 
-class RefusedError(Exception):
+class InvalidEntryError(Exception):
     """One entry can't be taken: which field, why, and the status that says so."""
 
     def __init__(self, field: str, message: str, status: int = 422) -> None:
@@ -34,7 +34,7 @@ class RefusedError(Exception):
         self.field, self.message, self.status = field, message, status
 
 
-def content_of(field: str, value: object, lifted: Lifted) -> bytes | Spooled | Stored | UUID:
+def content_of(field: str, value: object, lifted: Lifted) -> bytes | Spooled | StoredContent | UUID:
     """Return the content that ``value`` of ``field`` spells or stands for: bytes, where they are, or an upload.
 
     Raises:
@@ -42,12 +42,12 @@ def content_of(field: str, value: object, lifted: Lifted) -> bytes | Spooled | S
 
     """
     if not isinstance(value, str):
-        raise RefusedError(field, "must be a base64 string or null")
+        raise InvalidEntryError(field, "must be a base64 string or null")
     sink = lifted.get(value)
     if sink is None:
         return upload_id(field, value) if value.startswith(_UPLOAD) else _decoded(field, value)
     if sink.error is not None:
-        raise RefusedError(field, sink.error, sink.status)
+        raise InvalidEntryError(field, sink.error, sink.status)
     found = sink.stored if sink.spooled is None else sink.spooled
     assert found is not None
     return found
@@ -63,16 +63,16 @@ def upload_id(field: str, value: object) -> UUID:
     try:
         return UUID(str(value).removeprefix(_UPLOAD))
     except ValueError as wrong:
-        raise RefusedError(field, "names no upload: 'upload:' and the id that POST /uploads gave") from wrong
+        raise InvalidEntryError(field, "names no upload: 'upload:' and the id that POST /uploads gave") from wrong
 
 
 def _decoded(field: str, value: str) -> bytes:
     try:
         data = decode(value.encode("ascii"))
     except (binascii.Error, UnicodeEncodeError) as wrong:
-        raise RefusedError(field, NOT_BASE64) from wrong
+        raise InvalidEntryError(field, NOT_BASE64) from wrong
     if len(data) > settings().max_content:
-        raise RefusedError(field, f"must not be longer than {settings().max_content} bytes decoded", 413)
+        raise InvalidEntryError(field, f"must not be longer than {settings().max_content} bytes decoded", 413)
     return data
 
 

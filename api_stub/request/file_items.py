@@ -6,8 +6,8 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from api_stub.request.entry_content import (
+    InvalidEntryError,
     Lifted,
-    RefusedError,
     content_of,
     field_error,
     in_short,
@@ -18,15 +18,15 @@ from api_stub.request.entry_content import (
 )
 from schemas.file_attachments import FileAction, FileActionPayload, FileUpdate, is_blank
 from schemas.kinds import FILE_DELETE, FILE_DELETE_ALL, FILE_PUT
-from worker.blobs.lifecycle import Stored
+from worker.blobs.lifecycle import StoredContent
 from worker.blobs.spool import Spooled
-from worker.kinds.file.rows import Pair
+from worker.kinds.file.rows import Collection
 from worker.ledger.model import NewItem
 
 _KEPT = ("action", "id", "title", "filename", "accessType", "showAsImage")
 
 
-def items(pair: Pair, sent: FileUpdate, lifted: Lifted) -> list[NewItem]:
+def items(pair: Collection, sent: FileUpdate, lifted: Lifted) -> list[NewItem]:
     """Return an item for each action, before them one that deletes all if that is asked for."""
     whole = FileActionPayload(table=pair.table, item=pair.item, mode="DELETE").model_dump(exclude_none=True)
     first = [NewItem(FILE_DELETE_ALL, pair.key, whole)] if sent.delete_all else []
@@ -39,7 +39,7 @@ def label(item: NewItem) -> str:
     return "NEW-UPDATE" if is_blank(said) else str(said)
 
 
-def _item(pair: Pair, entry: object, lifted: Lifted) -> NewItem:
+def _item(pair: Collection, entry: object, lifted: Lifted) -> NewItem:
     if not isinstance(entry, dict):
         return _refused(pair, {}, 400, [{"field": "", "message": not_an_object(entry)}])
     fields = {
@@ -53,7 +53,7 @@ def _item(pair: Pair, entry: object, lifted: Lifted) -> NewItem:
         content = None if sent.mode == "DELETE" else _content(sent.contents, lifted)
     except ValidationError as wrong:
         return _refused(pair, fields, 422, [field_error(dict(error)) for error in wrong.errors(include_url=False)])
-    except RefusedError as wrong:
+    except InvalidEntryError as wrong:
         return _refused(pair, fields, wrong.status, [{"field": wrong.field, "message": wrong.message}])
     payload = FileActionPayload(
         table=pair.table,
@@ -66,33 +66,33 @@ def _item(pair: Pair, entry: object, lifted: Lifted) -> NewItem:
         key=pair.key,
         payload=payload.model_dump(exclude_none=True),
         content=content if isinstance(content, bytes | Spooled) else None,
-        stored=content if isinstance(content, Stored) else None,
+        stored=content if isinstance(content, StoredContent) else None,
         upload_id=content if isinstance(content, UUID) else None,
     )
 
 
 def _check_named(sent: FileAction) -> None:
     if why := sent.unnamed():
-        raise RefusedError("filename", why)
+        raise InvalidEntryError("filename", why)
 
 
 _CONTENTS = "contentsbase64"
 
 
-def _content(value: object, lifted: Lifted) -> bytes | Spooled | Stored | UUID | None:
+def _content(value: object, lifted: Lifted) -> bytes | Spooled | StoredContent | UUID | None:
     """Return the content of ``{"data": base64}`` or ``{"upload": id}``; None if there is none."""
     if value is None:
         return None
     if not isinstance(value, dict):
-        raise RefusedError(_CONTENTS, 'must be an object such as {"data": "<base64>"}')
+        raise InvalidEntryError(_CONTENTS, 'must be an object such as {"data": "<base64>"}')
     data, upload = value.get("data"), value.get("upload")
     if data is not None and upload is not None:
-        raise RefusedError(_CONTENTS, "must have data or upload, not both")
+        raise InvalidEntryError(_CONTENTS, "must have data or upload, not both")
     if upload is not None:
         return upload_id(f"{_CONTENTS}.upload", upload)
     return None if data is None else content_of(f"{_CONTENTS}.data", data, lifted)
 
 
-def _refused(pair: Pair, fields: Mapping[str, object], status: int, errors: Sequence[dict[str, str]]) -> NewItem:
+def _refused(pair: Collection, fields: Mapping[str, object], status: int, errors: Sequence[dict[str, str]]) -> NewItem:
     kept = {name: in_short(fields[name]) for name in _KEPT if name in fields}
     return NewItem(FILE_PUT, None, {"table": pair.table, "item": pair.item, **kept}, verdict=invalid(status, errors))

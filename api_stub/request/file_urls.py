@@ -5,9 +5,9 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from fastapi import Request
 
-from api_stub.problems import NOT_A_LIST, NOT_FOUND, ProblemError, Sort
+from api_stub.problems import NOT_A_LIST, NOT_FOUND, ProblemError, ProblemType
 from schemas.file_attachments import flaw
-from worker.kinds.file.rows import File, Pair
+from worker.kinds.file.rows import Collection, File
 from worker.settings import settings
 
 JSON = "/jsonapi/"
@@ -19,14 +19,14 @@ class Call:
     """What a request asks for: the name of the function in lower case, and the collection it is about."""
 
     function: str
-    pair: Pair
+    pair: Collection
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """What a file's url names, besides the database."""
 
-    pair: Pair
+    pair: Collection
     id: int
 
 
@@ -94,8 +94,8 @@ def _query(request: Request) -> dict[str, str]:
     return {name.lower(): value for name, value in pairs}
 
 
-def _pair(table: str, item: str, sort: Sort = NOT_A_LIST) -> Pair:
+def _pair(table: str, item: str, sort: ProblemType = NOT_A_LIST) -> Collection:
     for what, name in (("table", table), ("item", item)):
         if wrong := flaw(name) if name else "must have at least one character":
             raise ProblemError(sort, f"The {what}'s name {wrong}")
-    return Pair(table, item)
+    return Collection(table, item)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from api_stub.problems import BAD_PARAMETER, TOO_LARGE, ProblemError
 from api_stub.request import body_stream
 from api_stub.request.json_body import parse
-from worker.blobs.multipart import Upload
+from worker.blobs.multipart import MultipartUpload
 from worker.kinds.validation import field_error
 
 M = TypeVar("M", bound=BaseModel)
@@ -70,7 +70,7 @@ async def store_body(request: Request, key: str) -> str:
         StoreUnavailableError: it may pass.
 
     """
-    upload, sha256 = Upload(key), hashlib.sha256()
+    upload, sha256 = MultipartUpload(key), hashlib.sha256()
     try:
         async for piece in body_stream.pieces(request):
             sha256.update(piece)

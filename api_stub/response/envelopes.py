@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from api_stub.problems import Sort
+from api_stub.problems import ProblemType
 from api_stub.request.preferences import Preferences, media_type
 from schemas.answers import (
     Batch,
@@ -20,7 +20,7 @@ from schemas.answers import (
 )
 from schemas.kinds import FILE_KINDS
 from worker.ledger.read.report import BatchView, ItemView
-from worker.ledger.read.why import ItemStory
+from worker.ledger.read.why import ItemExplanation
 from worker.ledger.uuid7 import new_batch_id
 
 _PENDING = "Accepted: not done yet; ask again at the batch's href"
@@ -33,7 +33,7 @@ def respond(request: Request, answer: Envelope, status: int, headers: dict[str, 
 
 
 def problem(
-    request: Request, sort: Sort, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
+    request: Request, sort: ProblemType, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
 ) -> Response:
     """Return the envelope of a request that is refused whole."""
     error = Problem(
@@ -121,7 +121,7 @@ def ident(item: ItemView) -> dict[str, object]:
     return {"key": "caseAttachment_Key", "value": key or 0}
 
 
-def item_detail(found: ItemStory) -> ItemDetail:
+def item_detail(found: ItemExplanation) -> ItemDetail:
     """Return one item with its story."""
     return ItemDetail.model_validate(
         {

@@ -6,7 +6,7 @@ from unicodedata import normalize
 
 from fastapi import Request, Response
 
-from api_stub.problems import NOT_A_LIST, NOT_JSON, UNAUTHENTICATED, Sort
+from api_stub.problems import NOT_A_LIST, NOT_JSON, UNAUTHENTICATED, ProblemType
 from api_stub.request.file_urls import url_of
 from api_stub.request.preferences import media_type
 from api_stub.response import envelopes
@@ -144,7 +144,7 @@ def _result(done: Done) -> Result:
 
 
 def problem(
-    request: Request, sort: Sort, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
+    request: Request, sort: ProblemType, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
 ) -> Response:
     """Return the answer to a request that is refused whole; a body that is not what it should be is no HTTP error."""
     status = 200 if sort in (NOT_JSON, NOT_A_LIST) else sort.status

@@ -10,7 +10,7 @@ import anyio.to_thread
 from pydantic_core import to_json
 
 from api_stub.response import envelopes
-from api_stub.submit.waiters import Waiting
+from api_stub.submit.waiters import Waiters
 from worker.database import transaction
 from worker.ledger.read import report
 from worker.ledger.read.report import BatchView, ItemView
@@ -37,7 +37,7 @@ def report_lines(database: str, batch_id: UUID, kind: str, outcomes: Sequence[st
         yield ",".join(_COLUMNS) + "\r\n"
     while True:
         with transaction(database) as session:
-            page = report.items(session, batch_id, after=after, limit=_PAGE, outcomes=outcomes)
+            page = report.read_items(session, batch_id, after=after, limit=_PAGE, outcomes=outcomes)
         if page:
             yield spell(page)
             after = page[-1].position
@@ -58,7 +58,7 @@ def _csv(page: Sequence[ItemView]) -> str:
     return out.getvalue()
 
 
-async def events(waiting: Waiting, database: str, view: BatchView, last: str) -> AsyncIterator[str]:
+async def events(waiting: Waiters, database: str, view: BatchView, last: str) -> AsyncIterator[str]:
     """Yield an event whenever more items are done, at most twice a second, and ``end`` with the batch's last state.
 
     The id of an event is how many items were done, so a client that comes back
@@ -83,7 +83,7 @@ async def events(waiting: Waiting, database: str, view: BatchView, last: str) ->
 
 def _view(database: str, old: BatchView) -> BatchView:
     with transaction(database) as session:
-        return report.view(session, old.id) or old
+        return report.read_batch(session, old.id) or old
 
 
 def _event(name: str, ident: str, view: BatchView) -> str:

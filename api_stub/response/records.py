@@ -9,9 +9,9 @@ from api_stub.response import envelopes
 from api_stub.response.json_stream import mark_of, with_contents
 from schemas.answers import BatchBrief
 from schemas.case_attachment import CaseAttachmentRecord
-from worker.blobs.read import BlobView, blobs
+from worker.blobs.read import BlobView, load_blobs
 from worker.database import transaction
-from worker.kinds.case_attachment.rows import Record, load, page
+from worker.kinds.case_attachment.rows import Record, load_page, load_records
 
 Found = tuple[Record, BlobView | None]
 
@@ -19,17 +19,17 @@ Found = tuple[Record, BlobView | None]
 def read_record(database: str, key: int) -> Found | None:
     """Return the record under ``key`` with its blob, None if there is none."""
     with transaction(database) as session:
-        record = load(session, [key]).get(key)
+        record = load_records(session, [key]).get(key)
         if record is None:
             return None
-        return record, blobs(session, [record.blob_id]).get(record.blob_id) if record.blob_id else None
+        return record, load_blobs(session, [record.blob_id]).get(record.blob_id) if record.blob_id else None
 
 
 def read_page(database: str, order: Sequence[tuple[str, bool]], number: int, size: int) -> tuple[list[Found], int]:
     """Return one page of records with their blobs, and how many records there are."""
     with transaction(database) as session:
-        records, total = page(session, order, number, size)
-        named = blobs(session, {r.blob_id for r in records if r.blob_id})
+        records, total = load_page(session, order, number, size)
+        named = load_blobs(session, {r.blob_id for r in records if r.blob_id})
     return [(r, named.get(r.blob_id) if r.blob_id else None) for r in records], total
 
 

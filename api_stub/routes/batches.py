@@ -13,15 +13,15 @@ from api_stub.request.backpressure import admit
 from api_stub.request.preferences import Preferences, media_type, preferences
 from api_stub.response import envelopes, lines
 from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
-from api_stub.submit.submit import Rooms
+from api_stub.submit.submit import ApplicationState
 from schemas.answers import Batch, BatchList, BatchState, Envelope, ItemDetail, Outcome
 from worker.database import transaction
 from worker.imports.service import cancel
 from worker.ledger.read import report
 from worker.ledger.read.report import BatchView, ItemView
-from worker.ledger.read.why import ItemStory, story
-from worker.ledger.retry import ForgottenError, Retry, retry
-from worker.log import event
+from worker.ledger.read.why import ItemExplanation, explain_item
+from worker.ledger.retry import ForgottenError, RetryRequest, retry
+from worker.log import log_event
 from worker.verdicts import OUTCOMES
 
 router = APIRouter(prefix="/batches", tags=["batches"], dependencies=EITHER_CREDENTIALS, responses=refusals(409))
@@ -50,7 +50,7 @@ async def get_batches(
 
     def read() -> list[BatchView]:
         with transaction(identity.database) as session:
-            return report.batches(session, state=state or None, outcome=outcome or None, after=after, limit=limit)
+            return report.list_batches(session, state=state or None, outcome=outcome or None, after=after, limit=limit)
 
     found = await anyio.to_thread.run_sync(read)
     following = found[-1].id if len(found) == limit else None
@@ -85,7 +85,7 @@ async def get_report(
 
     def read() -> list[ItemView]:
         with transaction(identity.database) as session:
-            return report.items(session, batch_id, after=after, limit=limit, outcomes=outcomes)
+            return report.read_items(session, batch_id, after=after, limit=limit, outcomes=outcomes)
 
     page = await anyio.to_thread.run_sync(read)
     answer = envelopes.statuses(request, view, page, 207, _DO_NOT_WAIT)
@@ -99,9 +99,9 @@ async def get_report(
 async def get_item(request: Request, identity: Known, batch_id: UUID, position: Position) -> Response:
     """Return one item: its payload without content, each attempt at it, and what it waits for."""
 
-    def read() -> ItemStory | None:
+    def read() -> ItemExplanation | None:
         with transaction(identity.database) as session:
-            return story(session, batch_id, position)
+            return explain_item(session, batch_id, position)
 
     found = await anyio.to_thread.run_sync(read)
     if found is None:
@@ -116,9 +116,9 @@ async def get_events(request: Request, identity: Known, batch_id: UUID) -> Respo
     if last == lines.END:
         return Response(status_code=204)  # tells an EventSource not to come back
     view = await anyio.to_thread.run_sync(_view, identity.database, batch_id)
-    rooms: Rooms = request.app.state.rooms
+    state: ApplicationState = request.app.state.application
     return StreamingResponse(
-        lines.events(rooms.waiting, identity.database, view, last),
+        lines.events(state.waiters, identity.database, view, last),
         media_type=lines.EVENTS,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -141,7 +141,7 @@ async def post_retry(
     """Run the failed items again that may run as they are, as a child batch; ``force=true``: overtaken ones, too."""
     await admit(identity.database)
     view = await anyio.to_thread.run_sync(
-        _retry, request, identity.database, Retry(batch_id, identity.name, force == "true")
+        _retry, request, identity.database, RetryRequest(batch_id, identity.name, force == "true")
     )
     wanted = preferences(request.headers.getlist("prefer"))
     if wanted.applied:
@@ -169,14 +169,14 @@ async def _held(request: Request, database: str, view: BatchView, wanted: Prefer
     """Return the batch at its end, or as it stands when the wished time is over."""
     if view.finished_at is not None or not wanted.wait:
         return view
-    rooms: Rooms = request.app.state.rooms
-    await rooms.waiting.until_ended(database, view.id, wanted.wait)
+    state: ApplicationState = request.app.state.application
+    await state.waiters.until_ended(database, view.id, wanted.wait)
     return await anyio.to_thread.run_sync(_view, database, view.id)
 
 
 def _view(database: str, batch_id: UUID) -> BatchView:
     with transaction(database) as session:
-        view = report.view(session, batch_id)
+        view = report.read_batch(session, batch_id)
     if view is None:
         raise ProblemError(NOT_FOUND, f"No batch {batch_id}")
     return view
@@ -193,11 +193,11 @@ def _outcomes(wanted: str) -> list[str]:
 def _cancel(identity: Identity, batch_id: UUID) -> BatchView:
     _view(identity.database, batch_id)
     if cancel(identity.database, batch_id):
-        event("batch.cancel_requested", database=identity.database, batch=batch_id, caller=identity.name)
+        log_event("batch.cancel_requested", database=identity.database, batch=batch_id, caller=identity.name)
     return _view(identity.database, batch_id)
 
 
-def _retry(request: Request, database: str, wanted: Retry) -> BatchView:
+def _retry(request: Request, database: str, wanted: RetryRequest) -> BatchView:
     _view(database, wanted.parent)
     try:
         with transaction(database) as session:
@@ -210,7 +210,7 @@ def _retry(request: Request, database: str, wanted: Retry) -> BatchView:
             "No failed item is left to be retried: each was retried already, or has to be mended, as the report says. "
             "What was cancelled is its sender's to send again",
         )
-    rooms: Rooms = request.app.state.rooms
-    rooms.doorbell.ring(database, accepted.rings)
-    event("batch.accepted", database=database, batch=accepted.batch_id, parent=wanted.parent, caller=wanted.caller)
+    state: ApplicationState = request.app.state.application
+    state.publisher.publish(database, accepted.messages)
+    log_event("batch.accepted", database=database, batch=accepted.batch_id, parent=wanted.parent, caller=wanted.caller)
     return _view(database, accepted.batch_id)

@@ -21,10 +21,10 @@ from api_stub.submit.submit import submit
 from schemas.answers import BatchBrief, Envelope
 from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
 from schemas.kinds import CREATE, DELETE, UPSERT
-from worker.database import UNANSWERED
+from worker.database import NO_ANSWER_ERRORS
 from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.ledger.model import NewItem
-from worker.log import trouble
+from worker.log import log_transient
 from worker.settings import settings
 
 router = APIRouter(
@@ -185,8 +185,8 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
     found = None
     try:
         found = await anyio.to_thread.run_sync(records.read_record, identity.database, end.record_key)
-    except UNANSWERED as fault:  # the write stands
-        trouble("record.not_echoed", fault, key=end.record_key)
+    except NO_ANSWER_ERRORS as fault:  # the write stands
+        log_transient("record.not_echoed", fault, key=end.record_key)
     if found is None:  # or deleted by somebody else since
         return envelopes.respond(request, envelopes.envelope(None, envelopes.brief(view)), end.status, headers)
     headers["ETag"] = found[0].etag
@@ -200,7 +200,7 @@ def _echo(request: Request, found: records.Found, status: int, headers: dict[str
     try:
         return records.answer(request, found, status, headers, batch)
     except (StoreUnavailableError, BlobMissingError) as fault:
-        trouble("record.echoed_without_content", fault, key=found[0].case_attachment_key)
+        log_transient("record.echoed_without_content", fault, key=found[0].case_attachment_key)
         return records.answer(request, (found[0], None), status, headers | {"Attachments-Omitted": "1"}, batch)
 
 

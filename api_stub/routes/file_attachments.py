@@ -22,10 +22,10 @@ from api_stub.response.files import Asked, Done
 from api_stub.response.openapi import EITHER_CREDENTIALS
 from api_stub.submit.submit import submit
 from schemas.file_attachments import FileAnswer, FileProblem, FileQuery, FileUpdate
-from worker.database import UNANSWERED, transaction
+from worker.database import NO_ANSWER_ERRORS, transaction
 from worker.errors import BlobMissingError, StoreUnavailableError
-from worker.kinds.file.rows import FoundFile, Pair, find
-from worker.log import trouble
+from worker.kinds.file.rows import Collection, FoundFile, find_file
+from worker.log import log_transient
 from worker.settings import settings
 
 M = TypeVar("M", bound=BaseModel)
@@ -147,9 +147,9 @@ async def _update(request: Request, identity: Identity, asked: Call) -> Response
     found: list[FoundFile] | None = None
     try:
         found = await run_sync(_files, identity.database, asked.pair)
-    except UNANSWERED as fault:
+    except NO_ANSWER_ERRORS as fault:
         # It is accepted: anything that says otherwise makes the client send it twice.
-        trouble("files.not_read", fault, database=identity.database, batch=view.id)
+        log_transient("files.not_read", fault, database=identity.database, batch=view.id)
     labels = [file_items.label(item) for item in items[len(items) - len(sent.actions) :]]
     accepted = view.finished_at is None or found is None or (wanted.respond_async and not wanted.wait)
     done = Done(view, ends, labels, accepted)
@@ -159,7 +159,7 @@ async def _update(request: Request, identity: Identity, asked: Call) -> Response
         return await run_sync(files.answer, request, found or [], shown, done, headers)
     except (StoreUnavailableError, BlobMissingError) as fault:
         # What is done is done, so the answer says that, if without the contents.
-        trouble("files.contents_left_out", fault, database=identity.database, batch=view.id)
+        log_transient("files.contents_left_out", fault, database=identity.database, batch=view.id)
         return await run_sync(files.answer, request, found or [], replace(shown, include=False), done, headers)
 
 
@@ -179,6 +179,6 @@ def _digest(asked: Call, body: Body) -> bytes:
     return hashlib.sha256(f"{asked.function} {asked.pair.key} ".encode() + body.sha256).digest()
 
 
-def _files(database: str, pair: Pair) -> list[FoundFile]:
+def _files(database: str, pair: Collection) -> list[FoundFile]:
     with transaction(database) as session:
-        return find(session, pair)
+        return find_file(session, pair)

@@ -19,9 +19,9 @@ from api_stub.request.backpressure import is_full, spool_has_room
 from schemas.answers import Health
 from worker.blobs import s3
 from worker.broker import publish
-from worker.database import UNANSWERED
+from worker.database import NO_ANSWER_ERRORS
 from worker.errors import LimpetError
-from worker.log import trouble
+from worker.log import log_transient
 from worker.migrate import is_current
 from worker.settings import settings
 
@@ -50,7 +50,7 @@ async def ready(response: Response) -> Health:
     names = list(settings().databases)
     store_state, broker_state, *states = await asyncio.gather(
         _answered("store", partial(_reached, "store", s3.check, _NO_STORE), _NO_STORE),
-        _answered("broker", partial(_reached, "broker", publish.check, _NO_BROKER), _NO_BROKER),
+        _answered("broker", partial(_reached, "broker", publish.check_broker, _NO_BROKER), _NO_BROKER),
         *(_answered(f"database {name}", partial(_database, name), _AWAY) for name in names),
     )
     # Databases are counted, not named: their names are the callers'.
@@ -82,7 +82,7 @@ async def _reached(part: str, check: Callable[[], None], otherwise: str) -> str:
     try:
         await run_sync(check, abandon_on_cancel=True, limiter=_THREADS)
     except LimpetError as fault:
-        trouble(f"health.{part}", fault)
+        log_transient(f"health.{part}", fault)
         return otherwise
     return _OK
 
@@ -92,6 +92,6 @@ async def _database(name: str) -> str:
         if not await run_sync(is_current, name, abandon_on_cancel=True, limiter=_THREADS):
             return _SCHEMA
         return _FULL if await is_full(name, _THREADS) else _OK
-    except UNANSWERED as fault:
-        trouble("health.database", fault, database=name)
+    except NO_ANSWER_ERRORS as fault:
+        log_transient("health.database", fault, database=name)
         return _AWAY

@@ -12,7 +12,7 @@ from api_stub.request.preferences import media_type
 from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
 from schemas.imports import Checked, ImportKind, KeysAnswer, OnConflict, StoredAnswer, StoredQuery
 from worker.imports import preview
-from worker.imports.rows import Rule
+from worker.imports.rows import ImportOptions
 
 router = APIRouter(prefix="/imports", tags=["imports"], dependencies=EITHER_CREDENTIALS, responses=refusals(408, 413))
 Known = Annotated[Identity, Depends(identify_either)]
@@ -27,15 +27,15 @@ async def post_check(
 ) -> Response:
     """Dry run: validate and match rows, in the form of ``PUT /imports/{id}/rows``, and change nothing."""
     lines = await row_lines(request)
-    rule = Rule(identity.database, kind, on_conflict)
-    return _answer(await anyio.to_thread.run_sync(preview.check, rule, lines), request)
+    rule = ImportOptions(identity.database, kind, on_conflict)
+    return _answer(await anyio.to_thread.run_sync(preview.check_rows, rule, lines), request)
 
 
 @router.post("/stored", response_model=StoredAnswer)
 async def post_stored(request: Request, identity: Known) -> Response:
     """Return records with the hashes of their contents, as ``limpet verify`` compares them."""
     wanted = await read_model(request, StoredQuery)
-    found = await anyio.to_thread.run_sync(preview.stored, identity.database, wanted.keys)
+    found = await anyio.to_thread.run_sync(preview.read_stored, identity.database, wanted.keys)
     return _answer(StoredAnswer(records=found), request)
 
 
@@ -47,7 +47,7 @@ async def get_stored(
     limit: Annotated[int, Query(ge=1, le=50_000)] = 10_000,
 ) -> Response:
     """Return the keys of all records, in order, a page at a time."""
-    found = await anyio.to_thread.run_sync(preview.keys_after, identity.database, after, limit)
+    found = await anyio.to_thread.run_sync(preview.list_keys, identity.database, after, limit)
     return _answer(KeysAnswer(keys=found), request)
 
 

@@ -15,14 +15,14 @@ from api_stub.request.backpressure import admit
 from api_stub.request.import_body import MANIFEST_TYPES, as_model, read_model, row_lines, store_body
 from api_stub.request.preferences import media_type
 from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
-from api_stub.submit.submit import Rooms
+from api_stub.submit.submit import ApplicationState
 from schemas.imports import ContentAnswer, ContentQuery, Import, OpenImport, RowsTaken
 from worker.database import transaction
 from worker.imports import append, service
 from worker.imports.append import ImportView, NotAppendableError
-from worker.imports.contents import ContentMissingError, places
-from worker.imports.sources import BadSourceError
-from worker.log import event
+from worker.imports.contents import ContentMissingError, reserve_places
+from worker.imports.sources import InvalidSourceError
+from worker.log import log_event
 from worker.settings import settings
 
 router = APIRouter(
@@ -41,7 +41,7 @@ async def post_import(request: Request, identity: Known) -> Response:
     wanted = await _wanted(request, identity)
     view, resumed = await _run(service.open_import, identity.database, identity.name, wanted)
     if not resumed:
-        event("import.opened", database=identity.database, batch=view.batch_id, caller=identity.name)
+        log_event("import.opened", database=identity.database, batch=view.batch_id, caller=identity.name)
     return _answer(request, _shown(view, resumed=resumed), 200 if resumed else 201)
 
 
@@ -67,7 +67,7 @@ async def post_contents(request: Request, identity: Known, batch_id: UUID) -> Re
     """Return for each content that it is stored, or a URL that takes these very bytes and no others."""
     wanted = await read_model(request, ContentQuery)
     await _run(_view, identity.database, batch_id)
-    answer = ContentAnswer(contents=await _run(places, identity.database, wanted.contents))
+    answer = ContentAnswer(contents=await _run(reserve_places, identity.database, wanted.contents))
     # The urls are credentials of their own.
     return _answer(request, answer, headers={"Cache-Control": "no-store"})
 
@@ -85,11 +85,11 @@ async def put_rows(
     503, so that the sender takes their pace.
     """
     await admit(identity.database)
-    rooms: Rooms = request.app.state.rooms
-    await _room(rooms, identity.database, batch_id)
+    state: ApplicationState = request.app.state.application
+    await _room(state, identity.database, batch_id)
     lines = await row_lines(request)
     taken = await _run(service.append_lines, identity.database, batch_id, first, lines)
-    rooms.doorbell.ring(identity.database, taken.rings)
+    state.publisher.publish(identity.database, taken.messages)
     return _answer(request, RowsTaken(next_row=taken.next_row, paused=taken.paused))
 
 
@@ -123,21 +123,21 @@ async def _run(work: Callable[..., T], *arguments: object) -> T:
     """Run ``work`` in a thread; its refusals become problems."""
     try:
         return await anyio.to_thread.run_sync(work, *arguments)
-    except (NotAppendableError, ContentMissingError, service.ChangedError, BadSourceError) as refusal:
+    except (NotAppendableError, ContentMissingError, service.ChangedError, InvalidSourceError) as refusal:
         raise ProblemError(CONFLICT, sentence(refusal), {"Limpet-Reason": type(refusal).__name__}) from refusal
 
 
-async def _room(rooms: Rooms, database: str, batch_id: UUID) -> None:
+async def _room(state: ApplicationState, database: str, batch_id: UUID) -> None:
     deadline = asyncio.get_running_loop().time() + _LONGEST_HOLD
     most = settings().import_chunks_ahead
 
     def too_many() -> bool:
         with transaction(database) as session:
-            return append.chunks_ahead(session, batch_id, most + 1) > most
+            return append.count_chunks_ahead(session, batch_id, most + 1) > most
 
     # Nobody tells of a chunk that is done; the ledger is asked.
     while await anyio.to_thread.run_sync(too_many):
-        if rooms.waiting.closed or asyncio.get_running_loop().time() > deadline:
+        if state.waiters.closed or asyncio.get_running_loop().time() > deadline:
             detail = f"More than {most} chunks of this import wait for workers. Send these rows again"
             raise ProblemError(FULL, detail, {"Retry-After": "1", "Limpet-Reason": "HeldBack"})
         await asyncio.sleep(0.1)
@@ -145,7 +145,7 @@ async def _room(rooms: Rooms, database: str, batch_id: UUID) -> None:
 
 def _view(database: str, batch_id: UUID) -> ImportView:
     with transaction(database) as session:
-        found = append.view(session, batch_id)
+        found = append.read_import(session, batch_id)
     if found is None:
         raise ProblemError(NOT_FOUND, f"No import {batch_id}")
     return found

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from api_stub.auth.identity import Identity, identify_either
 from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
 from worker.database import transaction
-from worker.ledger.read.metrics import gauges
+from worker.ledger.read.metrics import read_gauges
 
 router = APIRouter(tags=["health"], dependencies=EITHER_CREDENTIALS, responses=refusals())
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -20,6 +20,6 @@ async def get_metrics(identity: Annotated[Identity, Depends(identify_either)]) -
 
     def read() -> str:
         with transaction(identity.database) as session:
-            return gauges(session).lines(identity.database)
+            return read_gauges(session).lines(identity.database)
 
     return Response(await anyio.to_thread.run_sync(read), media_type=_TEXT)

@@ -14,50 +14,55 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from worker.broker.notifications import Listener
-from worker.broker.publish import ring
+from worker.broker.publish import publish_chunks
 from worker.errors import BrokerUnavailableError
-from worker.ledger.model import Ring
-from worker.log import bug, trouble
+from worker.ledger.model import ChunkMessage
+from worker.log import log_bug, log_transient
 from worker.settings import settings
 
-_Work = tuple[str, Sequence[Ring], bool] | None
-_MOST_TOGETHER = 32  # small batches in one message
-_LONGEST = 0.1  # seconds that a message under way keeps others from being sent
+_Work = tuple[str, Sequence[ChunkMessage], bool] | None
+_MAX_BATCHES_IN_MESSAGE = 32  # small batches in one message
+_MAX_FLIGHT_SECONDS = 0.1  # after this a message in flight keeps others back no longer
 
 
 @dataclass(slots=True)
-class Publisher:
-    """One thread and a bounded queue of rings that are still to be sent."""
+class PublisherThread:
+    """One thread and a bounded queue of messages that are still to be sent."""
 
-    rings: "queue.Queue[_Work]" = field(default_factory=lambda: queue.Queue(maxsize=10_000))
+    queued: "queue.Queue[_Work]" = field(default_factory=lambda: queue.Queue(maxsize=10_000))
 
-    def ring(self, database: str, rings: Sequence[Ring], *, together: bool = False) -> None:
-        """Send soon, one message for each or one for all; when the queue is full, the relay rings a bit later."""
+    def put(self, database: str, chunks: Sequence[ChunkMessage], *, together: bool = False) -> None:
+        """Send soon, one message a chunk or one for all; if the queue is full, the relay publishes a bit later."""
         with contextlib.suppress(queue.Full):
-            self.rings.put_nowait((database, rings, together))
+            self.queued.put_nowait((database, chunks, together))
 
     def run(self) -> None:
-        """Send what comes, until told to stop."""
-        while (work := self.rings.get()) is not None:
+        """Send what is put in, until told to stop."""
+        while (work := self.queued.get()) is not None:
+            database, chunks, together = work
             try:
-                ring(work[0], work[1], together=work[2])
+                publish_chunks(database, chunks, together=together)
             except BrokerUnavailableError as fault:
-                trouble("publisher.left_to_relay", fault, database=work[0], chunks=len(work[1]))
-            except Exception as fault:  # noqa: BLE001  the thread must outlive any bug, or every batch waits for the relay
-                bug("publisher.failed", fault, database=work[0], chunks=len(work[1]))
+                log_transient("publisher.left_to_relay", fault, database=database, chunks=len(chunks))
+            except Exception as fault:  # noqa: BLE001  the thread must outlive a bug, or every batch waits for the relay
+                log_bug("publisher.failed", fault, database=database, chunks=len(chunks))
 
     def stop(self) -> None:
         """End `run` after what is queued; a queue that is full is left to the relay."""
         with contextlib.suppress(queue.Full):
-            self.rings.put_nowait(None)
+            self.queued.put_nowait(None)
 
 
 @dataclass(slots=True)
-class _Line:
-    """The small batches of one database: messages under way (until when, with which batches), and who waits."""
+class _Backlog:
+    """The small batches of one database.
 
-    under_way: list[tuple[float, frozenset[UUID]]] = field(default_factory=list)
-    waiting: list[Ring] = field(default_factory=list)
+    ``in_flight``: the messages that were sent, each with its deadline in the loop's seconds and its batches.
+    ``waiting``: the chunks that no message names yet.
+    """
+
+    in_flight: list[tuple[float, frozenset[UUID]]] = field(default_factory=list)
+    waiting: list[ChunkMessage] = field(default_factory=list)
     timer: asyncio.TimerHandle | None = None
 
     def stop_timer(self) -> None:
@@ -67,77 +72,77 @@ class _Line:
 
 
 @dataclass(slots=True)
-class Doorbell:
-    """Rings for what was accepted; to be used by one event loop."""
+class Publisher:
+    """Publishes accepted chunks; to be used by one event loop."""
 
-    publisher: Publisher
+    thread: PublisherThread
     listener: Listener
-    _lines: dict[str, _Line] = field(default_factory=lambda: defaultdict(_Line))
+    _backlogs: dict[str, _Backlog] = field(default_factory=lambda: defaultdict(_Backlog))
 
-    def ring(self, database: str, rings: Sequence[Ring], *, small: bool = False) -> None:
-        """Ring for chunks; for a ``small`` one, all of its batch, perhaps a moment later and with others."""
-        # Without hints nobody knows when what is under way has ended.
-        if not small or not self.listener.hears or _together() == 1:
-            self.publisher.ring(database, rings)
+    def publish(self, database: str, chunks: Sequence[ChunkMessage], *, small: bool = False) -> None:
+        """Publish chunks. A ``small`` batch is one chunk; it may wait a moment and share a message with others."""
+        # Without notifications nothing tells when a message in flight has been carried out.
+        if not small or not self.listener.is_connected or _max_batches_in_message() == 1:
+            self.thread.put(database, chunks)
             return
-        self._lines[database].waiting.extend(rings)
-        self._go_on(database)
+        self._backlogs[database].waiting.extend(chunks)
+        self._send_what_may_go(database)
 
     def ended(self, database: str, batch_ids: Collection[UUID]) -> None:
-        """Go on with what waits, now that batches of ``database`` have ended."""
-        if database in self._lines:
-            line = self._lines[database]
-            line.under_way = [sent for sent in line.under_way if sent[1].isdisjoint(batch_ids)]
-            self._go_on(database)
+        """Send what waits, now that batches of ``database`` have ended."""
+        if database in self._backlogs:
+            backlog = self._backlogs[database]
+            backlog.in_flight = [sent for sent in backlog.in_flight if sent[1].isdisjoint(batch_ids)]
+            self._send_what_may_go(database)
 
     def stop(self) -> None:
-        """Let nothing wait any more."""
-        for database in self._lines:
+        """Send all that waits."""
+        for database in self._backlogs:
             self._send_all(database)
 
-    def _go_on(self, database: str) -> None:
-        line, now = self._lines[database], asyncio.get_running_loop().time()
-        line.under_way = [sent for sent in line.under_way if sent[0] > now]
-        # Half of the hands: each of them takes several at a time.
-        while line.waiting and len(line.under_way) < max(1, settings().worker_processes // 2):
-            sent = frozenset(r.batch_id for r in self._send(database))
-            line.under_way.append((now + _LONGEST, sent))
-        line.stop_timer()
-        if line.waiting:
-            # Whoever waits came after the oldest that is under way was sent, so he waits no longer than that.
-            loop, until = asyncio.get_running_loop(), line.under_way[0][0]
-            line.timer = loop.call_at(until, self._send_all, database)
+    def _send_what_may_go(self, database: str) -> None:
+        backlog, now = self._backlogs[database], asyncio.get_running_loop().time()
+        backlog.in_flight = [sent for sent in backlog.in_flight if sent[0] > now]
+        # Half of the worker processes: each takes several batches at a time.
+        while backlog.waiting and len(backlog.in_flight) < max(1, settings().worker_processes // 2):
+            sent = frozenset(chunk.batch_id for chunk in self._send_one(database))
+            backlog.in_flight.append((now + _MAX_FLIGHT_SECONDS, sent))
+        backlog.stop_timer()
+        if backlog.waiting:
+            # The oldest message in flight bounds everyone's wait.
+            loop, until = asyncio.get_running_loop(), backlog.in_flight[0][0]
+            backlog.timer = loop.call_at(until, self._send_all, database)
 
     def _send_all(self, database: str) -> None:
-        line = self._lines[database]
-        while line.waiting:
-            self._send(database)
-        line.stop_timer()
+        backlog = self._backlogs[database]
+        while backlog.waiting:
+            self._send_one(database)
+        backlog.stop_timer()
 
-    def _send(self, database: str) -> list[Ring]:
-        """Send one message for as many as it may name."""
-        line, most = self._lines[database], _together()
-        rings, line.waiting = line.waiting[:most], line.waiting[most:]
-        self.publisher.ring(database, rings, together=True)
-        return rings
+    def _send_one(self, database: str) -> list[ChunkMessage]:
+        """Send one message with as many waiting chunks as it may name; return these."""
+        backlog, limit = self._backlogs[database], _max_batches_in_message()
+        chunks, backlog.waiting = backlog.waiting[:limit], backlog.waiting[limit:]
+        self.thread.put(database, chunks, together=True)
+        return chunks
 
 
-def _together() -> int:
-    """Return how many small batches one message names: never more items than a chunk may have."""
+def _max_batches_in_message() -> int:
+    """Return how many small batches one message may name: never more items than a chunk may have."""
     limits = settings()
-    return max(1, min(_MOST_TOGETHER, limits.chunk_items // limits.small_batch)) if limits.small_batch else 1
+    return max(1, min(_MAX_BATCHES_IN_MESSAGE, limits.chunk_items // limits.small_batch)) if limits.small_batch else 1
 
 
 @contextlib.contextmanager
-def publishing(listener: Listener) -> Iterator[Doorbell]:
-    """Yield the doorbell of this process, its thread running."""
-    publisher = Publisher()
-    doorbell = Doorbell(publisher, listener)
-    thread = threading.Thread(target=publisher.run, name="publisher", daemon=True)
-    thread.start()
+def running_publisher(listener: Listener) -> Iterator[Publisher]:
+    """Yield the publisher of this process, its thread running."""
+    thread = PublisherThread()
+    publisher = Publisher(thread, listener)
+    runner = threading.Thread(target=thread.run, name="publisher", daemon=True)
+    runner.start()
     try:
-        yield doorbell
+        yield publisher
     finally:
-        doorbell.stop()
         publisher.stop()
-        thread.join(timeout=5)
+        thread.stop()
+        runner.join(timeout=5)

@@ -16,32 +16,32 @@ from api_stub.auth.identity import Identity
 from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError, sentence
 from api_stub.request.entry_content import without_upload
 from api_stub.request.preferences import Preferences
-from api_stub.submit.publisher import Doorbell
-from api_stub.submit.waiters import Waiting
+from api_stub.submit.publisher import Publisher
+from api_stub.submit.waiters import Waiters
 from worker.blobs import client_uploads
-from worker.blobs.lifecycle import Stored, adopt, note
-from worker.broker.notifications import Ends
-from worker.database import POOL, UNANSWERED, autocommit, transaction
+from worker.blobs.lifecycle import StoredContent, adopt, note_garbage
+from worker.broker.notifications import ItemVerdicts
+from worker.database import NO_ANSWER_ERRORS, POOL_SIZE, autocommit, transaction
 from worker.errors import IdempotencyConflictError, StoreUnavailableError
-from worker.ledger.accept import accept, replayed
+from worker.ledger.accept import accept, find_replayed
 from worker.ledger.model import Accepted, NewBatch, NewItem
-from worker.ledger.ordering import await_turn
+from worker.ledger.ordering import serialize_appends
 from worker.ledger.read import report
 from worker.ledger.read.report import BatchView, ItemView
-from worker.log import event, trouble
+from worker.log import log_event, log_transient
 from worker.settings import settings
 from worker.verdicts import Verdict
 
 # Of each database its own, so that one that hangs leaves some to others.
-_threads: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(POOL))
+_threads: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(POOL_SIZE))
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class ApplicationState:
     """What lives as long as the process: who waits, and what is to be published."""
 
-    waiting: Waiting
-    doorbell: Doorbell
+    waiters: Waiters
+    publisher: Publisher
 
 
 async def submit(
@@ -61,30 +61,30 @@ async def submit(
     key = _idempotency_key(request)
     fingerprint = None if key is None else _fingerprint(request, body_sha256)
     new = NewBatch(kind, identity.name, items, key, fingerprint)
-    rooms: Rooms = request.app.state.rooms
+    state: ApplicationState = request.app.state.application
     try:
         accepted, new = await run_sync(_accept, identity.database, new, limiter=_threads[identity.database])
     except IdempotencyConflictError as conflict:
         raise ProblemError(IDEMPOTENCY, sentence(conflict)) from conflict
-    rooms.doorbell.ring(identity.database, accepted.rings, small=_is_small(accepted, new))
-    if accepted.rings and not wanted.wait:
+    state.publisher.publish(identity.database, accepted.messages, small=_is_small(accepted, new))
+    if accepted.messages and not wanted.wait:
         return _unread(accepted, new)  # nobody needs to look
-    if wanted.wait and (accepted.rings or accepted.replayed):
-        ends = await rooms.waiting.until_ended(identity.database, accepted.batch_id, wanted.wait)
+    if wanted.wait and (accepted.messages or accepted.replayed):
+        ends = await state.waiters.until_ended(identity.database, accepted.batch_id, wanted.wait)
         if not accepted.replayed and (told := _told(accepted, new, ends)):
             return told
     try:
         return await run_sync(_read, identity.database, accepted.batch_id, limiter=_threads[identity.database])
-    except UNANSWERED as fault:
+    except NO_ANSWER_ERRORS as fault:
         # It is accepted: anything that says otherwise makes the client send it twice.
-        trouble("batch.not_read", fault, database=identity.database, batch=accepted.batch_id)
+        log_transient("batch.not_read", fault, database=identity.database, batch=accepted.batch_id)
         return _unread(accepted, new)
 
 
 def _is_small(accepted: Accepted, new: NewBatch) -> bool:
     """Return whether all of the batch is one chunk, small and without contents to be stored first."""
     limit = settings().small_batch
-    return len(accepted.rings) == 1 and len(new.items) <= limit and not any(item.content for item in new.items)
+    return len(accepted.messages) == 1 and len(new.items) <= limit and not any(item.content for item in new.items)
 
 
 def _unread(accepted: Accepted, new: NewBatch) -> tuple[BatchView, list[ItemView]]:
@@ -94,7 +94,7 @@ def _unread(accepted: Accepted, new: NewBatch) -> tuple[BatchView, list[ItemView
     return _view(accepted, new, {outcome: n for outcome, n in counts.items() if n}, None), items
 
 
-def _told(accepted: Accepted, new: NewBatch, ends: Ends) -> tuple[BatchView, list[ItemView]] | None:
+def _told(accepted: Accepted, new: NewBatch, ends: ItemVerdicts) -> tuple[BatchView, list[ItemView]] | None:
     """Return a batch as it ended, if ``ends`` say how each item did that was not refused; else it must be read."""
     every = [item.verdict or ends.get(position) for position, item in enumerate(new.items)]
     known = [end for end in every if end is not None]
@@ -129,20 +129,20 @@ def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
     """Return what the ledger made of ``new``, and ``new`` as it was recorded, with the contents that it names."""
     if new.idempotency_key and any(item.upload_id for item in new.items):
         with autocommit(database) as session:
-            known = replayed(session, new)
+            known = find_replayed(session, new)
         if known is not None:  # a repeat takes no upload: it would be used up for nothing
             return known, new
     new = replace(new, items=[_taken(database, new.caller, item) for item in new.items])
     try:
         with (autocommit if new.is_light else transaction)(database) as session:
             new = replace(new, items=_adopted(session, new.items))
-            await_turn(session, new.items)
+            serialize_appends(session, new.items)
             accepted = accept(session, new)
     except StoreUnavailableError:
-        note(database, [item.stored.object_key for item in new.items if item.stored])
+        note_garbage(database, [item.stored.object_key for item in new.items if item.stored])
         raise
     if not accepted.replayed:
-        event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
+        log_event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
     return accepted, new
 
 
@@ -151,8 +151,8 @@ def _taken(database: str, caller: str, item: NewItem) -> NewItem:
     if item.upload_id is None:
         return item
     try:
-        return replace(item, stored=client_uploads.take(database, caller, item.upload_id))
-    except client_uploads.BadUploadError as wrong:
+        return replace(item, stored=client_uploads.take_upload(database, caller, item.upload_id))
+    except client_uploads.InvalidUploadError as wrong:
         return without_upload(item, str(wrong))
 
 
@@ -160,11 +160,11 @@ def _adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
     """Return ``items`` with blobs in place of what is stored for them; an upload that was used is not had twice."""
     fair = [
         without_upload(item, f"upload {item.upload_id} was used already")
-        if item.upload_id and not item.verdict and not client_uploads.use(session, item.upload_id)
+        if item.upload_id and not item.verdict and not client_uploads.mark_used(session, item.upload_id)
         else item
         for item in items
     ]
-    blob_ids: dict[Stored, int] = {}
+    blob_ids: dict[StoredContent, int] = {}
     # One order for all, because adopting locks.
     for stored in sorted({item.stored for item in fair if item.stored}, key=lambda s: s.sha256):
         blob_id = adopt(session, stored)
@@ -176,9 +176,9 @@ def _adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
 
 def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:
     with autocommit(database) as session:
-        view = report.view(session, batch_id)
+        view = report.read_batch(session, batch_id)
         assert view is not None, "a batch that was just accepted is there"
-        return view, report.items(session, batch_id, limit=max(view.total, 1))
+        return view, report.read_items(session, batch_id, limit=max(view.total, 1))
 
 
 def _idempotency_key(request: Request) -> str | None:

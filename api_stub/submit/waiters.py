@@ -20,10 +20,10 @@ import anyio
 from anyio.to_thread import run_sync
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.broker.notifications import UNTOLD, Ends, Listener
+from worker.broker.notifications import NO_VERDICTS, ItemVerdicts, Listener
 from worker.database import autocommit
-from worker.ledger.read.report import ended
-from worker.log import trouble
+from worker.ledger.read.report import find_ended
+from worker.log import log_transient
 
 # Seconds between two looks: a part of what the youngest has waited, or of what waits took lately if that is more, so
 # that nobody waits much longer than needed, and looking does not take the time that the work needs.
@@ -34,10 +34,10 @@ _LOOKS = anyio.CapacityLimiter(math.inf)
 
 
 @dataclass(slots=True)
-class _Room:
+class _WaitingRoom:
     """Who waits for batches of one database, and the task that asks for them."""
 
-    waiters: dict[UUID, list[asyncio.Future[Ends]]] = field(default_factory=dict)
+    waiters: dict[UUID, list[asyncio.Future[ItemVerdicts]]] = field(default_factory=dict)
     newest: float = 0.0
     """when the last one came in, in the loop's seconds"""
     usual: float = 0.0
@@ -46,11 +46,11 @@ class _Room:
 
 
 @dataclass(slots=True)
-class Waiting:
+class Waiters:
     """The batches that requests of this process wait for: a room for each database, so that none waits for another."""
 
     listener: Listener
-    _rooms: dict[str, _Room] = field(default_factory=lambda: defaultdict(_Room))
+    _rooms: dict[str, _WaitingRoom] = field(default_factory=lambda: defaultdict(_WaitingRoom))
     closed: bool = False
     """nobody is to wait any more, because the process is about to end"""
 
@@ -58,19 +58,19 @@ class Waiting:
         """Let all who wait go, and nobody wait from now on: they answer with what is known."""
         self.closed = True
         for room in self._rooms.values():
-            _let_go(room, dict.fromkeys(room.waiters, UNTOLD))
+            _let_go(room, dict.fromkeys(room.waiters, NO_VERDICTS))
 
-    def ended(self, database: str, ended: Mapping[UUID, Ends]) -> None:
+    def ended(self, database: str, ended: Mapping[UUID, ItemVerdicts]) -> None:
         """Let those go who wait for batches of ``database`` that have ended, and tell them how."""
         if database in self._rooms:
             _let_go(self._rooms[database], ended)
 
-    async def until_ended(self, database: str, batch_id: UUID, longest: timedelta) -> Ends:
+    async def until_ended(self, database: str, batch_id: UUID, longest: timedelta) -> ItemVerdicts:
         """Return when the batch has ended, or after ``longest``, or when the room is closed; with the ends heard of."""
         if self.closed:
-            return UNTOLD
+            return NO_VERDICTS
         room = self._rooms[database]
-        told: asyncio.Future[Ends] = asyncio.get_running_loop().create_future()
+        told: asyncio.Future[ItemVerdicts] = asyncio.get_running_loop().create_future()
         waiting = room.waiters.setdefault(batch_id, [])
         waiting.append(told)
         began = room.newest = asyncio.get_running_loop().time()
@@ -82,7 +82,7 @@ class Waiting:
             waited = asyncio.get_running_loop().time() - began
             room.usual += (min(waited, _LONGEST) - room.usual) / 8
         except TimeoutError:
-            return UNTOLD  # the caller reads the ledger and sees how far it is
+            return NO_VERDICTS  # the caller reads the ledger and sees how far it is
         else:
             return ends
         finally:
@@ -97,13 +97,13 @@ class Waiting:
             watch.cancel()
         await asyncio.gather(*watches, return_exceptions=True)
 
-    async def _watch(self, database: str, room: _Room) -> None:
+    async def _watch(self, database: str, room: _WaitingRoom) -> None:
         """Ask the ledger as long as anybody waits; a database that is away is asked again."""
         now = asyncio.get_running_loop().time
         took = 0.0
         while room.waiters:
             waited = max(now() - room.newest, room.usual)
-            shortest = _HINTED if self.listener.hears else _SHORTEST
+            shortest = _HINTED if self.listener.is_connected else _SHORTEST
             await asyncio.sleep(max(shortest, took, min(_SHARE * waited, _LONGEST)))
             if not room.waiters:  # a hint let them go
                 break
@@ -112,14 +112,14 @@ class Waiting:
                 # Abandoned, lest a database that hangs keeps the process from ending.
                 done = await run_sync(_ended, database, list(room.waiters), abandon_on_cancel=True, limiter=_LOOKS)
             except SQLAlchemyError as fault:
-                trouble("waiting.database", fault, database=database)
+                log_transient("waiting.database", fault, database=database)
                 continue
             finally:
                 took = now() - began
-            self.ended(database, dict.fromkeys(done, UNTOLD))
+            self.ended(database, dict.fromkeys(done, NO_VERDICTS))
 
 
-def _let_go(room: _Room, ended: Mapping[UUID, Ends]) -> None:
+def _let_go(room: _WaitingRoom, ended: Mapping[UUID, ItemVerdicts]) -> None:
     for batch_id, ends in ended.items():
         for waiter in room.waiters.get(batch_id, []):
             if not waiter.done():
@@ -128,13 +128,13 @@ def _let_go(room: _Room, ended: Mapping[UUID, Ends]) -> None:
 
 def _ended(database: str, ids: list[UUID]) -> set[UUID]:
     with autocommit(database) as session:
-        return ended(session, ids)
+        return find_ended(session, ids)
 
 
 @contextlib.asynccontextmanager
-async def watching(listener: Listener) -> AsyncIterator[Waiting]:
+async def running_waiters(listener: Listener) -> AsyncIterator[Waiters]:
     """Yield the waiting rooms of this process; a signal to end closes them."""
-    room = Waiting(listener)
+    room = Waiters(listener)
     try:
         with _closed_by_signals(room):
             yield room
@@ -143,7 +143,7 @@ async def watching(listener: Listener) -> AsyncIterator[Waiting]:
 
 
 @contextlib.contextmanager
-def _closed_by_signals(room: Waiting) -> Iterator[None]:
+def _closed_by_signals(room: Waiters) -> Iterator[None]:
     """Close ``room`` at SIGTERM and SIGINT, before the server acts on them: it waits for every answer."""
     if threading.current_thread() is not threading.main_thread():  # signals are none of its business
         yield

@@ -10,8 +10,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.dml import Insert
 from sqlalchemy.orm import Session
 
-from worker.tables.ledger import Item
-from worker.tables.records import CaseAttachment
+from worker.tables.ledger import ItemTable
+from worker.tables.records import CaseAttachmentTable
 
 URL = os.environ["BENCH_DATABASE"]
 BROKER = os.environ["BENCH_BROKER"]
@@ -21,7 +21,7 @@ engine = create_engine(URL)
 
 def upsert_of(*rows: Mapping[str, object]) -> Insert:
     """Return the statement that creates or replaces ``rows``."""
-    new = insert(CaseAttachment).values(rows)
+    new = insert(CaseAttachmentTable).values(rows)
     changed = {column.name: column for column in new.excluded if column.name != "case_attachment_key"}
     return new.on_conflict_do_update(index_elements=["case_attachment_key"], set_=changed)
 
@@ -38,7 +38,7 @@ def record(row: Mapping[str, object]) -> str:
     batch_id = uuid4()
     payload = json.loads(json.dumps(row, default=str))
     with Session(engine) as session:
-        session.add(Item(batch_id=batch_id, position=0, acceptance=1, kind="upsert", key=1, payload=payload))
+        session.add(ItemTable(batch_id=batch_id, position=0, acceptance=1, kind="upsert", key=1, payload=payload))
         session.commit()
     return str(batch_id)
 
@@ -46,7 +46,7 @@ def record(row: Mapping[str, object]) -> str:
 def carry_out_recorded(batch_id: str) -> None:
     """Create or replace the record of an item, and say at the item how it went, in one transaction."""
     with Session(engine) as session:
-        item = session.get_one(Item, (UUID(batch_id), 0))
+        item = session.get_one(ItemTable, (UUID(batch_id), 0))
         session.execute(upsert_of(item.payload))
         item.outcome, item.status, item.body = "created", 201, "Created"
         session.commit()

@@ -7,9 +7,9 @@ from uuid import UUID
 import click
 
 from limpet.http.client import Client, client_of
-from limpet.http.imports import Calls
+from limpet.http.imports import ImportCalls
 from limpet.terminal.interrupt import ended_by_interrupt
-from limpet.terminal.progress import Progress, Teller
+from limpet.terminal.progress import Progress, ProgressReporter
 from limpet.terminal.watch import exit_code, tell_end, watch_to_end
 from schemas.answers import Batch, BatchList, Outcome
 from schemas.imports import Import
@@ -51,13 +51,13 @@ def _line(batch: Batch) -> str:
 def watch(batch: UUID, database: str | None, *, as_json: bool) -> None:
     """Watch a batch to its end. Ends with 0 if all went well, 3 if some items did not."""
     with client_of(database) as client:
-        _watch(client, batch, Teller(as_json=as_json))
+        _watch(client, batch, ProgressReporter(as_json=as_json))
 
 
-def _watch(client: Client, batch_id: UUID, teller: Teller) -> None:
+def _watch(client: Client, batch_id: UUID, teller: ProgressReporter) -> None:
     with ended_by_interrupt(f"batch {batch_id} goes on"):
         progress = Progress(sent=client.batch(batch_id).total, share=1.0)
-        end = watch_to_end(Calls(client, _PATIENCE), batch_id, progress, teller)
+        end = watch_to_end(ImportCalls(client, _PATIENCE), batch_id, progress, teller)
     tell_end(end, teller)
     if not teller.as_json:
         click.echo(_line(end))
@@ -101,7 +101,7 @@ def retry(batch: UUID, database: str | None, *, force: bool, as_json: bool) -> N
         child = client.ask(Batch, "POST", f"/batches/{batch}/retry?force={str(force).lower()}")
         if not as_json:
             click.echo(f"batch {child.id}")
-        _watch(client, child.id, Teller(as_json=as_json))
+        _watch(client, child.id, ProgressReporter(as_json=as_json))
 
 
 @click.command()

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from limpet.commands.operate import known_databases
 from worker.blobs.fsck import Checker, Finding, Tally
 from worker.errors import RepairedElsewhereError, StoreUnavailableError
-from worker.log import in_short
+from worker.log import summarize_fault
 
 _FOUND = 3
 
@@ -35,7 +35,7 @@ def check(databases: tuple[str, ...], *, hashes: bool, repair: bool, as_json: bo
                 here += 1
                 _tell(database, finding, as_json=as_json)
         except (StoreUnavailableError, RepairedElsewhereError, DBAPIError) as fault:
-            raise click.ClickException(f"{database}: {in_short(fault)}") from fault
+            raise click.ClickException(f"{database}: {summarize_fault(fault)}") from fault
         _sum_up(database, tally, here, as_json=as_json)
         found += here
     sys.exit(_FOUND if found else 0)

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import click
 
-from limpet.http.client import ClientError, RefusedError, client_of
-from limpet.http.imports import Calls
-from limpet.importing.contents import Contents
+from limpet.http.client import ClientError, RequestRefusedError, client_of
+from limpet.http.imports import ImportCalls
+from limpet.importing.contents import ContentUploader
 from limpet.importing.dry_run import DryRun
 from limpet.importing.failed_rows import check_report, failures, write_report
 from limpet.importing.manifest_argument import FOLDER, manifest_at, mapping_of
@@ -21,7 +21,7 @@ from limpet.importing.sending import Sender
 from limpet.importing.source import Source
 from limpet.terminal.exit_codes import SOME_FAILED
 from limpet.terminal.interrupt import ended_by_interrupt
-from limpet.terminal.progress import Progress, Teller
+from limpet.terminal.progress import Progress, ProgressReporter
 from limpet.terminal.watch import exit_code, tell_end, watch_to_end
 from schemas.answers import Batch
 from schemas.imports import Import, ImportKind, OnConflict, OpenImport
@@ -29,7 +29,7 @@ from schemas.manifest.reader import ManifestError
 
 
 @dataclass(frozen=True)
-class Options:
+class ImportArguments:
     """What the command line says of one import."""
 
     manifest: str
@@ -77,17 +77,17 @@ def import_command(database: str | None, pairs: Sequence[str], *, as_json: bool,
 
     Ends with 0 if all is in, 3 if some rows failed, 4 if it was refused. Cut off, it goes on when it is run again.
     """
-    options = Options(mapping=mapping_of(pairs), **values)
-    teller = Teller(as_json=as_json)
+    options = ImportArguments(mapping=mapping_of(pairs), **values)
+    teller = ProgressReporter(as_json=as_json)
     check_report(options.report, options.manifest)
     with manifest_at(options.manifest, options.mapping, options.kind) as source, client_of(database) as client:
-        calls = Calls(client, options.patience)
+        calls = ImportCalls(client, options.patience)
         if options.dry_run:
             sys.exit(_dry_run(calls, options, source, teller))
         sys.exit(_run(calls, options, source, teller))
 
 
-def _dry_run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
+def _dry_run(calls: ImportCalls, options: ImportArguments, source: Source, teller: ProgressReporter) -> int:
     counts = DryRun(calls, source, options.files, options.on_conflict, options.kind).run(options.report)
     teller.event("dry-run", {"counts": counts})
     if not teller.as_json:
@@ -95,7 +95,7 @@ def _dry_run(calls: Calls, options: Options, source: Source, teller: Teller) -> 
     return SOME_FAILED if counts["refused"] else 0
 
 
-def _run(calls: Calls, options: Options, source: Source, teller: Teller) -> int:
+def _run(calls: ImportCalls, options: ImportArguments, source: Source, teller: ProgressReporter) -> int:
     wanted = OpenImport(
         name=options.known_as,
         fingerprint=options.fingerprint(source),
@@ -126,17 +126,17 @@ class Shown:
 
     there: Import
     progress: Progress
-    teller: Teller
+    teller: ProgressReporter
 
 
-def _to_end(calls: Calls, options: Options, source: Source, shown: Shown) -> Batch:
+def _to_end(calls: ImportCalls, options: ImportArguments, source: Source, shown: Shown) -> Batch:
     if shown.there.state == "open":
         _send(calls, options, source, shown)
     return watch_to_end(calls, shown.there.id, shown.progress, shown.teller)
 
 
-def _send(calls: Calls, options: Options, source: Source, shown: Shown) -> None:
-    contents = Contents(options.files, calls, shown.there) if options.files else None
+def _send(calls: ImportCalls, options: ImportArguments, source: Source, shown: Shown) -> None:
+    contents = ContentUploader(options.files, calls, shown.there) if options.files else None
     progress = shown.progress
 
     def tell(next_row: int) -> None:
@@ -148,7 +148,7 @@ def _send(calls: Calls, options: Options, source: Source, shown: Shown) -> None:
 
     try:
         Sender(calls, shown.there, contents).send(source.rows(), tell)
-    except RefusedError as refusal:
+    except RequestRefusedError as refusal:
         # Cancelled by somebody else: how its rows ended is still to be told.
         if refusal.reason != "NotAppendableError" or calls.get(shown.there.id).state == "open":
             raise
@@ -159,7 +159,7 @@ def _send(calls: Calls, options: Options, source: Source, shown: Shown) -> None:
     calls.close(shown.there.id)
 
 
-def _wait_while_paused(calls: Calls, shown: Shown) -> None:
+def _wait_while_paused(calls: ImportCalls, shown: Shown) -> None:
     batch = calls.batch(shown.there.id)
     shown.progress.count(batch.counts, batch.total)
     while batch.paused:
@@ -169,7 +169,7 @@ def _wait_while_paused(calls: Calls, shown: Shown) -> None:
     shown.progress.paused = False
 
 
-def _announce(there: Import, teller: Teller) -> None:
+def _announce(there: Import, teller: ProgressReporter) -> None:
     teller.event("opened", {"batch": str(there.id), "resumed": there.resumed, "nextRow": there.next_row})
     if teller.as_json:
         return
@@ -181,7 +181,7 @@ def _announce(there: Import, teller: Teller) -> None:
         click.echo(f"batch {there.id}")
 
 
-def _tell_end(batch: Batch, teller: Teller) -> None:
+def _tell_end(batch: Batch, teller: ProgressReporter) -> None:
     tell_end(batch, teller)
     if teller.as_json:
         return
@@ -191,7 +191,9 @@ def _tell_end(batch: Batch, teller: Teller) -> None:
         click.echo(f"ended early: {batch.error}")
 
 
-def _report(calls: Calls, options: Options, source: Source, batch_id: UUID, teller: Teller) -> None:
+def _report(
+    calls: ImportCalls, options: ImportArguments, source: Source, batch_id: UUID, teller: ProgressReporter
+) -> None:
     if options.report is None:
         return
     try:

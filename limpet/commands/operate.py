@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from api_stub.auth import credentials
 from worker.blobs.s3 import make_bucket
 from worker.errors import StoreUnavailableError
-from worker.log import in_short
+from worker.log import summarize_fault
 from worker.migrate import migrate as migrate_database
 from worker.settings import settings
 
@@ -23,7 +23,7 @@ def migrate() -> None:
             click.echo(f"{database}: at {migrate_database(database)}")
         make_bucket()
     except (StoreUnavailableError, OperationalError) as fault:
-        raise click.ClickException(in_short(fault)) from fault
+        raise click.ClickException(summarize_fault(fault)) from fault
     click.echo(f"bucket {settings().s3_bucket}: there")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from limpet.embedded.endpoints import external_stores
-from limpet.embedded.up import Options, run
+from limpet.embedded.up import UpOptions, run
 
 
 @click.command()
@@ -27,4 +27,4 @@ def up(data: Path, port: int | None, workers: int, *, external: bool) -> None:
     all on the loopback interface, all data in one folder.
     """
     stores = external_stores(os.environ) if external else None
-    run(Options(data, port, workers, stores))
+    run(UpOptions(data, port, workers, stores))

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from limpet.http.client import client_of
-from limpet.http.imports import Calls
+from limpet.http.imports import ImportCalls
 from limpet.importing.failed_rows import check_report
 from limpet.importing.manifest_argument import FOLDER, manifest_at, mapping_of
 from limpet.importing.verification import Verification
 from limpet.terminal.exit_codes import SOME_FAILED
-from limpet.terminal.progress import Teller
+from limpet.terminal.progress import ProgressReporter
 
 
 @click.command()
@@ -39,8 +39,8 @@ def verify(  # noqa: PLR0913  the command line's
     """
     check_report(report, manifest)
     with manifest_at(manifest, mapping_of(pairs)) as source, client_of(database) as client:
-        counts = Verification(Calls(client, 60), source, files, extra).run(report)
-    Teller(as_json=as_json).event("verified", {"counts": counts})
+        counts = Verification(ImportCalls(client, 60), source, files, extra).run(report)
+    ProgressReporter(as_json=as_json).event("verified", {"counts": counts})
     if not as_json:
         click.echo(", ".join(f"{count:,} {what}" for what, count in counts.items()) or "no rows")
     sys.exit(SOME_FAILED if set(counts) - {"equal"} else 0)

@@ -36,7 +36,7 @@ class _Action(BaseModel):
     body: str
 
 
-class _Answer(BaseModel):
+class _FileAnswer(BaseModel):
     fileattachments: _Files
     result: _Result
     actions: list[_Action]
@@ -70,14 +70,16 @@ def _new(name: str, content: bytes) -> dict[str, object]:
     }
 
 
-def _update(http: httpx.Client, actions: list[dict[str, object]], wanted: list[str]) -> _Answer:
-    answer = _Answer.model_validate_json(http.post(_ITEM, json={"fileAttachList": actions}).raise_for_status().content)
+def _update(http: httpx.Client, actions: list[dict[str, object]], wanted: list[str]) -> _FileAnswer:
+    answer = _FileAnswer.model_validate_json(
+        http.post(_ITEM, json={"fileAttachList": actions}).raise_for_status().content
+    )
     expect("the result", answer.result.type, "OK")
     expect("how the actions ended", [f"{action.status} {action.body}" for action in answer.actions], wanted)
     return answer
 
 
-def _show(http: httpx.Client, answer: _Answer) -> None:
+def _show(http: httpx.Client, answer: _FileAnswer) -> None:
     for action in answer.actions:
         tell(f"{action.action:<9}  {action.status}  {action.body}")
     (file,) = answer.fileattachments.files

@@ -17,7 +17,7 @@ from limpet.demo.expectations import UnexpectedError, expect, say, tell
 from limpet.demo.files import look_at_files
 from limpet.demo.samples import Sample, claims, follow_up
 from limpet.embedded.running import running_stack
-from limpet.http.client import Answer, Client
+from limpet.http.client import BatchAnswer, Client
 from schemas.answers import ItemStatus
 from schemas.case_attachment import CaseAttachment
 
@@ -107,7 +107,7 @@ def _send(client: Client, items: Sequence[CaseAttachment], wanted: Sequence[str]
     tell(f"{answer.status} after {1000 * seconds:.0f} ms, {1000 * worked:.0f} ms of it between accepted and finished")
 
 
-def check(answer: Answer, wanted: Sequence[str]) -> None:
+def check(answer: BatchAnswer, wanted: Sequence[str]) -> None:
     """Go on if the batch has ended, its items as ``wanted`` ("201 created" or the like for each).
 
     Raises:

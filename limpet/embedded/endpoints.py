@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from limpet.embedded.errors import RefusedError
+from limpet.embedded.errors import StartRefusedError
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,7 +60,9 @@ def external_stores(environment: Mapping[str, str]) -> Stores:
     """
     missing = [name for name in _NEEDED if not environment.get(name)]
     if missing:
-        raise RefusedError(f"--external takes the servers from the environment, but there is no {', '.join(missing)}.")
+        raise StartRefusedError(
+            f"--external takes the servers from the environment, but there is no {', '.join(missing)}."
+        )
     return Stores(
         databases=_databases(environment["LIMPET_DATABASES"]),
         broker=environment["LIMPET_BROKER_URL"],
@@ -80,7 +82,7 @@ def _databases(text: str) -> dict[str, str]:
         databases = json.loads(text)
     except ValueError as problem:
         # The text holds passwords: neither it nor the parser's excerpt may be shown.
-        raise RefusedError("LIMPET_DATABASES is not JSON.") from problem
+        raise StartRefusedError("LIMPET_DATABASES is not JSON.") from problem
     if not isinstance(databases, dict) or not databases or not all(isinstance(u, str) for u in databases.values()):
-        raise RefusedError("LIMPET_DATABASES must be a JSON object of database name to SQLAlchemy URL.")
+        raise StartRefusedError("LIMPET_DATABASES must be a JSON object of database name to SQLAlchemy URL.")
     return databases

@@ -3,7 +3,7 @@
 import click
 
 
-class RefusedError(click.ClickException):
+class StartRefusedError(click.ClickException):
     """The stack may not start this way; nothing was started and nothing was changed."""
 
     exit_code = 4

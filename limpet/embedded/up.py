@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limpet.embedded.endpoints import Bucket, Stores
-from limpet.embedded.errors import RefusedError
+from limpet.embedded.errors import StartRefusedError
 from limpet.embedded.home import lock, ports
 from limpet.embedded.home.data_folder import DataFolder, check_untaken, claim, create, keep_ports
 from limpet.embedded.home.environment import write_client, write_server
@@ -32,7 +32,7 @@ _SAME_SIGNAL = 0.5  # seconds
 
 
 @dataclass(frozen=True)
-class Options:
+class UpOptions:
     """What the command line says; ``stores`` are the external ones, if any."""
 
     data: Path
@@ -41,7 +41,7 @@ class Options:
     stores: Stores | None
 
 
-def run(options: Options) -> None:
+def run(options: UpOptions) -> None:
     """Run the stack until SIGINT, SIGTERM or SIGHUP; return when every process has ended.
 
     Raises:
@@ -55,13 +55,13 @@ def run(options: Options) -> None:
     check_untaken(home)
     with lock.held(home.path, screen) as descriptor, ports.Reservations() as reservations:
         if options.port and not reservations.take(options.port):
-            raise RefusedError(f"Port {options.port} is taken by another program; choose another with --port.")
+            raise StartRefusedError(f"Port {options.port} is taken by another program; choose another with --port.")
         claim(home)
         plan, kept = _plan(options, home, reservations)
         asyncio.run(_run(plan, kept, descriptor, began))
 
 
-def _plan(options: Options, home: DataFolder, reservations: ports.Reservations) -> tuple[Plan, dict[str, int]]:
+def _plan(options: UpOptions, home: DataFolder, reservations: ports.Reservations) -> tuple[Plan, dict[str, int]]:
     """Return the plan, and the ports of the servers that are kept from start to start."""
     keyring = read_keyring(home.secrets)
     ours = ("api", "flower")

@@ -39,7 +39,7 @@ class HeldBackError(NoAnswerError):
     """The server is well, and takes no more of this for now."""
 
 
-class RefusedError(ClientError):
+class RequestRefusedError(ClientError):
     """The server refuses the request; ``reason`` is its own word for why."""
 
     exit_code = 4
@@ -63,7 +63,7 @@ class _Record(Envelope):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BatchAnswer:
     """What a batch was answered with; ``outcome`` is its header ``Batch-Outcome``."""
 
     status: int
@@ -120,12 +120,12 @@ class Client:
         """Close its connections."""
         self._http.close()
 
-    def put_batch(self, items: Sequence[CaseAttachment]) -> Answer:
+    def put_batch(self, items: Sequence[CaseAttachment]) -> BatchAnswer:
         """Create or update ``items`` as one batch; a field that was not set is not sent."""
         body = _items.dump_json(list(items), by_alias=True, exclude_unset=True)
         with self.opened("PUT", "/case-attachments-batch", body) as response:
             report = Report.model_validate_json(response.read())
-            return Answer(response.status_code, response.headers.get("Batch-Outcome", ""), report)
+            return BatchAnswer(response.status_code, response.headers.get("Batch-Outcome", ""), report)
 
     def record(self, key: int) -> CaseAttachmentRecord:
         """Return one record with its content in base64."""
@@ -175,7 +175,7 @@ class Client:
                 reason = response.headers.get("Limpet-Reason", "")
                 if response.status_code >= _SERVERS_FAULT or response.status_code in _PASSING:
                     raise HeldBackError(text) if reason == "HeldBack" else NoAnswerError(text)
-                raise RefusedError(text, response.status_code, reason)
+                raise RequestRefusedError(text, response.status_code, reason)
             yield response
 
 

@@ -33,7 +33,7 @@ _NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 @dataclass(frozen=True)
-class Calls:
+class ImportCalls:
     """The calls of imports, over one client; each is repeated for ``patience`` seconds while no answer comes."""
 
     client: Client

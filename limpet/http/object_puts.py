@@ -19,20 +19,20 @@ _CONNECTING = 5  # seconds
 _PATIENCE = 120  # seconds; the store may be slow to acknowledge what is large
 
 
-class Answer(NamedTuple):
+class PutAnswer(NamedTuple):
     """What the store says to one PUT."""
 
     status: int
     text: str
 
 
-class Puts:
+class ObjectPuts:
     """Connections to the store, kept; as many as are in use at once. Any thread may put."""
 
     def __init__(self) -> None:
         self._idle: dict[tuple[str, str], deque[_Connection]] = defaultdict(deque)
 
-    def put(self, url: str, headers: Mapping[str, str], body: Iterable[bytes]) -> Answer:
+    def put(self, url: str, headers: Mapping[str, str], body: Iterable[bytes]) -> PutAnswer:
         """Send ``body``, whose length is among the ``headers``. What it raises while it is read is passed on.
 
         Raises:
@@ -68,7 +68,7 @@ class _Connection:
     added: Mapping[str, str]
     whole: bool
 
-    def put(self, url: str, headers: Mapping[str, str], body: Iterable[bytes]) -> Answer:
+    def put(self, url: str, headers: Mapping[str, str], body: Iterable[bytes]) -> PutAnswer:
         if not isinstance(self.http.sock, socket):
             self.http.connect()
             cast("socket", self.http.sock).settimeout(_PATIENCE)
@@ -76,7 +76,7 @@ class _Connection:
         with suppress(BrokenPipeError, ConnectionResetError):  # who refuses a body need not read it, and has said why
             self.http.request("PUT", target, body, {**headers, **self.added})
         answer = self.http.getresponse()
-        return Answer(answer.status, answer.read().decode(errors="replace"))
+        return PutAnswer(answer.status, answer.read().decode(errors="replace"))
 
 
 def _kept(idle: deque[_Connection]) -> _Connection | None:

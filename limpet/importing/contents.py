@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from limpet.http.client import NoAnswerError
-from limpet.http.imports import Calls
-from limpet.http.object_puts import Answer, Puts
+from limpet.http.imports import ImportCalls
+from limpet.http.object_puts import ObjectPuts, PutAnswer
 from schemas.imports import ContentName, ContentPlace, Import, RowContent
-from schemas.manifest.local_files import CHANGED, FileFlawError, below, digest
+from schemas.manifest.local_files import CHANGED, InvalidFileError, below, digest
 
 AT_ONCE = 24
 _PIECE = 2**18
@@ -25,44 +25,44 @@ _PASSING = (403, 404, 408, 429)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFile:
     """A file and what was in it when it was hashed."""
 
     path: Path
     name: ContentName
 
 
-Content = RowContent | FileFlawError
+Content = RowContent | InvalidFileError
 
 
 @dataclass
-class Contents:
+class ContentUploader:
     """The files of one import: below ``folder`` (resolved), with the connections to the store."""
 
     folder: Path
-    calls: Calls
+    calls: ImportCalls
     opened: Import
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "contents"))
     uploaded: int = 0
-    _puts: Puts = field(default_factory=Puts)
+    _puts: ObjectPuts = field(default_factory=ObjectPuts)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def bring(self, paths: Sequence[str]) -> dict[str, Content]:
         """Return for each path the content that a row may name, stored by then, or why there is none."""
         wanted = list(dict.fromkeys(paths))
         looked = dict(zip(wanted, self.pool.map(self._look, wanted), strict=True))
-        same: dict[str, list[Found]] = {}
+        same: dict[str, list[FoundFile]] = {}
         for found in looked.values():
-            if isinstance(found, Found):
+            if isinstance(found, FoundFile):
                 same.setdefault(found.name.sha256, []).append(found)
         ends = self._store(list(same.values()))
-        return {path: ends[found.path] if isinstance(found, Found) else found for path, found in looked.items()}
+        return {path: ends[found.path] if isinstance(found, FoundFile) else found for path, found in looked.items()}
 
     def size_of(self, path: str) -> int:
         """Return how many bytes a file has by now, 0 if it can't be had."""
         try:
             return below(self.folder, path).stat().st_size
-        except (FileFlawError, OSError):
+        except (InvalidFileError, OSError):
             return 0
 
     def close(self) -> None:
@@ -70,19 +70,19 @@ class Contents:
         self.pool.shutdown(cancel_futures=True)
         self._puts.close()
 
-    def _look(self, path: str) -> Found | FileFlawError:
+    def _look(self, path: str) -> FoundFile | InvalidFileError:
         try:
             file = below(self.folder, path)
-            return Found(file, digest(file))
-        except FileFlawError as flaw:
+            return FoundFile(file, digest(file))
+        except InvalidFileError as flaw:
             return flaw
 
-    def _store(self, groups: Sequence[Sequence[Found]]) -> dict[Path, Content]:
+    def _store(self, groups: Sequence[Sequence[FoundFile]]) -> dict[Path, Content]:
         places = self.calls.places(self.opened.id, [files[0].name for files in groups]) if groups else []
         ends = self.pool.map(self.store_one, groups, places)
         return {path: end for some in ends for path, end in some.items()}
 
-    def store_one(self, files: Sequence[Found], place: ContentPlace) -> dict[Path, Content]:
+    def store_one(self, files: Sequence[FoundFile], place: ContentPlace) -> dict[Path, Content]:
         """Return how ``files``, of equal content, ended: it is stored from the first of them that did not change."""
         ends: dict[Path, Content] = {}
         for file in files:
@@ -92,13 +92,13 @@ class Contents:
             ends[file.path] = end
         return ends
 
-    def _upload(self, file: Found, place: ContentPlace) -> Content:
+    def _upload(self, file: FoundFile, place: ContentPlace) -> Content:
         end = time.monotonic() + self.calls.patience
         while place.url is not None:
             try:
                 self._put(file, place)
                 break
-            except FileFlawError as flaw:
+            except InvalidFileError as flaw:
                 return flaw
             except NoAnswerError as fault:
                 if time.monotonic() > end:
@@ -108,7 +108,7 @@ class Contents:
             (place,) = self.calls.places(self.opened.id, [file.name])
         return RowContent(sha256=place.sha256, size=place.size, place=place.place)
 
-    def _put(self, file: Found, place: ContentPlace) -> None:
+    def _put(self, file: FoundFile, place: ContentPlace) -> None:
         assert place.url is not None
         headers = {**place.headers, "Content-Length": str(file.name.size)}
         answer = self._puts.put(place.url, headers, _pieces(file))
@@ -118,17 +118,17 @@ class Contents:
             self.uploaded += file.name.size
 
 
-def refusal_of(answer: Answer) -> FileFlawError | NoAnswerError:
+def refusal_of(answer: PutAnswer) -> InvalidFileError | NoAnswerError:
     """Return what it means that the store did not take a file: its own flaw, or something that passes."""
     code = found[1] if (found := _CODE.search(answer.text)) else ""
     if code in _OTHER_BYTES:
-        return FileFlawError(CHANGED)
+        return InvalidFileError(CHANGED)
     if answer.status // 100 != 4 or answer.status in _PASSING:  # noqa: PLR2004  RFC 9110 §15.5
         return NoAnswerError(f"HTTP {answer.status} {code or answer.text[:200]}")
-    return FileFlawError(f"is refused by the object store: HTTP {answer.status} {code}".strip())
+    return InvalidFileError(f"is refused by the object store: HTTP {answer.status} {code}".strip())
 
 
-def _pieces(file: Found) -> Iterator[bytes]:
+def _pieces(file: FoundFile) -> Iterator[bytes]:
     """Yield exactly as many bytes as were hashed."""
     left = file.name.size
     try:
@@ -137,6 +137,6 @@ def _pieces(file: Found) -> Iterator[bytes]:
                 left -= len(piece)
                 yield piece
     except OSError as fault:
-        raise FileFlawError(CHANGED) from fault
+        raise InvalidFileError(CHANGED) from fault
     if left:
-        raise FileFlawError(CHANGED)
+        raise InvalidFileError(CHANGED)

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limpet.http.imports import Calls
+from limpet.http.imports import ImportCalls
 from limpet.importing.failed_rows import Ending, Writer, report_file
-from limpet.importing.sending import Part, bodies, flawed, line_of, parts
+from limpet.importing.sending import RowPart, bodies, flawed, line_of, parts
 from limpet.importing.source import Source
 from schemas.imports import Checked, ImportKind, OnConflict
-from schemas.manifest.local_files import LARGEST, TOO_LARGE, FileFlawError, below, path_of, with_file_name
+from schemas.manifest.local_files import MAX_FILE_BYTES, TOO_LARGE, InvalidFileError, below, path_of, with_file_name
 from schemas.manifest.reader import Row
 
 
 @dataclass
-class Found:
+class DryRunCounts:
     """The counts. ``keys`` are those of records that would be new, four bytes each."""
 
     updated: int = 0
@@ -53,7 +53,7 @@ class Found:
 class DryRun:
     """A dry run over ``source``; ``folder`` is that of the files, resolved."""
 
-    calls: Calls
+    calls: ImportCalls
     source: Source
     folder: Path | None
     on_conflict: OnConflict
@@ -61,13 +61,13 @@ class DryRun:
 
     def run(self, out: Path | None) -> dict[str, int]:
         """Return the counts; the refused rows are written to ``out``."""
-        found = Found()
+        found = DryRunCounts()
         with report_file(out, self.source.header) as write:
             for part in parts(self.source.rows(), 0):
                 self._check(part, found, write)
         return found.counts()
 
-    def _check(self, part: Part, found: Found, write: Writer) -> None:
+    def _check(self, part: RowPart, found: DryRunCounts, write: Writer) -> None:
         endings: dict[int, Ending] = {}
         for body in bodies(self._line(row) for row in part.rows):
             answer = self.calls.check(b"".join(body), self.on_conflict, self.kind)
@@ -81,9 +81,9 @@ class DryRun:
             return line_of(row, row.fields)
         assert self.folder is not None
         try:
-            if below(self.folder, path).stat().st_size > LARGEST:
+            if below(self.folder, path).stat().st_size > MAX_FILE_BYTES:
                 return flawed(row, TOO_LARGE)
-        except FileFlawError as flaw:
+        except InvalidFileError as flaw:
             return flawed(row, str(flaw))
         return line_of(row, with_file_name(row.fields, path, self.kind))
 

@@ -9,11 +9,11 @@ from itertools import islice
 
 from pydantic_core import to_json
 
-from limpet.http.client import RefusedError
-from limpet.http.imports import Calls
-from limpet.importing.contents import Contents
+from limpet.http.client import RequestRefusedError
+from limpet.http.imports import ImportCalls
+from limpet.importing.contents import ContentUploader
 from schemas.imports import Import
-from schemas.manifest.local_files import FileFlawError, path_of, with_file_name
+from schemas.manifest.local_files import InvalidFileError, path_of, with_file_name
 from schemas.manifest.reader import Row
 
 # Of one part: its contents must all be stored before it is appended, while the places of the first ones are kept.
@@ -24,7 +24,7 @@ _TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RowPart:
     """Consecutive rows of a manifest; ``first`` is the position of the first one."""
 
     first: int
@@ -35,9 +35,9 @@ class Part:
 class Sender:
     """Sends the rows of one import, with the contents of their files if there are any."""
 
-    calls: Calls
+    calls: ImportCalls
     opened: Import
-    contents: Contents | None
+    contents: ContentUploader | None
 
     def send(self, rows: Iterator[Row], tell: Callable[[int], None]) -> None:
         """Append what the import lacks of ``rows``. After each part ``tell`` hears the next row and may wait.
@@ -48,7 +48,7 @@ class Sender:
 
         """
         skipped = sum(1 for _ in islice(rows, self.opened.next_row))
-        waiting: deque[tuple[Part, Future[list[bytes]]]] = deque()
+        waiting: deque[tuple[RowPart, Future[list[bytes]]]] = deque()
         with ThreadPoolExecutor(_PREPARING, "parts") as pool:
             for part in parts(rows, skipped, self._content_size):
                 waiting.append((part, pool.submit(self._lines, part)))
@@ -57,12 +57,12 @@ class Sender:
             while waiting:
                 tell(self._append(*waiting.popleft()))
 
-    def _append(self, part: Part, prepared: Future[list[bytes]]) -> int:
+    def _append(self, part: RowPart, prepared: Future[list[bytes]]) -> int:
         lines = prepared.result()
         for attempt in range(_TRIES):
             try:
                 return self._put(part.first, lines)
-            except RefusedError as refusal:
+            except RequestRefusedError as refusal:
                 # A content that was known when we asked was removed since, or lay at its place for too long.
                 if refusal.reason != "ContentMissingError" or attempt == _TRIES - 1:
                     raise
@@ -75,7 +75,7 @@ class Sender:
             first += len(body)
         return first
 
-    def _lines(self, part: Part) -> list[bytes]:
+    def _lines(self, part: RowPart) -> list[bytes]:
         paths = {row.line: path for row in part.rows if (path := self._path(row))}
         brought = self.contents.bring(list(paths.values())) if self.contents and paths else {}
         return [self._with_content(row, paths.get(row.line), brought) for row in part.rows]
@@ -91,7 +91,7 @@ class Sender:
         if path is None:
             return line_of(row, row.fields)
         content = brought[path]
-        if isinstance(content, FileFlawError):
+        if isinstance(content, InvalidFileError):
             return flawed(row, str(content))
         return line_of(row, with_file_name(row.fields, path, self.opened.kind), content)
 
@@ -139,7 +139,7 @@ def bodies(lines: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
 
 def parts(
     rows: Iterable[Row], first: int, content_size: Callable[[Row], int | None] = lambda _: None
-) -> Iterator[Part]:
+) -> Iterator[RowPart]:
     """Yield ``rows`` in parts, bounded by rows, bytes, files and the bytes of these; one file may be larger.
 
     ``content_size`` is of a row's file, None if it has none.
@@ -150,11 +150,11 @@ def parts(
         more = content_size(row)
         full = len(part) == _MOST_ROWS or size >= _MOST_BYTES or files == _MOST_FILES
         if part and (full or content + (more or 0) > _MOST_CONTENT):
-            yield Part(first, part)
+            yield RowPart(first, part)
             first, part, size, files, content = first + len(part), [], 0, 0, 0
         part.append(row)
         size += len(row.raw) + sum(map(len, row.fields))  # as names are sent with each row
         files += more is not None
         content += more or 0
     if part:
-        yield Part(first, part)
+        yield RowPart(first, part)

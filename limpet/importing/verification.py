@@ -12,13 +12,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from limpet.http.imports import Calls
+from limpet.http.imports import ImportCalls
 from limpet.importing.failed_rows import Ending, Writer, report_file
 from limpet.importing.sending import parts
 from limpet.importing.source import Source
 from schemas.case_attachment import CaseAttachment
 from schemas.imports import ContentName, StoredRecord
-from schemas.manifest.local_files import FileFlawError, below, digest, path_of, with_file_name
+from schemas.manifest.local_files import InvalidFileError, below, digest, path_of, with_file_name
 from schemas.manifest.reader import Row
 
 _KEY = "caseAttachment_Key"
@@ -29,7 +29,7 @@ _READERS = 4
 class Verification:
     """What was found: ``counts`` of equal, missing, different, extra and keyless rows."""
 
-    calls: Calls
+    calls: ImportCalls
     source: Source
     folder: Path | None
     extra: bool
@@ -55,21 +55,21 @@ class Verification:
         doubled = Counter(a for a, b in pairwise(found) if a == b)
         return found, {key: count + 1 for key, count in doubled.items()}
 
-    def _look(self, row: Row) -> ContentName | FileFlawError | None:
+    def _look(self, row: Row) -> ContentName | InvalidFileError | None:
         path = path_of(row.fields, "case-attachments") if self.folder and row.flaw is None else None
         if path is None or self.folder is None:
             return None
         try:
             return digest(below(self.folder, path))
-        except FileFlawError as flaw:
+        except InvalidFileError as flaw:
             return flaw
 
-    def _compare(self, looked: "list[tuple[Row, ContentName | FileFlawError | None]]", write: Writer) -> None:
+    def _compare(self, looked: "list[tuple[Row, ContentName | InvalidFileError | None]]", write: Writer) -> None:
         wanted = [key for row, _ in looked if (key := _key(row))]
         there = {record.key: record for record in self.calls.stored(wanted)} if wanted else {}
         for row, content in looked:
             key = _key(row)
-            if row.flaw is not None or isinstance(content, FileFlawError):
+            if row.flaw is not None or isinstance(content, InvalidFileError):
                 self._note("different", row, row.flaw or f"its file {content}", write)
             elif key is None:
                 self._note("keyless", row, f"without a {_KEY} it can't be found", write)
@@ -112,7 +112,7 @@ def _is_last(row: Row, left: dict[int, int]) -> bool:
     return left[key] == 0
 
 
-def _differences(row: Row, content: ContentName | FileFlawError | None, stored: StoredRecord) -> Iterator[str]:
+def _differences(row: Row, content: ContentName | InvalidFileError | None, stored: StoredRecord) -> Iterator[str]:
     path = path_of(row.fields, "case-attachments")
     fields: Mapping[str, Any] = with_file_name(row.fields, path) if content and path else row.fields
     try:

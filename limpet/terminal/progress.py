@@ -55,7 +55,7 @@ class Progress:
         return max(0.0, (self.total - self.done) / self.rate)
 
 
-class Teller:
+class ProgressReporter:
     """Shows a progress now and then, where it is wanted."""
 
     def __init__(self, *, as_json: bool, screen: TextIO | None = sys.stderr) -> None:

@@ -2,13 +2,13 @@
 
 from uuid import UUID
 
-from limpet.http.imports import Calls
+from limpet.http.imports import ImportCalls
 from limpet.terminal.exit_codes import SOME_FAILED
-from limpet.terminal.progress import Progress, Teller
+from limpet.terminal.progress import Progress, ProgressReporter
 from schemas.answers import Batch
 
 
-def watch_to_end(calls: Calls, batch_id: UUID, progress: Progress, teller: Teller) -> Batch:
+def watch_to_end(calls: ImportCalls, batch_id: UUID, progress: Progress, teller: ProgressReporter) -> Batch:
     """Return the batch once it is finished or cancelled, telling how far it is meanwhile."""
     while True:
         batch = calls.batch(batch_id, wait=1)
@@ -27,7 +27,7 @@ def exit_code(batch: Batch) -> int:
     return SOME_FAILED if bad or batch.error or batch.state == "cancelled" else 0
 
 
-def tell_end(batch: Batch, teller: Teller) -> None:
+def tell_end(batch: Batch, teller: ProgressReporter) -> None:
     """Say how a batch ended, where JSON lines are wanted."""
     told = {"batch": str(batch.id), "state": batch.state, "total": batch.total, "counts": batch.counts}
     teller.event("end", {**told, "error": batch.error})

@@ -12,12 +12,12 @@ from schemas.file_attachments import FileAction
 from schemas.imports import ContentName, ImportKind
 from schemas.manifest.reader import Header, ManifestError
 
-LARGEST = 5 * 2**30  # bytes of one PUT to S3
+MAX_FILE_BYTES = 5 * 2**30  # bytes of one PUT to S3
 CHANGED = "changed while it was read; import it again when it is at rest"
-TOO_LARGE = f"is larger than {LARGEST} bytes, the most that one upload takes"
+TOO_LARGE = f"is larger than {MAX_FILE_BYTES} bytes, the most that one upload takes"
 
 
-class FileFlawError(Exception):
+class InvalidFileError(Exception):
     """The row's file can't be taken; the text says why."""
 
 
@@ -36,23 +36,23 @@ def below(folder: Path, path: str) -> Path:
     """Return the file that ``path`` names below ``folder`` (which is resolved already).
 
     Raises:
-        FileFlawError: there is none, or it lies elsewhere.
+        InvalidFileError: there is none, or it lies elsewhere.
 
     """
     if "\0" in path:
-        raise FileFlawError("holds U+0000")
+        raise InvalidFileError("holds U+0000")
     try:
         found = _resolved(folder, path)
     except UnicodeEncodeError as wrong:
-        raise FileFlawError("is no text that a file can be named by") from wrong
+        raise InvalidFileError("is no text that a file can be named by") from wrong
     except (OSError, RuntimeError) as wrong:  # a loop of links is a RuntimeError in Python 3.11
-        raise FileFlawError(f"can't be followed: {getattr(wrong, 'strerror', None) or wrong}") from wrong
+        raise InvalidFileError(f"can't be followed: {getattr(wrong, 'strerror', None) or wrong}") from wrong
     if found is None:
-        raise FileFlawError("there is no such file below the folder of the files")
+        raise InvalidFileError("there is no such file below the folder of the files")
     if not found.is_relative_to(folder):
-        raise FileFlawError("leads out of the folder of the files")
+        raise InvalidFileError("leads out of the folder of the files")
     if not found.is_file():
-        raise FileFlawError("is no file")
+        raise InvalidFileError("is no file")
     return found
 
 
@@ -78,22 +78,22 @@ def digest(file: Path) -> ContentName:
     """Return what is in ``file``.
 
     Raises:
-        FileFlawError: it can't be read, is too large for one PUT, or changed meanwhile.
+        InvalidFileError: it can't be read, is too large for one PUT, or changed meanwhile.
 
     """
     try:
         with file.open("rb") as stream:
             before = os.fstat(stream.fileno())
             if not stat.S_ISREG(before.st_mode):
-                raise FileFlawError("is no file")
-            if before.st_size > LARGEST:
-                raise FileFlawError(TOO_LARGE)
+                raise InvalidFileError("is no file")
+            if before.st_size > MAX_FILE_BYTES:
+                raise InvalidFileError(TOO_LARGE)
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             size, after = stream.tell(), os.fstat(stream.fileno())
     except OSError as fault:
-        raise FileFlawError(f"can't be read: {fault.strerror}") from fault
+        raise InvalidFileError(f"can't be read: {fault.strerror}") from fault
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != before.st_size:
-        raise FileFlawError(CHANGED)
+        raise InvalidFileError(CHANGED)
     return ContentName(sha256=sha256, size=size)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from api_stub.auth.credentials import make_token
-from worker.execution.watchdog import rung_for
+from worker.execution.watchdog import find_untaken
 from worker.ledger.accept import accept
 from worker.ledger.model import NewBatch, NewItem
 
@@ -40,11 +40,11 @@ def system(stack: dict[str, str], held: Line, tmp_path_factory: pytest.TempPathF
 
 def test_the_watchdog_asks_for_two_seconds_at_most(system: System) -> None:
     url = json.loads(system.settings["LIMPET_DATABASES"])["apart"]
-    assert rung_for(url, ["limpet"]) == []
+    assert find_untaken(url, ["limpet"]) == []
     with system.database.transaction():
         system.database.execute("LOCK TABLE chunk")
         with pytest.raises(TimeoutError):
-            rung_for(url, ["limpet"])
+            find_untaken(url, ["limpet"])
 
 
 def test_batches_of_other_databases_are_carried_out_and_answered(

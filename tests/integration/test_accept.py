@@ -14,11 +14,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from schemas.kinds import FILE_DELETE, UPSERT
-from worker.blobs.lifecycle import Stored
+from worker.blobs.lifecycle import StoredContent
 from worker.database import autocommit, engine
 from worker.errors import IdempotencyConflictError
 from worker.ledger.accept import accept
-from worker.ledger.chunking import MOST_SINGLES, MOST_WAITING
+from worker.ledger.chunking import MAX_SINGLE_ITEMS, MAX_WAITING_CHUNKS
 from worker.ledger.model import Accepted, NewBatch, NewItem
 from worker.ledger.uuid7 import first_id
 from worker.settings import settings
@@ -41,7 +41,7 @@ def test_a_light_batch_is_as_any_other(ledger: Session) -> None:
     assert rows(ledger, light) == [row for row in rows(ledger, other) if row.position < 3]
     assert [(row.key, row.payload) for row in rows(ledger, light)] == [(item.key, item.payload) for item in items]
     assert chunks(ledger, light) == chunks(ledger, other)[:3]
-    assert [(ring.first, ring.last, ring.queue) for ring in light.rings] == [(n, n, "limpet") for n in range(3)]
+    assert [(ring.first, ring.last, ring.queue) for ring in light.messages] == [(n, n, "limpet") for n in range(3)]
     assert batch(ledger, light) == ("test", "test", 3, None)
     assert place(ledger, light) < place(ledger, other)
 
@@ -59,8 +59,8 @@ def test_chunks_grow_when_many_small_batches_came(ledger: Session, monkeypatch: 
     second = first_id(time.time() - 1)
     monkeypatch.setattr("worker.ledger.accept.first_id", lambda _: second)  # which may last longer on a busy machine
     most = settings().small_batch
-    for _ in range(1 + MOST_SINGLES * settings().worker_processes // most):
-        assert len(accept(ledger, NewBatch("test", "test", upserts(most))).rings) == most
+    for _ in range(1 + MAX_SINGLE_ITEMS * settings().worker_processes // most):
+        assert len(accept(ledger, NewBatch("test", "test", upserts(most))).messages) == most
         hand_back(ledger)
     assert [sizes(ledger, accepted) for accepted in both(ledger, 9)] == [[9], [9]]
 
@@ -75,7 +75,7 @@ def test_a_light_batch_is_accepted_once_under_a_key(ledger: Session) -> None:
     (item,) = upserts(1)
     first = accept(ledger, NewBatch("test", "test", [item], "its-key", b"1"))
     again = accept(ledger, NewBatch("test", "test", [item], "its-key", b"1"))
-    assert (again.batch_id, again.replayed, again.rings) == (first.batch_id, True, [])
+    assert (again.batch_id, again.replayed, again.messages) == (first.batch_id, True, [])
     with pytest.raises(IdempotencyConflictError):
         accept(ledger, NewBatch("test", "test", [item], "its-key", b"2"))
     assert len(rows(ledger, first)) == 1
@@ -96,7 +96,7 @@ def test_light_is_only_what_one_statement_can_take() -> None:
     heavy = [
         replace(item, content=b""),
         replace(item, blob_id=1),
-        replace(item, stored=Stored("a", bytes(32), 1)),
+        replace(item, stored=StoredContent("a", bytes(32), 1)),
         replace(item, upload_id=uuid4()),
         replace(item, verdict=_REFUSED),
         replace(item, kind=FILE_DELETE),
@@ -106,7 +106,7 @@ def test_light_is_only_what_one_statement_can_take() -> None:
 
 
 def make_busy(session: Session) -> None:
-    for _ in range(MOST_WAITING * settings().worker_processes + 1):
+    for _ in range(MAX_WAITING_CHUNKS * settings().worker_processes + 1):
         accept(session, NewBatch("test", "test", upserts(1)))
 
 

@@ -8,12 +8,12 @@ from unrung import accepted, upsert
 
 from worker.database import transaction
 from worker.execution.deliver import deliver
-from worker.ledger.model import Ring
+from worker.ledger.model import ChunkMessage
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 
 
-def transactions(database: psycopg.Connection, ring: Ring) -> set[int]:
+def transactions(database: psycopg.Connection, ring: ChunkMessage) -> set[int]:
     """The transactions that changed the chunk, its items and its batch last."""
     return {
         row[0]

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from worker.database import transaction
 from worker.ledger import claims
 from worker.ledger.accept import accept
-from worker.ledger.model import Accepted, NewBatch, NewItem, Ring
-from worker.ledger.open_items import bite
+from worker.ledger.model import Accepted, ChunkMessage, NewBatch, NewItem
+from worker.ledger.open_items import lock_open_items
 
 
 @pytest.mark.usefixtures("server_environment")
@@ -24,7 +24,7 @@ def test_a_bite_leaves_out_no_open_item_that_another_worker_just_gave_its_blob(d
             text("UPDATE item SET content = NULL WHERE batch_id = :batch AND position = 1"),
             {"batch": accepted.batch_id},
         )
-        bitten = thread.submit(positions, accepted.rings[2])
+        bitten = thread.submit(positions, accepted.messages[2])
         until_it_waits(demo_db, "transactionid")
         other.commit()
         assert bitten.result(20) == [0, 1, 2]
@@ -37,11 +37,11 @@ def three_items_of_one_key() -> Accepted:
         return accept(session, NewBatch("case_attachments", "test", items))
 
 
-def positions(ring: Ring) -> list[int]:
+def positions(ring: ChunkMessage) -> list[int]:
     with transaction("demo") as session:
         held = claims.claim(session, ring.chunk_id, "test", timedelta(seconds=20))
         assert held
         session.execute(text("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"))  # as with many items
-        items = bite(session, [held], 1000)
+        items = lock_open_items(session, [held], 1000)
         session.rollback()
     return [item.position for item in items]

@@ -6,8 +6,8 @@ import uuid
 import pytest
 import redis
 
-from worker.broker.publish import app, ring
-from worker.ledger.model import Ring
+from worker.broker.publish import app, publish_chunks
+from worker.ledger.model import ChunkMessage
 
 
 def test_a_message_is_less_than_a_kilobyte_and_says_no_more_than_ids(
@@ -16,7 +16,7 @@ def test_a_message_is_less_than_a_kilobyte_and_says_no_more_than_ids(
     monkeypatch.setattr(app.conf, "broker_url", stack["LIMPET_BROKER_URL"])
     batch_id = uuid.uuid4()
     # A queue that no worker takes from, so the message can be looked at.
-    ring("d" * 32, [Ring(2**40, batch_id, 9_999_000, 9_999_499, "test.look")])
+    publish_chunks("d" * 32, [ChunkMessage(2**40, batch_id, 9_999_000, 9_999_499, "test.look")])
     with redis.Redis.from_url(stack["LIMPET_BROKER_URL"]) as connection:
         (message,) = connection.lrange("test.look", 0, -1)
         connection.delete("test.look")

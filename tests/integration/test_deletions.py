@@ -3,7 +3,7 @@
 import psycopg
 
 from worker.database import transaction
-from worker.ledger.tombstones import deletions_since
+from worker.ledger.tombstones import find_deletions
 from worker.ledger.uuid7 import new_batch_id
 
 _CHUNKS = """
@@ -28,5 +28,5 @@ def test_of_a_hundred_thousand_chunks_only_those_are_read_that_deleted_something
     alone.execute(_DELETED, [batch_id])
     alone.execute("ANALYZE")
     with transaction("alone") as session:
-        assert [deletion.key for deletion in deletions_since(session, {7: 0})] == [7]
+        assert [deletion.key for deletion in find_deletions(session, {7: 0})] == [7]
         assert session.connection().exec_driver_sql(_READ).scalar() == 0

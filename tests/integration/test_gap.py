@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from worker.database import engine, transaction
 from worker.execution.deliver import deliver
-from worker.kinds.case_attachment.rows import load
+from worker.kinds.case_attachment.rows import load_records
 from worker.ledger.accept import accept
 from worker.ledger.model import Accepted, NewBatch, NewItem
 from worker.ledger.read import report
@@ -52,15 +52,15 @@ def test_two_that_both_find_no_record_end_as_one_created_and_one_updated(demo_db
         thread.join()
     with transaction("demo") as session:
         batches = [early_number.batch_id, overtaking.batch_id]
-        ends = [report.items(session, batch)[0] for batch in batches]
-        record = load(session, [key])[key]
+        ends = [report.read_items(session, batch)[0] for batch in batches]
+        record = load_records(session, [key])[key]
     assert sorted(str(end.outcome) for end in ends) == ["created", "updated"], "one of them came second, and knows it"
     second = next(n for n, end in enumerate(ends) if end.outcome == "updated")
     assert record.comment == ("gap: early number, late commit", "gap: late number, early commit")[second]
 
 
 def deliver_in_thread(accepted: Accepted) -> threading.Thread:
-    (ring,) = accepted.rings
+    (ring,) = accepted.messages
     thread = threading.Thread(target=deliver, args=("demo", [ring.chunk_id], "test"))
     thread.start()
     return thread

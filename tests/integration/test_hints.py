@@ -15,7 +15,7 @@ from worker.errors import BrokerUnavailableError
 from worker.settings import settings
 from worker.verdicts import CREATED, Verdict
 
-_ENDED: dict[uuid.UUID, notifications.Ends] = {
+_ENDED: dict[uuid.UUID, notifications.ItemVerdicts] = {
     uuid.uuid4(): {},
     uuid.uuid4(): {
         0: CREATED.on(7),
@@ -42,14 +42,14 @@ def held(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Lin
 def test_what_one_process_says_another_hears() -> None:
     listener = notifications.Listener()
 
-    async def hear() -> tuple[str, Mapping[uuid.UUID, notifications.Ends]]:
-        return await anext(listener.heard())
+    async def hear() -> tuple[str, Mapping[uuid.UUID, notifications.ItemVerdicts]]:
+        return await anext(listener.receive())
 
-    async def first() -> tuple[str, Mapping[uuid.UUID, notifications.Ends]]:
+    async def first() -> tuple[str, Mapping[uuid.UUID, notifications.ItemVerdicts]]:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             heard = tasks.create_task(hear())
             while not heard.done():  # what was said before it listened is lost
-                await asyncio.to_thread(notifications.hint, "demo", _ENDED)
+                await asyncio.to_thread(notifications.notify, "demo", _ENDED)
                 await asyncio.wait({heard}, timeout=0.1)
             return heard.result()
 
@@ -62,7 +62,7 @@ def test_what_a_listener_cannot_read_ends_this_connection_only(stack: dict[str, 
     listener = notifications.Listener()
 
     async def hear() -> None:
-        async for _ in listener.heard():
+        async for _ in listener.receive():
             raise AssertionError("that was none")
 
     async def heard() -> None:
@@ -82,31 +82,31 @@ def test_a_broker_that_falls_silent_is_not_listened_to_for_ever(held: Line, monk
     listener = notifications.Listener()
 
     async def hear() -> None:
-        async for _ in listener.heard():
+        async for _ in listener.receive():
             held.hold()
 
     async def heard() -> None:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             task = tasks.create_task(hear())
             while not task.done():
-                await asyncio.to_thread(notifications.hint, "demo", _ENDED)
+                await asyncio.to_thread(notifications.notify, "demo", _ENDED)
                 await asyncio.wait({task}, timeout=0.1)
 
     with pytest.RaisesGroup(BrokerUnavailableError):
         asyncio.run(heard())
-    assert not listener.hears
+    assert not listener.is_connected
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1/0?ssl_cert_reqs=CERT_NONE", "redis://127.0.0.1/0?timeout=abc"])
 def test_a_url_that_only_celery_understands_harms_nobody(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hear() -> None:
-        await anext(notifications.Listener().heard())
+        await anext(notifications.Listener().receive())
 
     monkeypatch.setenv("LIMPET_BROKER_URL", url)
     settings.cache_clear()
     notifications.forget_connection()
     try:
-        notifications.hint("demo", _ENDED)
+        notifications.notify("demo", _ENDED)
         with pytest.raises(BrokerUnavailableError):
             asyncio.run(hear())
     finally:
@@ -116,9 +116,9 @@ def test_a_url_that_only_celery_understands_harms_nobody(url: str, monkeypatch: 
 
 
 def test_a_broker_that_hangs_costs_one_delivery_a_moment_and_the_next_ones_nothing(held: Line) -> None:
-    notifications.hint("demo", _ENDED)
+    notifications.notify("demo", _ENDED)
     held.hold()
     began = time.monotonic()
     for _ in range(100):
-        notifications.hint("demo", _ENDED)
+        notifications.notify("demo", _ENDED)
     assert time.monotonic() - began < 5

@@ -38,7 +38,7 @@ def test_a_schema_of_a_later_version_is_left_alone_and_works(alone: psycopg.Conn
     (key,) = fresh_keys()
     with transaction("alone") as session:
         accepted = accept(session, NewBatch("test", "test", [NewItem("case_attachment.upsert", key, {"case_Key": 1})]))
-    assert deliver("alone", [accepted.rings[0].chunk_id], "test") == "1 created"
+    assert deliver("alone", [accepted.messages[0].chunk_id], "test") == "1 created"
 
 
 def test_a_schema_of_an_earlier_version_is_not_ready_until_it_is_migrated(alone: psycopg.Connection) -> None:

@@ -27,7 +27,7 @@ def test_an_end_is_told_of_though_the_rings_beside_it_fail(
     alone.execute(
         "UPDATE batch SET finished_at = NULL, accepted_at = now() - interval '1 hour' WHERE id = %s", [orphan.batch_id]
     )
-    alone.execute("UPDATE chunk SET due_at = '-infinity' WHERE id = %s", [due.rings[0].chunk_id])
+    alone.execute("UPDATE chunk SET due_at = '-infinity' WHERE id = %s", [due.messages[0].chunk_id])
     away = {"LIMPET_DATABASES": os.environ["LIMPET_DATABASES"], "LIMPET_BROKER_URL": f"redis://{nowhere()}/0"}
     with another(stack, tmp_path / "relay.log", "worker.relay", **away) as relay:
         eventually(lambda: "relay.waits" in relay.log.read_text())

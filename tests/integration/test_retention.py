@@ -12,7 +12,7 @@ from manifests import append, named
 from parts import eventually, finished
 
 from worker.database import transaction
-from worker.ledger.retention import expire_some
+from worker.ledger.retention import expire_batches
 from worker.maintenance import expire
 
 pytestmark = pytest.mark.usefixtures("server_environment")
@@ -180,7 +180,7 @@ def test_of_a_batch_that_is_forgotten_in_part_nothing_is_retried(
     demo_db.execute("UPDATE item SET outcome = 'failed', retry = 'as-is' WHERE batch_id = %s", [half])
     age(demo_db, half)
     with transaction("demo") as session:
-        assert expire_some(session, timedelta(days=90)) == (0, True)
+        assert expire_batches(session, timedelta(days=90)) == (0, True)
     assert left(demo_db, half)[2] == 1000
     demo_db.execute("UPDATE batch SET finished_at = now() WHERE id = %s", [half])  # as if batches were kept for longer
     assert client.post(f"/batches/{half}/retry").status_code == 409

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from worker.database import transaction
 from worker.ledger.accept import accept
-from worker.ledger.claims import ring_again
+from worker.ledger.claims import take_due
 from worker.ledger.model import NewBatch, NewItem
 
 
@@ -18,12 +18,12 @@ def test_however_many_rings_were_lost_the_next_comes_within_a_minute(lost: int) 
     (key,) = fresh_keys()
     with transaction("demo") as session:
         item = NewItem("case_attachment.upsert", key, {"case_Key": 1})
-        (ring,) = accept(session, NewBatch("case_attachments", "test", [item])).rings
+        (ring,) = accept(session, NewBatch("case_attachments", "test", [item])).messages
         session.execute(
             text("UPDATE chunk SET rings = :lost, due_at = '-infinity' WHERE id = :id"),
             {"lost": lost, "id": ring.chunk_id},
         )
-        assert ring.chunk_id in [rung.chunk_id for rung in ring_again(session, timedelta(seconds=5), 1)]
+        assert ring.chunk_id in [rung.chunk_id for rung in take_due(session, timedelta(seconds=5), 1)]
         pause = session.scalar(
             text("SELECT due_at - clock_timestamp() FROM chunk WHERE id = :id"), {"id": ring.chunk_id}
         )

@@ -11,12 +11,12 @@ from unrung import accepted, upsert
 
 from worker.database import transaction
 from worker.execution.deliver import deliver
-from worker.ledger.model import Ring
+from worker.ledger.model import ChunkMessage
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 
 
-def outcomes(database: psycopg.Connection, rings: list[Ring]) -> list[str | None]:
+def outcomes(database: psycopg.Connection, rings: list[ChunkMessage]) -> list[str | None]:
     """The outcome of the only item of each."""
     found = database.execute(
         "SELECT batch_id, outcome FROM item WHERE batch_id = ANY(%s)", [[ring.batch_id for ring in rings]]

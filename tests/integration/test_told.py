@@ -15,14 +15,14 @@ from schemas.kinds import DELETE
 from worker.database import transaction
 from worker.execution.deliver import deliver
 from worker.ledger.accept import accept
-from worker.ledger.chunking import MOST_SINGLES
-from worker.ledger.model import NewBatch, NewItem, Ring
+from worker.ledger.chunking import MAX_SINGLE_ITEMS
+from worker.ledger.model import ChunkMessage, NewBatch, NewItem
 from worker.settings import settings
 from worker.verdicts import Verdict
 
 pytestmark = pytest.mark.usefixtures("server_environment")
 
-Told = Callable[[Ring], list[tuple[object, ...]]]
+Told = Callable[[ChunkMessage], list[tuple[object, ...]]]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def told(stack: dict[str, str]) -> Iterator[Told]:
         channel.subscribe("limpet.ends")
         assert channel.get_message(timeout=20)
 
-        def of(ring: Ring) -> list[tuple[object, ...]]:
+        def of(ring: ChunkMessage) -> list[tuple[object, ...]]:
             while message := channel.get_message(timeout=20):
                 database, ended = from_json(message["data"])
                 if database == "demo" and str(ring.batch_id) in ended:
@@ -42,14 +42,14 @@ def told(stack: dict[str, str]) -> Iterator[Told]:
         yield of
 
 
-def accepted_in_a_crowd(*items: NewItem) -> Ring:
+def accepted_in_a_crowd(*items: NewItem) -> ChunkMessage:
     """A small batch that is one chunk, because so much has come in just before."""
     refused = NewItem("case_attachment.upsert", None, {}, verdict=Verdict("invalid", 422, "no", "after-fix"))
     few = settings().small_batch
     with transaction("demo") as session:
-        for _ in range(MOST_SINGLES * settings().worker_processes // few + 1):
+        for _ in range(MAX_SINGLE_ITEMS * settings().worker_processes // few + 1):
             accept(session, NewBatch("case_attachments", "test", [refused] * few))
-        (ring,) = accept(session, NewBatch("case_attachments", "test", items)).rings
+        (ring,) = accept(session, NewBatch("case_attachments", "test", items)).messages
     return ring
 
 

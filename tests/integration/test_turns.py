@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from schemas.kinds import FILE_DELETE_ALL
 from worker.database import engine, transaction
-from worker.kinds.file.rows import Pair
+from worker.kinds.file.rows import Collection
 from worker.ledger.accept import accept
 from worker.ledger.model import Accepted, NewBatch, NewItem
-from worker.ledger.ordering import await_turn
-from worker.ledger.retry import Retry, retry
+from worker.ledger.ordering import serialize_appends
+from worker.ledger.retry import RetryRequest, retry
 from worker.verdicts import Verdict
 
 _FAILED = Verdict("failed", 500, "The database refused it", "as-is")
@@ -22,10 +22,10 @@ _FAILED = Verdict("failed", 500, "The database refused it", "as-is")
 
 @pytest.mark.usefixtures("server_environment")
 def test_a_batch_waits_for_a_retry_that_has_its_number_already(demo_db: psycopg.Connection) -> None:
-    pair = Pair(*fresh_item().split("/"))
+    pair = Collection(*fresh_item().split("/"))
     failed = delete_all(pair, _FAILED)
     with ThreadPoolExecutor(1) as thread, Session(engine("demo")) as early:
-        child = retry(early, Retry(failed.batch_id, "test", force=False))
+        child = retry(early, RetryRequest(failed.batch_id, "test", force=False))
         assert child is not None
         later = thread.submit(delete_all, pair)
         until_it_waits(demo_db, "advisory")
@@ -35,9 +35,9 @@ def test_a_batch_waits_for_a_retry_that_has_its_number_already(demo_db: psycopg.
     assert [batch for (batch,) in in_order] == batches
 
 
-def delete_all(pair: Pair, verdict: Verdict | None = None) -> Accepted:
+def delete_all(pair: Collection, verdict: Verdict | None = None) -> Accepted:
     payload: dict[str, object] = {"table": pair.table, "item": pair.item, "mode": "DELETE", "contents": False}
     items = [NewItem(FILE_DELETE_ALL, pair.key, payload, verdict=verdict)]
     with transaction("demo") as session:
-        await_turn(session, items)
+        serialize_appends(session, items)
         return accept(session, NewBatch("file_attachments", "test", items))

@@ -14,8 +14,8 @@ import pytest
 from api_stub.request.content_sink import Sinks
 from api_stub.submit import submit
 from worker.blobs import gc, lifecycle, s3
-from worker.blobs.lifecycle import Stored
-from worker.blobs.multipart import Upload
+from worker.blobs.lifecycle import StoredContent
+from worker.blobs.multipart import MultipartUpload
 from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.ledger.model import NewBatch, NewItem
 from worker.settings import settings
@@ -49,7 +49,7 @@ def threads(key: str) -> list[str]:
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1, 2 * PART, 5 * PART + 7])
 def test_an_object_is_what_was_written(key: str, size: int) -> None:
     data = random.Random(size).randbytes(size)
-    upload = Upload(key)
+    upload = MultipartUpload(key)
     for start in range(0, size, 700_001):
         upload.write(data[start : start + 700_001])
     upload.finish()
@@ -61,7 +61,7 @@ def test_an_object_is_what_was_written(key: str, size: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, PART, 3 * PART + 1])
 def test_an_upload_that_is_given_up_leaves_nothing(key: str, size: int) -> None:
-    upload = Upload(key)
+    upload = MultipartUpload(key)
     upload.write(bytes(size))
     upload.abort()
     upload.abort()
@@ -70,7 +70,7 @@ def test_an_upload_that_is_given_up_leaves_nothing(key: str, size: int) -> None:
 
 
 def test_a_part_that_the_store_refuses_ends_the_upload(key: str) -> None:
-    upload = Upload(key)
+    upload = MultipartUpload(key)
     upload.write(bytes(PART))
     upload._sent[0].result()
     s3.abandon(key, upload._attempt)
@@ -130,7 +130,9 @@ def test_what_was_stored_after_its_keys_removal_is_removed_again(demo_db: psycop
     """A writer that slept: the API refuses the batch then, and nothing else names the object."""
     (key,) = lifecycle.intend("demo", 1)
     demo_db.execute("DELETE FROM garbage WHERE object_key = %s", [key])  # as the collector does, an hour later
-    item = NewItem("case_attachment.upsert", None, {"case_Key": 1}, stored=Stored(key, secrets.token_bytes(32), 1))
+    item = NewItem(
+        "case_attachment.upsert", None, {"case_Key": 1}, stored=StoredContent(key, secrets.token_bytes(32), 1)
+    )
     with pytest.raises(StoreUnavailableError):
         submit._accept("demo", NewBatch("case_attachments", "test", [item]))
     assert demo_db.execute("SELECT due_at > now() FROM garbage WHERE object_key = %s", [key]).fetchone() == (True,)

@@ -7,7 +7,7 @@ from bench.plots import goals, rates
 from bench.rows import bodies, record, row
 from schemas.case_attachment import CaseAttachment
 from worker.tables.metadata import METADATA
-from worker.tables.records import CaseAttachment as Table
+from worker.tables.records import CaseAttachmentTable as Table
 
 
 def test_a_ratio_is_the_median_of_the_rounds_each_by_its_own_peer() -> None:

@@ -9,8 +9,8 @@ import jwt
 import pytest
 
 from api_stub.auth.credentials import (
-    BadCredentialError,
     Caller,
+    InvalidCredentialError,
     add_api_key,
     check_token,
     make_token,
@@ -37,12 +37,12 @@ def test_a_token_that_was_good_is_refused_once_it_has_expired() -> None:
     token = jwt.encode({"sub": "anna", "exp": expires, "databases": ["demo"]}, _SECRET, algorithm="HS256")
     assert check_token(_SECRET, token) == Caller("anna", frozenset({"demo"}), "demo")
     time.sleep(max(0, expires - time.time()))
-    with pytest.raises(BadCredentialError, match="expired"):
+    with pytest.raises(InvalidCredentialError, match="expired"):
         check_token(_SECRET, token)
 
 
 def test_a_token_is_good_for_the_secret_that_signed_it_only() -> None:
     token = make_token(_SECRET, "anna", ["demo"], timedelta(minutes=1))
     assert check_token(_SECRET, token).name == "anna"
-    with pytest.raises(BadCredentialError, match="not valid"):
+    with pytest.raises(InvalidCredentialError, match="not valid"):
         check_token(_SECRET[::-1], token)

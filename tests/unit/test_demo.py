@@ -9,7 +9,7 @@ import pytest
 from limpet.demo.expectations import UnexpectedError, expect
 from limpet.demo.samples import claims, follow_up, pdf, png
 from limpet.demo.tour import check
-from limpet.http.client import Answer, Report
+from limpet.http.client import BatchAnswer, Report
 
 
 def test_what_is_as_expected_passes() -> None:
@@ -76,7 +76,7 @@ def test_every_sample_has_a_key_of_its_own() -> None:
     assert len(set(keys)) == len(keys) == 15
 
 
-def answer(outcome: str, *ends: tuple[int, str], **other: Any) -> Answer:
+def answer(outcome: str, *ends: tuple[int, str], **other: Any) -> BatchAnswer:
     """What a batch whose items ended so is answered with; ``other`` spoils it."""
     bad = [{"field": "attachment", "message": "must be base64"}]
     statuses = [
@@ -95,4 +95,4 @@ def answer(outcome: str, *ends: tuple[int, str], **other: Any) -> Answer:
     state = other.get("state", "finished")
     batch = {"id": ident, "state": state, "total": len(ends), "counts": {}, "href": f"/batches/{ident}"}
     whole = {"data": statuses, "error": None, "debug": {"activityID": ident}, "batch": batch}
-    return Answer(other.get("status", 207), outcome, Report.model_validate(whole))
+    return BatchAnswer(other.get("status", 207), outcome, Report.model_validate(whole))

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from schemas.kinds import FILE_DELETE, FILE_DELETE_ALL, FILE_PUT
-from worker.kinds.file.rows import File, Pair
-from worker.kinds.file.step import concerns, step
+from worker.kinds.file.rows import Collection, File
+from worker.kinds.file.step import is_about, step
 from worker.ledger.open_items import OpenItem
 
-PAIR = Pair("Incidents", "7")
+PAIR = Collection("Incidents", "7")
 OLD, NEW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC)
 
 
@@ -156,12 +156,12 @@ def test_a_retry_is_only_overtaken_by_deletions_that_may_be_about_it(
     may_be: bool,  # noqa: FBT001  a parameter
 ) -> None:
     whole = {"table": PAIR.table, "item": PAIR.item, "mode": "DELETE", **deletion}
-    assert concerns(whole, action(**sent)) is may_be
+    assert is_about(whole, action(**sent)) is may_be
 
 
 def test_a_pair_is_one_whatever_its_case_and_its_key_is_negative() -> None:
-    one, same = Pair("Straße", "Ab"), Pair("STRASSE", "aB")
+    one, same = Collection("Straße", "Ab"), Collection("STRASSE", "aB")
     assert (one.folded, one.key) == (same.folded, same.key)
-    others = [Pair("Strasse", "Abc"), Pair("StrasseA", "b"), Pair("", "strasseab")]
+    others = [Collection("Strasse", "Abc"), Collection("StrasseA", "b"), Collection("", "strasseab")]
     assert len({one.key, *(pair.key for pair in others)}) == 4
     assert all(-(2**63) <= pair.key < 0 for pair in (one, *others))

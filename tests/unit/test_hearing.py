@@ -8,11 +8,11 @@ from uuid import UUID
 import pytest
 
 from api_stub.submit import listener as hint_listener
-from api_stub.submit.listener import hearing
-from api_stub.submit.publisher import Doorbell, Publisher
-from api_stub.submit.submit import Rooms
-from api_stub.submit.waiters import Waiting
-from worker.broker.notifications import Ends, Listener
+from api_stub.submit.listener import running_listener
+from api_stub.submit.publisher import Publisher, PublisherThread
+from api_stub.submit.submit import ApplicationState
+from api_stub.submit.waiters import Waiters
+from worker.broker.notifications import ItemVerdicts, Listener
 
 
 class Stumbling(Listener):
@@ -22,7 +22,7 @@ class Stumbling(Listener):
         self.listened = 0
         self.listens_again = asyncio.Event()
 
-    async def heard(self) -> AsyncGenerator[tuple[str, Mapping[UUID, Ends]]]:
+    async def receive(self) -> AsyncGenerator[tuple[str, Mapping[UUID, ItemVerdicts]]]:
         self.listened += 1
         if self.listened == 3:
             yield "", {}
@@ -39,8 +39,8 @@ def test_a_bug_is_logged_once_until_a_hint_is_heard_and_hints_are_listened_to_ag
 
     async def hear() -> None:
         listener = Stumbling()
-        rooms = Rooms(Waiting(listener), Doorbell(Publisher(), listener))
-        async with asyncio.timeout(20), hearing(listener, rooms):
+        rooms = ApplicationState(Waiters(listener), Publisher(PublisherThread(), listener))
+        async with asyncio.timeout(20), running_listener(listener, rooms):
             await listener.listens_again.wait()
 
     with caplog.at_level(logging.ERROR, "limpet"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from limpet.commands.import_manifest import Options, import_command
+from limpet.commands.import_manifest import ImportArguments, import_command
 from limpet.importing.manifest_argument import manifest_at
 from schemas.imports import ImportKind
 
@@ -57,8 +57,8 @@ def test_columns_that_are_ignored_are_named(
     assert said == (f"{tmp_path}/m.csv: columns that are ignored: {told}\n" if told else "")
 
 
-def options(manifest: str, files: Path | None) -> Options:
-    return Options(
+def options(manifest: str, files: Path | None) -> ImportArguments:
+    return ImportArguments(
         manifest=manifest,
         files=files,
         kind="case-attachments",

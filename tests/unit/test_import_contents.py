@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from limpet.http.client import Client, NoAnswerError
-from limpet.http.imports import Calls
-from limpet.http.object_puts import Answer
-from limpet.importing.contents import Contents, Found, refusal_of
+from limpet.http.imports import ImportCalls
+from limpet.http.object_puts import PutAnswer
+from limpet.importing.contents import ContentUploader, FoundFile, refusal_of
 from schemas.imports import ContentPlace, Import, RowContent
-from schemas.manifest.local_files import CHANGED, FileFlawError, digest
+from schemas.manifest.local_files import CHANGED, InvalidFileError, digest
 
 ID = UUID(int=0)
 OPENED = Import.model_validate(
@@ -36,20 +36,20 @@ OPENED = Import.model_validate(
 
 
 def said(status: int, code: str) -> str:
-    refusal = refusal_of(Answer(status, f"<Error><Code>{code}</Code></Error>"))
+    refusal = refusal_of(PutAnswer(status, f"<Error><Code>{code}</Code></Error>"))
     return f"{type(refusal).__name__}: {refusal}"
 
 
 @pytest.mark.parametrize("code", ["BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"])
 def test_other_bytes_than_were_signed_are_a_file_that_changed_in_any_stores_words(code: str) -> None:
-    assert said(400, code) == f"FileFlawError: {CHANGED}"
+    assert said(400, code) == f"InvalidFileError: {CHANGED}"
 
 
 def test_a_refusal_of_one_upload_is_its_rows_and_what_passes_is_waited_for() -> None:
-    assert said(400, "EntityTooLarge") == "FileFlawError: is refused by the object store: HTTP 400 EntityTooLarge"
+    assert said(400, "EntityTooLarge") == "InvalidFileError: is refused by the object store: HTTP 400 EntityTooLarge"
     for status, code in ((403, "AccessDenied"), (404, "NoSuchBucket"), (429, "SlowDown"), (503, "SlowDown")):
         assert said(status, code) == f"NoAnswerError: HTTP {status} {code}"
-    assert isinstance(refusal_of(Answer(307, "")), NoAnswerError)
+    assert isinstance(refusal_of(PutAnswer(307, "")), NoAnswerError)
 
 
 class Store(BaseHTTPRequestHandler):
@@ -82,11 +82,11 @@ def test_a_file_that_changed_harms_no_other_row_of_the_same_bytes(store: str, tm
     place = ContentPlace(**name.model_dump(), url=f"{store}/{name.sha256}", place="p")
     paths[0].write_bytes(b"otherwise")
     with Client(httpx.Client()) as client:
-        contents = Contents(tmp_path, Calls(client, 0.0), OPENED)
-        ends = contents.store_one([Found(path, name) for path in paths], place)
+        contents = ContentUploader(tmp_path, ImportCalls(client, 0.0), OPENED)
+        ends = contents.store_one([FoundFile(path, name) for path in paths], place)
         contents.close()
     first, second, third = (ends[path] for path in paths)
-    assert isinstance(first, FileFlawError)
+    assert isinstance(first, InvalidFileError)
     assert str(first) == CHANGED
     assert second == third == RowContent(**name.model_dump(), place="p")
     assert contents.uploaded == name.size

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from limpet.http.client import NoAnswerError
-from limpet.http.object_puts import Puts
+from limpet.http.object_puts import ObjectPuts
 
 BODY = b"x" * 1000
 
@@ -55,22 +55,22 @@ def store() -> Iterator[Store]:
 
 
 @pytest.fixture
-def puts() -> Iterator[Puts]:
-    made = Puts()
+def puts() -> Iterator[ObjectPuts]:
+    made = ObjectPuts()
     yield made
     made.close()
 
 
-def put(puts: Puts, url: str, body: bytes = BODY) -> tuple[int, str]:
+def put(puts: ObjectPuts, url: str, body: bytes = BODY) -> tuple[int, str]:
     return puts.put(url, {"Content-Length": str(len(body))}, iter([body]))
 
 
-def test_a_connection_is_kept_for_the_next_put(store: Store, puts: Puts) -> None:
+def test_a_connection_is_kept_for_the_next_put(store: Store, puts: ObjectPuts) -> None:
     assert [put(puts, f"{store.url}/a?b=c") for _ in range(3)] == [(200, "said")] * 3
     assert (store.asked, len(store.connections)) == ([("/a?b=c", None, 1000)] * 3, 1)
 
 
-def test_a_body_that_can_not_be_read_on_leaves_no_half_request_behind(store: Store, puts: Puts) -> None:
+def test_a_body_that_can_not_be_read_on_leaves_no_half_request_behind(store: Store, puts: ObjectPuts) -> None:
     def broken() -> Iterator[bytes]:
         yield b"half"
         raise LookupError
@@ -80,7 +80,7 @@ def test_a_body_that_can_not_be_read_on_leaves_no_half_request_behind(store: Sto
     assert put(puts, f"{store.url}/a") == (200, "said")
 
 
-def test_nobody_there_may_pass(store: Store, puts: Puts) -> None:
+def test_nobody_there_may_pass(store: Store, puts: ObjectPuts) -> None:
     assert put(puts, f"{store.url}/refused")[0] == 403
     assert store.closed.wait(30)
     assert put(puts, f"{store.url}/a")[0] == 200, "after a connection that the store closed, there is a new one"
@@ -88,7 +88,7 @@ def test_nobody_there_may_pass(store: Store, puts: Puts) -> None:
         put(puts, "http://127.0.0.1:1/a")
 
 
-def test_a_proxy_of_the_environment_is_heeded(store: Store, puts: Puts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_heeded(store: Store, puts: ObjectPuts, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", store.url.replace("//", "//me:p%40ss@"))

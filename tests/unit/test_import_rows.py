@@ -8,14 +8,14 @@ import pytest
 from limpet.importing.sending import line_of
 from schemas.imports import ImportKind, ImportRow
 from schemas.manifest.reader import read_header, rows
-from worker.imports.rows import Rule, item_of, read_rows
+from worker.imports.rows import ImportOptions, parse_row, read_rows
 
 ITEM = {"caseAttachment_Key": 5, "case_Key": 1, "table": "claims", "item": "1", "filename": "f"}
 
 
 def said(line: bytes, kind: ImportKind = "case-attachments") -> tuple[object, int, str]:
     (row,) = read_rows([line])
-    item = item_of(row, Rule("demo", kind))
+    item = parse_row(row, ImportOptions("demo", kind))
     assert item.verdict is not None
     return item.payload["line"], item.verdict.status, item.verdict.body
 
@@ -43,8 +43,8 @@ def test_a_lone_surrogate_is_that_rows_outcome_with_its_line_and_field(kind: Imp
 
 def test_a_row_that_would_add_a_file_by_its_id_alone_is_refused() -> None:
     (row,) = read_rows([b'{"line": 9, "item": {"table": "claims", "item": "1", "id": 5}}'])
-    assert item_of(row, Rule("demo", "files")).verdict is None
-    end = item_of(row, Rule("demo", "files", "skip")).verdict
+    assert parse_row(row, ImportOptions("demo", "files")).verdict is None
+    end = parse_row(row, ImportOptions("demo", "files", "skip")).verdict
     assert end is not None
     assert end.body == "filename is required to add a file"
 
@@ -71,5 +71,7 @@ def test_what_is_no_row_has_no_line(line: bytes) -> None:
     ],
 )
 def test_fields_go_by_their_documented_names_only(kind: ImportKind, more: dict[str, object]) -> None:
-    plain, other = (item_of(ImportRow(line=1, item=fields), Rule("demo", kind)) for fields in (ITEM, ITEM | more))
+    plain, other = (
+        parse_row(ImportRow(line=1, item=fields), ImportOptions("demo", kind)) for fields in (ITEM, ITEM | more)
+    )
     assert plain == other

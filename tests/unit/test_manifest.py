@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.manifest.local_files import FileFlawError, below, path_of, with_file_name
+from schemas.manifest.local_files import InvalidFileError, below, path_of, with_file_name
 from schemas.manifest.reader import ManifestError, Row, read_header, rows, uncompressed
 
 HEAD = b"caseAttachment_Key,case_Key,comment\n"
@@ -130,7 +130,7 @@ def test_a_file_is_taken_below_the_folder_only_after_links(tmp_path: Path) -> No
     (folder / "loop").symlink_to(folder / "loop")
     assert below(folder, "sub/a.txt") == below(folder, "sub\\a.txt") == below(folder, "in")
     for path in ("../secret", "out", "/etc/passwd", "loop", "sub", "none", "a\0b", "sub/a.txt/b", "x" * 300):
-        with pytest.raises(FileFlawError):
+        with pytest.raises(InvalidFileError):
             below(folder, path)
 
 

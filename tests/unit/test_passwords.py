@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 
-from api_stub.auth.credentials import BadCredentialError, add_user, read_credentials
+from api_stub.auth.credentials import InvalidCredentialError, add_user, read_credentials
 from api_stub.auth.passwords import Passwords
 from api_stub.problems import ProblemError
 
@@ -19,7 +19,7 @@ async def answers(passwords: Passwords, file: Path, words: list[str]) -> Counter
         header = base64.b64encode(f"eve:{word}".encode()).decode()
         try:
             found[(await passwords.check(read_credentials(file), 1, header)).name] += 1
-        except BadCredentialError:
+        except InvalidCredentialError:
             found["wrong"] += 1
         except ProblemError as refused:
             found[str(refused.sort.status)] += 1

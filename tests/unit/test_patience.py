@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from limpet.http.client import Client, HeldBackError, NoAnswerError
-from limpet.http.imports import Calls
+from limpet.http.imports import ImportCalls
 
 
 def answering(*answers: Exception | int) -> Callable[[], int]:
@@ -23,7 +23,7 @@ def answering(*answers: Exception | int) -> Callable[[], int]:
 
 def test_being_held_back_is_no_sign_of_trouble_and_silence_is() -> None:
     with Client(httpx.Client()) as client:
-        calls = Calls(client, patience=0.0)
+        calls = ImportCalls(client, patience=0.0)
         assert calls.patiently(answering(HeldBackError("later"), HeldBackError("later"), 5)) == 5
         with pytest.raises(NoAnswerError):
             calls.patiently(answering(NoAnswerError("away"), NoAnswerError("away"), 5))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from worker.blobs import s3, write
-from worker.blobs.lifecycle import Stored
-from worker.blobs.write import Content
+from worker.blobs.lifecycle import StoredContent
+from worker.blobs.write import PendingContent
 from worker.errors import StoreUnavailableError
 from worker.settings import settings
 
@@ -27,7 +27,7 @@ def _no_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_no_store")
 def test_more_contents_than_writers_fail_at_once_when_the_store_refuses() -> None:
-    contents = [Content.of(b"%d" % number) for number in range(5 * write._WRITERS)]
+    contents = [PendingContent.of(b"%d" % number) for number in range(5 * write._WRITERS)]
     pulses: list[int] = []
 
     def pulse() -> None:
@@ -36,6 +36,6 @@ def test_more_contents_than_writers_fail_at_once_when_the_store_refuses() -> Non
 
     with pytest.raises(StoreUnavailableError):
         write._put_all(
-            [(Stored(f"demo/{number}", c.sha256, len(c.data)), c) for number, c in enumerate(contents)],
+            [(StoredContent(f"demo/{number}", c.sha256, len(c.data)), c) for number, c in enumerate(contents)],
             pulse,
         )

@@ -13,18 +13,18 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.blobs import s3
-from worker.blobs.lifecycle import Stored, intend
-from worker.database import count, transaction
+from worker.blobs.lifecycle import StoredContent, intend
+from worker.database import count_changed, transaction
 from worker.errors import BlobMissingError, LimpetError
 from worker.settings import settings
 
 
-class BadUploadError(LimpetError):
+class InvalidUploadError(LimpetError):
     """An item names an upload that it can't have; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedUpload:
     """A new upload: PUT the bytes to ``url`` before ``expires_at``."""
 
     id: UUID
@@ -39,14 +39,14 @@ _OPEN = text("""
 """)
 
 
-def open_upload(database: str, caller: str) -> Opened:
+def open_upload(database: str, caller: str) -> OpenedUpload:
     """Open an upload for ``caller`` in ``database``."""
     ident, lifetime = uuid4(), settings().upload_lifetime
     key = f"{database}/uploads/{ident.hex}"
     values = {"id": ident, "caller": caller, "object_key": key, "lifetime": lifetime, "kept": 2 * lifetime}
     with transaction(database) as session:
         expires_at: datetime = session.scalars(_OPEN, values).one()
-    return Opened(ident, s3.presigned_put(key, lifetime), expires_at)
+    return OpenedUpload(ident, s3.presigned_put(key, lifetime), expires_at)
 
 
 _FIND = text("""
@@ -54,7 +54,7 @@ _FIND = text("""
 """)
 
 
-def take(database: str, caller: str, ident: UUID) -> Stored:
+def take_upload(database: str, caller: str, ident: UUID) -> StoredContent:
     """Return the content of an upload, under a key of its own and hashed.
 
     Raises:
@@ -65,29 +65,31 @@ def take(database: str, caller: str, ident: UUID) -> Stored:
     with transaction(database) as session:
         source = session.scalars(_FIND, {"id": ident, "caller": caller}).one_or_none()
     if source is None:
-        raise BadUploadError(f"upload {ident} is not open to you: it was used, has expired or never was; open another")
+        raise InvalidUploadError(
+            f"upload {ident} is not open to you: it was used, has expired or never was; open another"
+        )
     try:
         size = s3.size_of(source)
     except BlobMissingError as missing:
-        raise BadUploadError(f"upload {ident} has no content yet: PUT it to the upload's url first") from missing
+        raise InvalidUploadError(f"upload {ident} has no content yet: PUT it to the upload's url first") from missing
     if size > settings().max_upload:
-        raise BadUploadError(f"upload {ident} is longer than {settings().max_upload} bytes")
+        raise InvalidUploadError(f"upload {ident} is longer than {settings().max_upload} bytes")
     (target,) = intend(database, 1)
     s3.copy(source, target, size)
     # The source may have been overwritten in between, so the copy tells its size, too.
     size = s3.size_of(target)
-    return Stored(target, s3.sha256_of(target, size), size)
+    return StoredContent(target, s3.sha256_of(target, size), size)
 
 
 _USE = text("UPDATE upload SET used_at = now() WHERE id = :id AND used_at IS NULL")
 
 
-def use(session: Session, ident: UUID) -> bool:
+def mark_used(session: Session, ident: UUID) -> bool:
     """Mark an upload as used, in the transaction that accepts its item; False: another item was faster."""
-    return count(session, _USE, {"id": ident}) == 1
+    return count_changed(session, _USE, {"id": ident}) == 1
 
 
 def forget_expired(database: str, age: timedelta) -> int:
     """Remove uploads that expired more than ``age`` ago; their objects are garbage by then."""
     with transaction(database) as session:
-        return count(session, text("DELETE FROM upload WHERE expires_at < now() - :age"), {"age": age})
+        return count_changed(session, text("DELETE FROM upload WHERE expires_at < now() - :age"), {"age": age})

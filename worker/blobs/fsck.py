@@ -20,7 +20,7 @@ from worker.database import engine, transaction
 from worker.errors import BlobMissingError, RepairedElsewhereError
 from worker.settings import settings
 
-Sort = Literal["missing", "wrong-size", "wrong-hash", "unnamed", "lost"]
+FindingType = Literal["missing", "wrong-size", "wrong-hash", "unnamed", "lost"]
 # Everything that we write; what else lies below imports/ is the operator's.
 _OURS = ("blobs/", "imports/bodies/", "uploads/")
 _AT_ONCE = 2000
@@ -30,7 +30,7 @@ _AT_ONCE = 2000
 class Finding:
     """One thing that is not as it should be: about an object key, or about an item that no key is known for."""
 
-    sort: Sort
+    sort: FindingType
     object_key: str
     text: str
     repaired: bool = False
@@ -105,7 +105,7 @@ class Checker:
             if who := self._named_by(blob.id):
                 yield Finding(sort, key, f"{what}: the content of {who}")
 
-    def _wrong_with(self, key: str, blob: _Blob, size: int | None) -> tuple[Sort, str] | None:
+    def _wrong_with(self, key: str, blob: _Blob, size: int | None) -> tuple[FindingType, str] | None:
         try:
             if size is None:  # it may have been stored after its place in the listing had passed
                 size = s3.size_of(key)

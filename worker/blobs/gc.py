@@ -6,8 +6,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from worker.blobs import s3
-from worker.database import count, transaction
-from worker.log import event, in_short
+from worker.database import count_changed, transaction
+from worker.log import log_event, summarize_fault
 
 _DISOWN_AT_ONCE = 500
 _EMPTY_AT_ONCE = 20
@@ -55,9 +55,9 @@ def _disown(database: str, age: timedelta) -> None:
     while found == _DISOWN_AT_ONCE:
         try:
             with transaction(database) as session:
-                found = count(session, _COLLECT, {"age": age, "limit": _DISOWN_AT_ONCE})
+                found = count_changed(session, _COLLECT, {"age": age, "limit": _DISOWN_AT_ONCE})
         except IntegrityError as named:  # somebody named one between our look and our removal: the next run sees it
-            event("blobs.collect.named_meanwhile", database=database, reason=in_short(named))
+            log_event("blobs.collect.named_meanwhile", database=database, reason=summarize_fault(named))
             return
 
 

@@ -24,7 +24,7 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredContent:
     """An object that was written under an intended key and waits to be adopted."""
 
     object_key: str
@@ -35,11 +35,11 @@ class Stored:
 def intend(database: str, count: int) -> list[str]:
     """Return ``count`` new object keys, each due for removal unless it is adopted in time; committed.
 
-    They differ in their last digits only, so that one listing tells of all (`sizes`).
+    They differ in their last digits only, so that one listing tells of all (`list_sizes`).
     """
     stem = f"{database}/blobs/{secrets.token_hex(1)}/{secrets.token_hex(16)}"
     keys = [f"{stem}{number:0{_DIGITS}x}" for number in range(count)]
-    note(database, keys)
+    note_garbage(database, keys)
     return keys
 
 
@@ -49,7 +49,7 @@ _NOTE = text("""
 """)
 
 
-def note(database: str, keys: Sequence[str]) -> None:
+def note_garbage(database: str, keys: Sequence[str]) -> None:
     """Note ``keys`` for removal, as when they were intended: what came after a removal would stay for good; committed.
 
     One that a blob names is left out.
@@ -58,7 +58,7 @@ def note(database: str, keys: Sequence[str]) -> None:
         session.execute(_NOTE, {"keys": keys, "age": settings().collect_after})
 
 
-def sizes(keys: Iterable[str]) -> dict[str, int]:
+def list_sizes(keys: Iterable[str]) -> dict[str, int]:
     """Return how many bytes lie under each of those ``keys`` that the store has, one look for all intended together.
 
     Raises:
@@ -80,7 +80,7 @@ _ADOPT = text("""
 """)
 
 
-def adopt(session: Session, stored: Stored) -> int | None:
+def adopt(session: Session, stored: StoredContent) -> int | None:
     """Return the blob with that content, made of ``stored`` unless there is one already; locked against removal.
 
     None: the key was removed meanwhile (the writer slept past its due time), so store it again.

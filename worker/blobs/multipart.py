@@ -12,7 +12,7 @@ from worker.errors import StoreUnavailableError
 _AT_ONCE = 2
 
 
-class Upload:
+class MultipartUpload:
     """One object on its way to the store; for one writer at a time. It ends with ``finish`` or ``abort``."""
 
     def __init__(self, key: str) -> None:

@@ -30,7 +30,7 @@ class BlobView:
 _BLOBS = text("SELECT id, object_key, sha256, size FROM blob WHERE id = ANY(:ids)")
 
 
-def blobs(session: Session, ids: Iterable[int]) -> dict[int, BlobView]:
+def load_blobs(session: Session, ids: Iterable[int]) -> dict[int, BlobView]:
     """Return those of the blobs ``ids`` that are there; a record's blob is there as long as the record names it."""
     rows = session.execute(_BLOBS, {"ids": list(ids)})
     return {row.id: BlobView(row.object_key, bytes(row.sha256), row.size) for row in rows}

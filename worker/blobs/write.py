@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from worker.blobs import s3
-from worker.blobs.lifecycle import Stored, find_blob, intend
+from worker.blobs.lifecycle import StoredContent, find_blob, intend
 from worker.database import transaction
 
 _WRITERS = 8
@@ -15,19 +15,19 @@ _PULSE = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class PendingContent:
     """Bytes on their way to the store."""
 
     data: bytes
     sha256: bytes
 
     @classmethod
-    def of(cls, data: bytes) -> "Content":
+    def of(cls, data: bytes) -> "PendingContent":
         """Return ``data`` with its hash."""
         return cls(data, hashlib.sha256(data).digest())
 
 
-def write(database: str, contents: Sequence[Content], pulse: Callable[[], None]) -> list[Stored]:
+def write_contents(database: str, contents: Sequence[PendingContent], pulse: Callable[[], None]) -> list[StoredContent]:
     """Store contents that no blob of ``database`` holds yet; what is held already is left out.
 
     ``pulse`` is called every few seconds meanwhile, for whoever must show that it is alive.
@@ -42,13 +42,14 @@ def write(database: str, contents: Sequence[Content], pulse: Callable[[], None])
     if not missing:
         return []
     stored = [
-        Stored(key, c.sha256, len(c.data)) for key, c in zip(intend(database, len(missing)), missing, strict=True)
+        StoredContent(key, c.sha256, len(c.data))
+        for key, c in zip(intend(database, len(missing)), missing, strict=True)
     ]
     _put_all(zip(stored, missing, strict=True), pulse)
     return stored
 
 
-def _put_all(pairs: Iterable[tuple[Stored, Content]], pulse: Callable[[], None]) -> None:
+def _put_all(pairs: Iterable[tuple[StoredContent, PendingContent]], pulse: Callable[[], None]) -> None:
     pool = ThreadPoolExecutor(_WRITERS)
     pending = {pool.submit(s3.put, s.object_key, io.BytesIO(c.data), s.size) for s, c in pairs}
     try:

@@ -43,6 +43,6 @@ class Transport(redis.Transport):
     Channel = Channel
 
 
-def mend() -> None:
+def apply_fixes() -> None:
     """Let ``redis://`` mean the transport of this module, in this process."""
     TRANSPORT_ALIASES["redis"] = f"{__name__}:Transport"

@@ -18,14 +18,14 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from worker.errors import BrokerUnavailableError
-from worker.log import trouble
+from worker.log import log_transient
 from worker.settings import settings
 from worker.verdicts import Verdict
 
-Ends = Mapping[int, Verdict]
+ItemVerdicts = Mapping[int, Verdict]
 """How items of a batch that has ended have ended, by position; those that are not named must be looked up."""
-UNTOLD: Ends = {}
-_hint = TypeAdapter(tuple[str, Mapping[UUID, Ends]])
+NO_VERDICTS: ItemVerdicts = {}
+_notification = TypeAdapter(tuple[str, Mapping[UUID, ItemVerdicts]])
 
 # One for all: the ids tell whose it is. Its name changes with what a hint looks like, so that versions which run side
 # by side during a deployment don't hear what they can't read.
@@ -35,7 +35,7 @@ _MUTE = 10.0  # seconds without hints after that
 _QUIET = 5.0  # seconds without a message after which the broker is asked whether it is there
 
 
-class _Speaker:
+class _Notifier:
     """The connection of a process for hints; after a fault it is silent for a while."""
 
     def __init__(self) -> None:
@@ -55,35 +55,35 @@ class _Speaker:
         except Exception as fault:  # noqa: BLE001  what is told has happened, whether or not anybody hears of it
             self._silent_until = time.monotonic() + _MUTE
             if repr(fault) != self._last_fault:
-                trouble("hints.silent", fault, seconds=_MUTE)
+                log_transient("hints.silent", fault, seconds=_MUTE)
             self._last_fault = repr(fault)
 
 
-_speaker = cache(_Speaker)
-forget_connection = _speaker.cache_clear
+_notifier = cache(_Notifier)
+forget_connection = _notifier.cache_clear
 
 
 def _url() -> str:
     return settings().broker_url.get_secret_value()
 
 
-def are_to_be_had() -> bool:
+def are_available() -> bool:
     """Return whether the broker is one that passes on hints."""
     return _url().startswith(("redis://", "rediss://"))
 
 
-def hint(database: str, ended: Mapping[UUID, Ends]) -> None:
+def notify(database: str, ended: Mapping[UUID, ItemVerdicts]) -> None:
     """Tell whoever listens that batches of ``database`` have ended, and how; to be called once that is committed."""
-    if are_to_be_had():
-        _speaker().say(_hint.dump_json((database, ended)))
+    if are_available():
+        _notifier().say(_notification.dump_json((database, ended)))
 
 
 class Listener:
     """Hears hints; ``hears`` is whether it is connected, so that they are to be expected."""
 
-    hears = False
+    is_connected = False
 
-    async def heard(self) -> AsyncGenerator[tuple[str, Mapping[UUID, Ends]]]:
+    async def receive(self) -> AsyncGenerator[tuple[str, Mapping[UUID, ItemVerdicts]]]:
         """Yield each hint, a database and its batches that ended and how, until the connection is lost.
 
         Raises:
@@ -94,13 +94,13 @@ class Listener:
             broker = redis.asyncio.Redis.from_url(_url(), socket_timeout=_QUIET, socket_connect_timeout=_QUIET)
             async with broker as connection, connection.pubsub() as channel:
                 await channel.subscribe(_CHANNEL)
-                self.hears = True
+                self.is_connected = True
                 async for said in _messages(channel):
-                    yield _hint.validate_json(said)
+                    yield _notification.validate_json(said)
         except (RedisError, OSError, TypeError, ValueError) as fault:  # also a URL or a message that it can't read
             raise BrokerUnavailableError(f"{type(fault).__name__}: {fault}") from fault
         finally:
-            self.hears = False
+            self.is_connected = False
 
 
 async def _messages(channel: "redis.asyncio.client.PubSub") -> AsyncIterator[bytes]:

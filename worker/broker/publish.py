@@ -14,16 +14,16 @@ from kombu import Queue
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from worker.broker.kombu_fixes import mend
+from worker.broker.kombu_fixes import apply_fixes
 from worker.errors import BrokerUnavailableError
-from worker.ledger.model import BULK, QUEUE, Ring
+from worker.ledger.model import BULK_QUEUE, DEFAULT_QUEUE, ChunkMessage
 from worker.settings import settings
 
-DELIVER = "limpet.deliver"
-LOAD = "limpet.load"
-QUEUES = (QUEUE, BULK)
+DELIVER_TASK = "limpet.deliver"
+LOAD_TASK = "limpet.load"
+QUEUES = (DEFAULT_QUEUE, BULK_QUEUE)
 
-mend()
+apply_fixes()
 app = Celery("limpet", broker=settings().broker_url.get_secret_value())
 app.conf.update(
     task_queues=[Queue(name) for name in QUEUES],
@@ -73,38 +73,38 @@ def _reaching_the_broker() -> Iterator[None]:
         raise BrokerUnavailableError(f"{type(fault).__name__}: {fault}") from fault
 
 
-def check() -> None:
+def check_broker() -> None:
     """Raise BrokerUnavailableError unless the broker answers."""
     with _reaching_the_broker(), app.connection_for_write() as connection:
         connection.connect()
 
 
-def ring(database: str, rings: Sequence[Ring], *, together: bool = False) -> None:
+def publish_chunks(database: str, chunks: Sequence[ChunkMessage], *, together: bool = False) -> None:
     """Send one message for each chunk, in one round trip; or, ``together``, one for all.
 
     Raises:
         BrokerUnavailableError: some may have been sent; the relay rings later for what was not.
 
     """
-    if not rings:
+    if not chunks:
         return
     # What a person sees in Flower says more than what the task needs.
-    if together and len(rings) > 1:
-        ids = [r.chunk_id for r in rings]
-        messages = [(ids, f"{len(ids)} small batches, chunks {min(ids)} to {max(ids)}", rings[0].queue)]
+    if together and len(chunks) > 1:
+        ids = [c.chunk_id for c in chunks]
+        messages = [(ids, f"{len(ids)} small batches, chunks {min(ids)} to {max(ids)}", chunks[0].queue)]
     else:
-        messages = [([r.chunk_id], f"batch {r.batch_id}, items {r.first} to {r.last}", r.queue) for r in rings]
+        messages = [([c.chunk_id], f"batch {c.batch_id}, items {c.first} to {c.last}", c.queue) for c in chunks]
     _send(database, messages)
 
 
-def ring_one_by_one(database: str, chunk_ids: Sequence[int]) -> None:
+def publish_one_by_one(database: str, chunk_ids: Sequence[int]) -> None:
     """Send one message for each of the chunks that could not be carried out together.
 
     Raises:
         BrokerUnavailableError: some may have been sent; the relay rings later for what was not.
 
     """
-    _send(database, [([chunk_id], f"chunk {chunk_id} by itself", QUEUE) for chunk_id in chunk_ids])
+    _send(database, [([chunk_id], f"chunk {chunk_id} by itself", DEFAULT_QUEUE) for chunk_id in chunk_ids])
 
 
 def _send(database: str, messages: Sequence[tuple[Sequence[int], str, str]]) -> None:
@@ -118,16 +118,16 @@ def _send(database: str, messages: Sequence[tuple[Sequence[int], str, str]]) -> 
             # One layer below apply_async, which is several times as fast, and says everything only once.
             message = app.amqp.as_task_v2(
                 f"chunk-{chunk_ids[0]}-{secrets.token_hex(2)}",
-                DELIVER,
+                DELIVER_TASK,
                 (database, *chunk_ids),
                 argsrepr=f"{database}: {said}",
                 kwargsrepr="",
                 origin="limpet",
             )
-            app.amqp.send_task_message(producer, DELIVER, message, queue=queue, retry=False)
+            app.amqp.send_task_message(producer, DELIVER_TASK, message, queue=queue, retry=False)
 
 
-def ring_loaders(database: str, batches: Sequence[UUID]) -> None:
+def publish_loaders(database: str, batches: Sequence[UUID]) -> None:
     """Send one message for each import whose next step is due.
 
     Raises:
@@ -136,4 +136,4 @@ def ring_loaders(database: str, batches: Sequence[UUID]) -> None:
     """
     with _reaching_the_broker():
         for batch_id in batches:
-            app.send_task(LOAD, (database, str(batch_id)), queue=BULK, retry=False)
+            app.send_task(LOAD_TASK, (database, str(batch_id)), queue=BULK_QUEUE, retry=False)

@@ -11,16 +11,16 @@ from itertools import groupby
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from worker.database import passing
+from worker.database import is_transient
 from worker.errors import LimpetError
-from worker.kinds.registry import KINDS, Handler
+from worker.kinds.registry import HANDLERS, Handler
 from worker.ledger.completion import settle
-from worker.ledger.model import Place
+from worker.ledger.model import ItemId
 from worker.ledger.open_items import OpenItem
-from worker.log import bug
+from worker.log import log_bug
 from worker.verdicts import CANCELLED, UNEXPECTED, Verdict
 
-Verdicts = list[tuple[Place, Verdict]]
+Verdicts = list[tuple[ItemId, Verdict]]
 
 
 def apply(session: Session, items: Sequence[OpenItem], *, guarded: bool = True) -> Verdicts:
@@ -30,9 +30,9 @@ def apply(session: Session, items: Sequence[OpenItem], *, guarded: bool = True) 
 
     Not ``guarded``: whatever fails is raised, and the transaction can only be rolled back.
     """
-    verdicts = settled(session, [(item.place, CANCELLED) for item in items if item.cancelled])
+    verdicts = settle_verdicts(session, [(item.item_id, CANCELLED) for item in items if item.cancelled])
     wanted = [item for item in items if not item.cancelled]
-    for handler, group in groupby(wanted, key=lambda item: KINDS[item.kind]):
+    for handler, group in groupby(wanted, key=lambda item: HANDLERS[item.kind]):
         carry_out = _attempt if guarded else _carry_out
         verdicts.extend(carry_out(session, handler, list(group)))
     return verdicts
@@ -40,10 +40,10 @@ def apply(session: Session, items: Sequence[OpenItem], *, guarded: bool = True) 
 
 def _carry_out(session: Session, handler: Handler, items: list[OpenItem]) -> Verdicts:
     ends = handler(session, items)
-    return settled(session, [(item.place, end) for item, end in zip(items, ends, strict=True)])
+    return settle_verdicts(session, [(item.item_id, end) for item, end in zip(items, ends, strict=True)])
 
 
-def settled(session: Session, verdicts: Verdicts) -> Verdicts:
+def settle_verdicts(session: Session, verdicts: Verdicts) -> Verdicts:
     """Settle items, if there are any, and return how each ended."""
     if verdicts:
         settle(session, verdicts)
@@ -57,7 +57,7 @@ def _attempt(session: Session, handler: Handler, items: list[OpenItem]) -> Verdi
     except LimpetError:
         raise
     except DBAPIError as fault:
-        if passing(fault):
+        if is_transient(fault):
             raise
         return _halved(session, handler, items, fault)
     except Exception as fault:  # noqa: BLE001  the one broad catch: a bug hits its item, not the neighbours
@@ -66,7 +66,7 @@ def _attempt(session: Session, handler: Handler, items: list[OpenItem]) -> Verdi
 
 def _halved(session: Session, handler: Handler, items: list[OpenItem], fault: Exception) -> Verdicts:
     if len(items) == 1:
-        return settled(session, [(items[0].place, _refused(items[0], fault))])
+        return settle_verdicts(session, [(items[0].item_id, _refused(items[0], fault))])
     return [verdict for half in _halves(items) for verdict in _attempt(session, handler, half)]
 
 
@@ -83,11 +83,11 @@ def _halves(items: list[OpenItem]) -> Iterator[list[OpenItem]]:
 
 
 def _chain(item: OpenItem) -> object:
-    return item.place if item.key is None else item.key
+    return item.item_id if item.key is None else item.key
 
 
 def _refused(item: OpenItem, fault: Exception) -> Verdict:
-    bug("item.failed", fault, batch=item.batch_id, position=item.position, kind=item.kind)
+    log_bug("item.failed", fault, batch=item.batch_id, position=item.position, kind=item.kind)
     if isinstance(fault, DBAPIError) and fault.orig is not None:
         diagnosis = getattr(getattr(fault.orig, "diag", None), "message_primary", None) or type(fault.orig).__name__
         return Verdict("failed", 500, f"The database refused it: {diagnosis}", "as-is", record_key=item.key)

@@ -11,23 +11,23 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from worker.broker.notifications import UNTOLD, Ends
-from worker.broker.publish import ring_one_by_one
+from worker.broker.notifications import NO_VERDICTS, ItemVerdicts
+from worker.broker.publish import publish_one_by_one
 from worker.database import transaction
 from worker.errors import BrokerUnavailableError
 from worker.execution import leased
 from worker.execution.apply import Verdicts, apply
-from worker.execution.finish import finish, in_words, tell_of
+from worker.execution.finish import finish_batch, notify_ended, summarize
 from worker.ledger import claims, completion
-from worker.ledger.completion import Closed
-from worker.ledger.model import Held
-from worker.ledger.open_items import bite
-from worker.log import trouble
+from worker.ledger.completion import ClosedChunk
+from worker.ledger.model import ChunkRange
+from worker.ledger.open_items import lock_open_items
+from worker.log import log_transient
 from worker.settings import settings
 from worker.verdicts import Verdict
 
 
-class _NeedsCareError(Exception):
+class _NeedsLeaseError(Exception):
     """What is named, or was picked, is not to be carried out at once."""
 
 
@@ -36,18 +36,18 @@ def deliver(database: str, chunk_ids: Sequence[int], worker: str) -> str:
     began = time.monotonic()
     try:
         return _at_once(database, chunk_ids, worker)
-    except _NeedsCareError:
+    except _NeedsLeaseError:
         pass
     except Exception as fault:  # noqa: BLE001  the careful way meets it again and knows what to do about it
-        trouble("chunks.first_try", fault, database=database, chunks=chunk_ids)
+        log_transient("chunks.first_try", fault, database=database, chunks=chunk_ids)
     except BaseException as end:
-        if leased.is_told_to_stop(end, began):
+        if leased.is_stop_request(end, began):
             for chunk_id in chunk_ids:
-                leased.hand_back_unclaimed(database, chunk_id, worker, end)
+                leased.claim_and_release(database, chunk_id, worker, end)
         raise
     if len(chunk_ids) > 1:
         return _apart(database, chunk_ids)
-    return leased.carry_out(database, chunk_ids[0], worker, began)
+    return leased.execute(database, chunk_ids[0], worker, began)
 
 
 def _at_once(database: str, chunk_ids: Sequence[int], worker: str) -> str:
@@ -60,31 +60,33 @@ def _at_once(database: str, chunk_ids: Sequence[int], worker: str) -> str:
 
     """
     with transaction(database) as session:
-        picked = claims.pick(session, chunk_ids)
+        picked = claims.lock_fresh(session, chunk_ids)
         if not picked and len(chunk_ids) == 1:
-            raise _NeedsCareError
+            raise _NeedsLeaseError
         if not picked:
             return "nothing to do"
         closed, verdicts = _carry_out_at_once(session, picked, worker)
     ended = _ended(closed, verdicts)
-    tell_of(database, ended)
+    notify_ended(database, ended)
     for batch_id in {chunk.batch_id for chunk in picked}.difference(ended):
-        finish(database, batch_id)
-    return in_words(closed)
+        finish_batch(database, batch_id)
+    return summarize(closed)
 
 
-def _carry_out_at_once(session: Session, picked: Sequence[Held], worker: str) -> tuple[list[Closed], Verdicts]:
-    items = bite(session, picked, leased.BITE_ITEMS)
-    if any(item.deaths or leased.content_waits(item) for item in items):
-        raise _NeedsCareError
+def _carry_out_at_once(
+    session: Session, picked: Sequence[ChunkRange], worker: str
+) -> tuple[list[ClosedChunk], Verdicts]:
+    items = lock_open_items(session, picked, leased.MAX_LOCKED_ITEMS)
+    if any(item.deaths or leased.has_inline_content(item) for item in items):
+        raise _NeedsLeaseError
     verdicts = apply(session, items, guarded=False)
-    closed = completion.close_at_once(session, picked, worker)
+    closed = completion.close_fresh(session, picked, worker)
     if len(closed) < len(picked):
-        raise _NeedsCareError  # there is more to be helped than one bite
+        raise _NeedsLeaseError  # there is more to be helped than one bite
     return closed, verdicts
 
 
-def _ended(closed: Sequence[Closed], verdicts: Verdicts) -> dict[UUID, Ends]:
+def _ended(closed: Sequence[ClosedChunk], verdicts: Verdicts) -> dict[UUID, ItemVerdicts]:
     """Return the batches that have ended: the small ones with how each item did, as far as that was decided here."""
     small = [
         chunk.ended
@@ -92,16 +94,16 @@ def _ended(closed: Sequence[Closed], verdicts: Verdicts) -> dict[UUID, Ends]:
         if chunk.ended and not chunk.cancelled and sum(chunk.counts.values()) <= settings().small_batch
     ]
     told: dict[UUID, dict[int, Verdict]] = {batch_id: {} for batch_id in small}
-    for place, verdict in verdicts:
-        if place.batch_id in told:
-            told[place.batch_id][place.position] = verdict
-    return {chunk.ended: told.get(chunk.ended, UNTOLD) for chunk in closed if chunk.ended}
+    for item_id, verdict in verdicts:
+        if item_id.batch_id in told:
+            told[item_id.batch_id][item_id.position] = verdict
+    return {chunk.ended: told.get(chunk.ended, NO_VERDICTS) for chunk in closed if chunk.ended}
 
 
 def _apart(database: str, chunk_ids: Sequence[int]) -> str:
     """Ring for each chunk alone: what speaks against one must not hold up the others."""
     try:
-        ring_one_by_one(database, chunk_ids)
+        publish_one_by_one(database, chunk_ids)
     except BrokerUnavailableError as fault:
-        trouble("chunks.left_to_relay", fault, database=database, chunks=chunk_ids)
+        log_transient("chunks.left_to_relay", fault, database=database, chunks=chunk_ids)
     return "rung for one by one"

@@ -4,30 +4,30 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from worker.broker.notifications import UNTOLD, Ends, hint
+from worker.broker.notifications import NO_VERDICTS, ItemVerdicts, notify
 from worker.database import transaction
 from worker.ledger import completion
-from worker.ledger.completion import Closed
-from worker.log import event
+from worker.ledger.completion import ClosedChunk
+from worker.log import log_event
 
 
-def finish(database: str, batch_id: UUID) -> None:
+def finish_batch(database: str, batch_id: UUID) -> None:
     """Finish the batch if nothing of it is open."""
     with transaction(database) as session:
         ended = completion.finish(session, batch_id)
     if ended:
-        tell_of(database, {batch_id: UNTOLD})
+        notify_ended(database, {batch_id: NO_VERDICTS})
 
 
-def tell_of(database: str, ended: Mapping[UUID, Ends], **facts: object) -> None:
+def notify_ended(database: str, ended: Mapping[UUID, ItemVerdicts], **facts: object) -> None:
     """Say that batches have ended, and how as far as it is at hand; once that is committed."""
     if ended:
-        hint(database, ended)
+        notify(database, ended)
     for batch_id in ended:
-        event("batch.finished", database=database, batch=batch_id, **facts)
+        log_event("batch.finished", database=database, batch=batch_id, **facts)
 
 
-def in_words(closed: Sequence[Closed]) -> str:
+def summarize(closed: Sequence[ClosedChunk]) -> str:
     """Return how many items of the chunks ended how."""
     outcomes = sum((Counter(chunk.counts) for chunk in closed), Counter[str]())
     return ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())

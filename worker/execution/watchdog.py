@@ -16,7 +16,7 @@ from psycopg.pq import ExecStatus
 from worker.broker import publish
 from worker.database import connect
 from worker.errors import BrokerUnavailableError
-from worker.log import trouble
+from worker.log import log_transient
 from worker.settings import settings
 
 # Since the pauses between rings double, the first of two was long enough ago to have been heard.
@@ -48,18 +48,18 @@ class Watchdog:
         found: dict[tuple[str, int], int] = {}
         for database, url in settings().databases.items():
             try:
-                found |= {(database, id_): rings for id_, rings in rung_for(url.get_secret_value(), self.queues)}
+                found |= {(database, id_): rings for id_, rings in find_untaken(url.get_secret_value(), self.queues)}
             except (psycopg.Error, TimeoutError) as fault:
-                trouble("watchdog.database", fault, database=database)
+                log_transient("watchdog.database", fault, database=database)
         try:
             if found:
-                publish.check()
+                publish.check_broker()
         except BrokerUnavailableError:
             return {}
         return found
 
 
-def rung_for(url: str, queues: Sequence[str]) -> list[tuple[int, int]]:
+def find_untaken(url: str, queues: Sequence[str]) -> list[tuple[int, int]]:
     """Return up to a hundred chunks of ``queues`` that were rung for and not taken: id, and how often.
 
     Below the driver's own waiting, which knows no limit: who asks is the one process that all tasks of a worker come

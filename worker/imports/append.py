@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from schemas.imports import OnConflict
 from worker.errors import LimpetError
 from worker.ledger.accept import append_chunks, copy_items
-from worker.ledger.chunking import cut
-from worker.ledger.model import BULK, NewItem, Ring, Slot
-from worker.ledger.ordering import await_turn
+from worker.ledger.chunking import divide
+from worker.ledger.model import BULK_QUEUE, AppendTarget, ChunkMessage, NewItem
+from worker.ledger.ordering import serialize_appends
 from worker.ledger.uuid7 import new_batch_id
 from worker.settings import settings
 
@@ -101,13 +101,13 @@ _LOCKED = text(f"{_SELECT} WHERE i.batch_id = :batch_id FOR NO KEY UPDATE OF b")
 _LATEST = text(f"{_SELECT} WHERE i.name = :name AND b.caller = :caller ORDER BY b.id DESC LIMIT 1")
 
 
-def view(session: Session, batch_id: UUID) -> ImportView | None:
+def read_import(session: Session, batch_id: UUID) -> ImportView | None:
     """Return the import, None if this database has none of that id."""
     row = session.execute(_VIEW, {"batch_id": batch_id}).one_or_none()
     return None if row is None else ImportView(*row)
 
 
-def latest(session: Session, caller: str, name: str) -> ImportView | None:
+def find_latest(session: Session, caller: str, name: str) -> ImportView | None:
     """Return the newest import of that name; who asks holds the name until the end of the transaction."""
     session.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"import {caller} {name}"}
@@ -116,7 +116,7 @@ def latest(session: Session, caller: str, name: str) -> ImportView | None:
     return None if row is None else ImportView(*row)
 
 
-def lock(session: Session, batch_id: UUID, first: int) -> ImportView:
+def lock_import(session: Session, batch_id: UUID, first: int) -> ImportView:
     """Return the import, locked, ready for rows from ``first`` on; those before its ``next_row`` are there already.
 
     Raises:
@@ -143,20 +143,20 @@ _PACE = text("""
 """)
 
 
-def append(session: Session, to: ImportView, items: Sequence[NewItem]) -> list[Ring]:
-    """Append ``items`` to the import that `lock` returned, after its last row."""
+def append_rows(session: Session, to: ImportView, items: Sequence[NewItem]) -> list[ChunkMessage]:
+    """Append ``items`` to the import that `lock_import` returned, after its last row."""
     if not items:
         return []
-    await_turn(session, items)
+    serialize_appends(session, items)
     count = {"batch_id": to.batch_id, "count": len(items)}
     acceptance = session.scalar(_GROW, count)
     assert acceptance is not None
     start = session.scalar(_PACE, count) if to.rows_per_second else None
-    slot = Slot(to.batch_id, acceptance, to.next_row, BULK, to.rows_per_second, start)
+    slot = AppendTarget(to.batch_id, acceptance, to.next_row, BULK_QUEUE, to.rows_per_second, start)
     most = min(settings().chunk_items, to.rows_per_second or settings().chunk_items)
-    rings = append_chunks(session, slot, cut(items, most))
+    messages = append_chunks(session, slot, divide(items, most))
     copy_items(session, slot, items)
-    return rings
+    return messages
 
 
 _AHEAD = text("""
@@ -164,6 +164,6 @@ _AHEAD = text("""
 """)
 
 
-def chunks_ahead(session: Session, batch_id: UUID, limit: int) -> int:
+def count_chunks_ahead(session: Session, batch_id: UUID, limit: int) -> int:
     """Return how many chunks are not done, counted no further than ``limit``."""
     return session.scalar(_AHEAD, {"batch_id": batch_id, "limit": limit}) or 0

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from schemas.imports import ContentName, ContentPlace, RowContent
-from worker.blobs.lifecycle import Stored, intend, sizes
+from worker.blobs.lifecycle import StoredContent, intend, list_sizes
 from worker.blobs.presign import put_url
 from worker.database import transaction
 from worker.errors import LimpetError
@@ -27,11 +27,11 @@ class ContentMissingError(LimpetError):
     """Contents that rows name are not in the store, or no longer: ask for places again, upload, send the part again."""
 
 
-def places(database: str, wanted: Sequence[ContentName]) -> list[ContentPlace]:
+def reserve_places(database: str, wanted: Sequence[ContentName]) -> list[ContentPlace]:
     """Return for each content that it is stored, or a place that can hold nothing else."""
     names = [(bytes.fromhex(c.sha256), c.size) for c in wanted]
     with transaction(database) as session:
-        known = find(session, names)
+        known = find_blobs(session, names)
     missing = list(dict.fromkeys(name for name in names if name not in known))
     keys = dict(zip(missing, intend(database, len(missing)) if missing else (), strict=True))
     return [_place(content, keys.get(name), name) for content, name in zip(wanted, names, strict=True)]
@@ -52,22 +52,22 @@ def _seal(key: str, name: _Name) -> str:
     return hmac.new(settings().s3_secret_key.get_secret_value().encode(), what.encode(), hashlib.sha256).hexdigest()
 
 
-def named(stored: Stored) -> RowContent:
+def named(stored: StoredContent) -> RowContent:
     """Return what a row says to bring ``stored`` (no key: it is among the blobs)."""
     name = (stored.sha256, stored.size)
     place = f"{stored.object_key}.{_seal(stored.object_key, name)}" if stored.object_key else None
     return RowContent(sha256=stored.sha256.hex(), size=stored.size, place=place)
 
 
-def stored_at(database: str, content: RowContent) -> Stored | None:
+def open_seal(database: str, content: RowContent) -> StoredContent | None:
     """Return where a row's content is (no key: among the blobs), None if its place was never given."""
     name = (bytes.fromhex(content.sha256), content.size)
     if content.place is None:
-        return Stored("", *name)
+        return StoredContent("", *name)
     key, _, seal = content.place.rpartition(".")
     if not key.startswith(f"{database}/") or not hmac.compare_digest(seal.encode(), _seal(key, name).encode()):
         return None
-    return Stored(key, *name)
+    return StoredContent(key, *name)
 
 
 _FIND = text("""
@@ -77,7 +77,7 @@ _FIND = text("""
 """)
 
 
-def find(session: Session, names: Iterable[_Name]) -> dict[_Name, int]:
+def find_blobs(session: Session, names: Iterable[_Name]) -> dict[_Name, int]:
     """Return the blobs of those contents that are stored, locked against removal."""
     wanted = list(dict.fromkeys(names))
     if not wanted:
@@ -86,7 +86,7 @@ def find(session: Session, names: Iterable[_Name]) -> dict[_Name, int]:
     return {(bytes(row.sha256), row.size): row.id for row in rows}
 
 
-def check_uploaded(items: Iterable[NewItem]) -> None:
+def verify_uploaded(items: Iterable[NewItem]) -> None:
     """Look whether what lies at the items' places is there whole.
 
     Raises:
@@ -95,7 +95,7 @@ def check_uploaded(items: Iterable[NewItem]) -> None:
 
     """
     wanted = {item.stored for item in items if item.stored is not None and item.stored.object_key}
-    there = sizes(stored.object_key for stored in wanted)
+    there = list_sizes(stored.object_key for stored in wanted)
     if lacking := sum(there.get(stored.object_key) != stored.size for stored in wanted):
         raise ContentMissingError(f"{lacking} contents were not uploaded to their places")
 
@@ -114,7 +114,7 @@ _ADOPT = text("""
 """)
 
 
-def adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
+def adopt_contents(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
     """Return ``items`` with blobs in place of what is stored for them.
 
     Raises:
@@ -136,10 +136,10 @@ def adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
     ]
 
 
-def _adopt(session: Session, stored: dict[_Name, Stored]) -> dict[_Name, int]:
+def _adopt(session: Session, stored: dict[_Name, StoredContent]) -> dict[_Name, int]:
     placed = sorted((s for s in stored.values() if s.object_key), key=lambda s: s.sha256)
     session.execute(_LOCKS, {"locks": [int.from_bytes(s.sha256[:8], signed=True) for s in placed]})
-    known = find(session, stored)
+    known = find_blobs(session, stored)
     fresh = [s for s in placed if (s.sha256, s.size) not in known]
     # A place that is not needed stays as long as its URL is good: what is written after its removal stays for good.
     if not fresh:

@@ -19,17 +19,17 @@ from sqlalchemy.exc import DBAPIError
 from schemas.imports import OpenImport
 from schemas.manifest.local_files import check_columns
 from schemas.manifest.reader import ManifestError, Row, read_header, rows, uncompressed
-from worker.database import passing, transaction
+from worker.database import is_transient, transaction
 from worker.errors import LimpetError
-from worker.execution.finish import finish
+from worker.execution.finish import finish_batch
 from worker.imports import append, service, transitions
 from worker.imports.append import NotAppendableError
-from worker.imports.contents import adopted
-from worker.imports.loader_files import import_rows
-from worker.imports.rows import Rule, item_of
-from worker.imports.sources import BadSourceError, Manifest, manifest_at, tree_of
-from worker.ledger.model import NewItem, Ring
-from worker.log import bug, event, in_short
+from worker.imports.contents import adopt_contents
+from worker.imports.loader_files import read_import_rows
+from worker.imports.rows import ImportOptions, parse_row
+from worker.imports.sources import InvalidSourceError, Manifest, manifest_at, tree_of
+from worker.ledger.model import ChunkMessage, NewItem
+from worker.log import log_bug, log_event, summarize_fault
 from worker.settings import settings
 
 _ROWS = 2000
@@ -59,7 +59,7 @@ class Cursor:
 class Step:
     """What a task did last: who is to be rung, and whether it is to come again at once."""
 
-    rings: Sequence[Ring]
+    messages: Sequence[ChunkMessage]
     more: bool
 
 
@@ -87,40 +87,42 @@ def load(database: str, batch_id: UUID) -> Iterator[Step]:
     try:
         cursor = Cursor(row.manifest, row.etag, OpenImport.model_validate(row.options), *row[3:])
         yield from _steps(database, batch_id, cursor)
-    except (ManifestError, BadSourceError) as wrong:
-        event("import.refused", database=database, batch=batch_id, reason=str(wrong))
+    except (ManifestError, InvalidSourceError) as wrong:
+        log_event("import.refused", database=database, batch=batch_id, reason=str(wrong))
         _close(database, batch_id, str(wrong))
     except NotAppendableError:
         return  # somebody else appended these rows, or it was cancelled
     except LimpetError:
         raise
     except Exception as fault:
-        if isinstance(fault, DBAPIError) and passing(fault):
+        if isinstance(fault, DBAPIError) and is_transient(fault):
             raise
         _note_failure(database, batch_id, fault)
 
 
 def _note_failure(database: str, batch_id: UUID, fault: Exception) -> None:
     """Let the next attempt come later each time; after the last one, what was appended so far goes on alone."""
-    bug("import.failed", fault, database=database, batch=batch_id)
+    log_bug("import.failed", fault, database=database, batch=batch_id)
     with transaction(database) as session:
-        failures = transitions.fail_step(session, batch_id, _FIRST_PAUSE)
+        failures = transitions.count_failure(session, batch_id, _FIRST_PAUSE)
     if failures >= _MOST_FAILURES:
-        reason = f"Its rows could not be read on, {failures} times: {in_short(fault)}. Those before are carried out"
+        reason = (
+            f"Its rows could not be read on, {failures} times: {summarize_fault(fault)}. Those before are carried out"
+        )
         _close(database, batch_id, reason)
 
 
 def _steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
     manifest = manifest_at(cursor.manifest)
     if manifest.etag != cursor.etag:
-        raise BadSourceError(_CHANGED)
+        raise InvalidSourceError(_CHANGED)
     tree = tree_of(database, cursor.wanted)
-    rule = Rule(database, cursor.wanted.kind, cursor.wanted.on_conflict)
+    rule = ImportOptions(database, cursor.wanted.kind, cursor.wanted.on_conflict)
     end = time.monotonic() + _LONGEST
     for whole in _parts(manifest, cursor, _ROWS if tree is None else _ROWS_WITH_FILES):
-        items = [item_of(row, rule) for row in import_rows(rule, tree, whole.rows, _Pulse(database, batch_id))]
+        items = [parse_row(row, rule) for row in read_import_rows(rule, tree, whole.rows, _Pulse(database, batch_id))]
         if manifest_at(cursor.manifest).etag != cursor.etag:
-            raise BadSourceError(_CHANGED)
+            raise InvalidSourceError(_CHANGED)
         # Large files may leave time for some rows only; the next task begins behind them.
         part = Part(whole.first, whole.rows[: len(items)])
         over = time.monotonic() > end or len(items) < len(whole.rows)
@@ -129,7 +131,7 @@ def _steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
         if over or not step.more:
             return
     _close(database, batch_id)
-    event("import.loaded", database=database, batch=batch_id)
+    log_event("import.loaded", database=database, batch=batch_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class _Pulse:
 
     def __call__(self) -> None:
         with transaction(self.database) as session:
-            transitions.hold_step(session, self.batch_id, _LEASE)
+            transitions.renew_step(session, self.batch_id, _LEASE)
 
 
 def _append(database: str, batch_id: UUID, part: Part, items: list[NewItem], *, over: bool) -> Step:
@@ -173,20 +175,20 @@ def _append(database: str, batch_id: UUID, part: Part, items: list[NewItem], *, 
     """
     last = part.rows[-1]
     line = last.line + max(1, last.raw.count(b"\n")) - 1
-    with service.places_noted(database, items), transaction(database) as session:
-        to = append.lock(session, batch_id, part.first)
+    with service.noting_places(database, items), transaction(database) as session:
+        to = append.lock_import(session, batch_id, part.first)
         if to.next_row != part.first:
             raise NotAppendableError("these rows are there already")
-        rings = append.append(session, to, adopted(session, items))
-        full = append.chunks_ahead(session, batch_id, settings().import_chunks_ahead + 1)
+        messages = append.append_rows(session, to, adopt_contents(session, items))
+        full = append.count_chunks_ahead(session, batch_id, settings().import_chunks_ahead + 1)
         waits = full > settings().import_chunks_ahead or to.paused_at is not None
         lease = _WAIT if waits else _AT_ONCE if over else _LEASE
-        transitions.step(session, batch_id, last.end, line, lease)
-        session.execute(_KEPT, {"batch_id": batch_id, "kept": service.BODY_KEPT})
-    return Step(rings, more=not waits)
+        transitions.advance_loader(session, batch_id, last.end, line, lease)
+        session.execute(_KEPT, {"batch_id": batch_id, "kept": service.BODY_RETENTION})
+    return Step(messages, more=not waits)
 
 
 def _close(database: str, batch_id: UUID, error: str | None = None) -> None:
     with transaction(database) as session:
         transitions.close_import(session, batch_id, error)
-    finish(database, batch_id)
+    finish_batch(database, batch_id)

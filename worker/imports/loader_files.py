@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from schemas.imports import ImportKind, ImportRow, RowFlaw
-from schemas.manifest.local_files import FileFlawError, path_of, with_file_name
+from schemas.imports import ImportKind, ImportRow, InvalidRow
+from schemas.manifest.local_files import InvalidFileError, path_of, with_file_name
 from schemas.manifest.reader import Row
-from worker.blobs.lifecycle import Stored, intend
+from worker.blobs.lifecycle import StoredContent, intend
 from worker.database import transaction
-from worker.imports.contents import find, named
-from worker.imports.rows import Rule
+from worker.imports.contents import find_blobs, named
+from worker.imports.rows import ImportOptions
 from worker.imports.sources import Tree
 
 T = TypeVar("T")
@@ -20,10 +20,12 @@ _READERS = 4
 _GROUP = 4 * _READERS  # rows; what one group brings must be done before a task's time limit
 _LONGEST = 10.0  # seconds after which no further group is begun
 _PULSE = 5.0  # seconds
-Content = Stored | FileFlawError | None
+RowContentState = StoredContent | InvalidFileError | None
 
 
-def import_rows(rule: Rule, tree: Tree | None, sent: Sequence[Row], pulse: Callable[[], None]) -> list[ImportRow]:
+def read_import_rows(
+    rule: ImportOptions, tree: Tree | None, sent: Sequence[Row], pulse: Callable[[], None]
+) -> list[ImportRow]:
     """Return rows as they are appended, their contents stored; a file that can't be had is its row's flaw.
 
     With files it may be the first rows of ``sent`` only: so many as some seconds allow. ``pulse`` is called every few
@@ -58,42 +60,44 @@ class Readers:
         return [future.result() for future in futures]
 
 
-def _looked(tree: Tree, row: Row, kind: ImportKind) -> Content:
+def _looked(tree: Tree, row: Row, kind: ImportKind) -> RowContentState:
     path = path_of(row.fields, kind) if row.flaw is None else None
     if path is None:
         return None
     try:
         return tree.look(path)
-    except FileFlawError as flaw:
+    except InvalidFileError as flaw:
         return flaw
 
 
-def _brought(rule: Rule, tree: Tree, readers: Readers, pairs: Sequence[tuple[Row, Content]]) -> list[Content]:
+def _brought(
+    rule: ImportOptions, tree: Tree, readers: Readers, pairs: Sequence[tuple[Row, RowContentState]]
+) -> list[RowContentState]:
     """Return where each content is by now: among the blobs, or under an intended key."""
     with transaction(rule.database) as session:
-        known = find(session, [(c.sha256, c.size) for _, c in pairs if isinstance(c, Stored)])
+        known = find_blobs(session, [(c.sha256, c.size) for _, c in pairs if isinstance(c, StoredContent)])
     fresh = {
         (c.sha256, c.size): path_of(row.fields, rule.kind) or ""
         for row, c in pairs
-        if isinstance(c, Stored) and (c.sha256, c.size) not in known
+        if isinstance(c, StoredContent) and (c.sha256, c.size) not in known
     }
     keys = intend(rule.database, len(fresh)) if fresh else []
 
-    def bring(name: tuple[bytes, int], path: str, key: str) -> Content:
+    def bring(name: tuple[bytes, int], path: str, key: str) -> RowContentState:
         try:
-            return tree.bring(path, Stored("", *name), key)
-        except FileFlawError as flaw:
+            return tree.bring(path, StoredContent("", *name), key)
+        except InvalidFileError as flaw:
             return flaw
 
     ends = dict(zip(fresh, readers.each(bring, fresh, fresh.values(), keys), strict=True))
-    return [ends.get((c.sha256, c.size), c) if isinstance(c, Stored) else c for _, c in pairs]
+    return [ends.get((c.sha256, c.size), c) if isinstance(c, StoredContent) else c for _, c in pairs]
 
 
-def _import_row(row: Row, content: Content = None, kind: ImportKind = "case-attachments") -> ImportRow:
+def _import_row(row: Row, content: RowContentState = None, kind: ImportKind = "case-attachments") -> ImportRow:
     if row.flaw is not None:
-        return ImportRow(line=row.line, item=dict(row.fields), flaw=RowFlaw(message=row.flaw, status=400))
-    if isinstance(content, FileFlawError):
-        flaw = RowFlaw(field="attachment_Path", message=str(content))
+        return ImportRow(line=row.line, item=dict(row.fields), flaw=InvalidRow(message=row.flaw, status=400))
+    if isinstance(content, InvalidFileError):
+        flaw = InvalidRow(field="attachment_Path", message=str(content))
         return ImportRow(line=row.line, item=dict(row.fields), flaw=flaw)
     if content is None:
         return ImportRow(line=row.line, item=dict(row.fields))

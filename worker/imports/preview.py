@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from schemas.case_attachment import CaseAttachmentPayload, CaseAttachmentRecord
 from schemas.imports import Checked, RefusedRow, StoredRecord
 from worker.database import transaction
-from worker.imports.rows import Rule, item_of, read_rows
-from worker.kinds.case_attachment.rows import Record, kept_by, load
+from worker.imports.rows import ImportOptions, parse_row, read_rows
+from worker.kinds.case_attachment.rows import Record, conflict_reason, load_records
 from worker.ledger.model import NewItem
 from worker.verdicts import Verdict
 
@@ -19,13 +19,13 @@ _payload = TypeAdapter(CaseAttachmentPayload)
 _UNSHOWN = {"attachment", "case_attachment_key"}
 
 
-def check(rule: Rule, lines: Sequence[bytes]) -> Checked:
+def check_rows(rule: ImportOptions, lines: Sequence[bytes]) -> Checked:
     """Return what would become of the rows if they were carried out now, one after another."""
-    items = [item_of(row, rule) for row in read_rows(lines)]
+    items = [parse_row(row, rule) for row in read_rows(lines)]
     if rule.kind == "files":
         return _checked_files(items)
     with transaction(rule.database) as session:
-        there = load(session, [item.key for item in items if item.key is not None and item.verdict is None])
+        there = load_records(session, [item.key for item in items if item.key is not None and item.verdict is None])
     updated_at = {key: record.update_date for key, record in there.items()}
     answer = Checked(created=[], updated=0, skipped=0, refused=[])
     for item in items:
@@ -52,7 +52,7 @@ def _count(answer: Checked, item: NewItem, updated_at: dict[int, datetime]) -> N
     before = updated_at.get(item.key) if item.key is not None else None
     if before is None:
         answer.created.append(item.key or 0)
-    elif kept_by(before, sent):
+    elif conflict_reason(before, sent):
         answer.skipped += 1
         return
     else:
@@ -72,10 +72,10 @@ _KEYS = text("""
 """)
 
 
-def stored(database: str, keys: Sequence[int]) -> list[StoredRecord]:
+def read_stored(database: str, keys: Sequence[int]) -> list[StoredRecord]:
     """Return the records that exist among ``keys``, with their fields and the hashes of their contents."""
     with transaction(database) as session:
-        records = load(session, keys)
+        records = load_records(session, keys)
         hashes = {row.key: row for row in session.execute(_HASHES, {"keys": list(records)})}
     return [
         StoredRecord(
@@ -94,7 +94,7 @@ def _fields(record: Record) -> dict[str, object]:
     return CaseAttachmentRecord(**shown).model_dump(mode="json", by_alias=True, exclude=_UNSHOWN)
 
 
-def keys_after(database: str, after: int, limit: int) -> list[int]:
+def list_keys(database: str, after: int, limit: int) -> list[int]:
     """Return the keys of records above ``after``, in order."""
     with transaction(database) as session:
         return _keys(session, after, limit)

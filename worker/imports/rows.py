@@ -10,12 +10,12 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.case_attachment import CaseAttachment, CaseAttachmentPayload, ContentMode
 from schemas.file_attachments import FileAction, FileActionPayload, Name
-from schemas.imports import LAST_LINE, ImportKind, ImportRow, OnConflict, RowFlaw
+from schemas.imports import LAST_LINE, ImportKind, ImportRow, InvalidRow, OnConflict
 from schemas.kinds import FILE_DELETE, FILE_PUT, UPSERT
-from worker.blobs.lifecycle import Stored
-from worker.imports.contents import stored_at
-from worker.kinds.file.rows import Pair
-from worker.kinds.validation import field_error, in_short, invalid, not_an_object
+from worker.blobs.lifecycle import StoredContent
+from worker.imports.contents import open_seal
+from worker.kinds.file.rows import Collection
+from worker.kinds.validation import field_error, invalid_verdict, not_an_object, summarize_errors
 from worker.ledger.model import NewItem
 
 _FROM_FILES = "must be left out of an import: contents come from files"
@@ -42,7 +42,7 @@ def _row(line: bytes) -> ImportRow:
         number = found.get("line") if isinstance(found, dict) else None
         return ImportRow(
             line=number if type(number) is int and 0 <= number <= LAST_LINE else 0,
-            flaw=RowFlaw(field=error["field"], message=error["message"], status=400),
+            flaw=InvalidRow(field=error["field"], message=error["message"], status=400),
         )
 
 
@@ -55,7 +55,7 @@ def _lenient(line: bytes) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ImportOptions:
     """What the rows of one import ask for, in which database."""
 
     database: str
@@ -63,12 +63,12 @@ class Rule:
     on_conflict: OnConflict = "replace"
 
 
-def item_of(row: ImportRow, rule: Rule) -> NewItem:
+def parse_row(row: ImportRow, rule: ImportOptions) -> NewItem:
     """Return the item that ``row`` asks for, or the refused one."""
     make, kind = (_file, FILE_PUT) if rule.kind == "files" else (_case_attachment, UPSERT)
     if row.flaw is not None:
         message = row.flaw.message.strip() or "was refused by its sender"
-        said = {name: f"{in_short(text)}" for name, text in (("field", row.flaw.field), ("message", message))}
+        said = {name: f"{summarize_errors(text)}" for name, text in (("field", row.flaw.field), ("message", message))}
         return _refused(row, kind, row.flaw.status, [said])
     if not isinstance(row.item, dict):
         return _refused(row, kind, 400, [{"field": "", "message": not_an_object(row.item)}])
@@ -88,7 +88,7 @@ class _RefusedError(Exception):
         self.field, self.message, self.status = field, message, status
 
 
-def _case_attachment(row: ImportRow, entry: dict[str, Any], rule: Rule) -> NewItem:
+def _case_attachment(row: ImportRow, entry: dict[str, Any], rule: ImportOptions) -> NewItem:
     sent = CaseAttachment.model_validate(entry, by_alias=True, by_name=False)
     if sent.attachment is not None:
         raise _RefusedError("attachment", _FROM_FILES)
@@ -104,7 +104,7 @@ class _Pair(BaseModel):
     item: Name
 
 
-def _file(row: ImportRow, entry: dict[str, Any], rule: Rule) -> NewItem:
+def _file(row: ImportRow, entry: dict[str, Any], rule: ImportOptions) -> NewItem:
     where, sent = _Pair.model_validate(entry), FileAction.model_validate(entry, by_alias=True, by_name=False)
     if sent.contents is not None:
         raise _RefusedError("contentsbase64", _FROM_FILES)
@@ -115,7 +115,7 @@ def _file(row: ImportRow, entry: dict[str, Any], rule: Rule) -> NewItem:
         sent = sent.model_copy(update={"mode": "NEW-ONLY", "id": None})  # an add ignores the id
     if why := sent.unnamed():
         raise _RefusedError("filename", why)
-    pair = Pair(where.table or "", where.item or "")
+    pair = Collection(where.table or "", where.item or "")
     deletes = sent.mode == "DELETE"
     content = None if deletes else _content_of(row, rule.database)
     payload = FileActionPayload(
@@ -125,10 +125,10 @@ def _file(row: ImportRow, entry: dict[str, Any], rule: Rule) -> NewItem:
     return NewItem(FILE_DELETE if deletes else FILE_PUT, pair.key, kept, stored=content)
 
 
-def _content_of(row: ImportRow, database: str) -> Stored | None:
+def _content_of(row: ImportRow, database: str) -> StoredContent | None:
     if row.content is None:
         return None
-    stored = stored_at(database, row.content)
+    stored = open_seal(database, row.content)
     if stored is None:
         raise _RefusedError("content.place", "is none that POST .../contents gave")
     return stored
@@ -138,10 +138,10 @@ def _refused(row: ImportRow, kind: str, status: int, errors: list[dict[str, str]
     key = row.item.get("caseAttachment_Key") if isinstance(row.item, dict) else None
     readable = key if type(key) is int and 0 <= key < 2**31 else 0
     record_key = readable if kind == UPSERT else None
-    return NewItem(kind, None, _keepable(row), verdict=invalid(status, errors, record_key))
+    return NewItem(kind, None, _keepable(row), verdict=invalid_verdict(status, errors, record_key))
 
 
 def _keepable(row: ImportRow) -> dict[str, object]:
     """Return what of a refused row the ledger keeps: its line, and its fields in short."""
     entry: dict[str, Any] = row.item if isinstance(row.item, dict) else {}
-    return {"line": row.line} | {name: in_short(entry[name]) for name in _KEPT if name in entry}
+    return {"line": row.line} | {name: summarize_errors(entry[name]) for name in _KEPT if name in entry}

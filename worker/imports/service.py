@@ -12,20 +12,20 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from schemas.imports import ImportKind, ImportRow, OpenImport
-from worker.blobs.lifecycle import note
+from worker.blobs.lifecycle import note_garbage
 from worker.database import transaction
 from worker.errors import LimpetError
-from worker.execution.finish import finish
+from worker.execution.finish import finish_batch
 from worker.imports import append, transitions
 from worker.imports.append import ImportView, NewImport, NotAppendableError
-from worker.imports.contents import ContentMissingError, adopted, check_uploaded
-from worker.imports.rows import Rule, item_of, read_rows
-from worker.imports.sources import BadSourceError, Manifest, manifest_at, object_key, tree_of
+from worker.imports.contents import ContentMissingError, adopt_contents, verify_uploaded
+from worker.imports.rows import ImportOptions, parse_row, read_rows
+from worker.imports.sources import InvalidSourceError, Manifest, manifest_at, object_key, tree_of
 from worker.ledger.cancel import settle_cancelled
-from worker.ledger.model import NewItem, Ring
+from worker.ledger.model import ChunkMessage, NewItem
 
-KINDS: dict[ImportKind, str] = {"case-attachments": "import case_attachments", "files": "import file_attachments"}
-BODY_KEPT = timedelta(days=7)
+BATCH_KINDS: dict[ImportKind, str] = {"case-attachments": "import case_attachments", "files": "import file_attachments"}
+BODY_RETENTION = timedelta(days=7)
 
 
 class ChangedError(LimpetError):
@@ -41,7 +41,7 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
 
     """
     if wanted.kind == "files" and wanted.on_conflict == "newer":
-        raise BadSourceError("onConflict newer goes by update_Date, which files have not")
+        raise InvalidSourceError("onConflict newer goes by update_Date, which files have not")
     manifest = _manifest(database, wanted)
     if manifest is not None:
         facts = f"{manifest.key} {manifest.etag}"
@@ -49,13 +49,13 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
     if wanted.restart:
         _end_latest(database, caller, wanted.name)
     with transaction(database) as session:
-        there = append.latest(session, caller, wanted.name)
+        there = append.find_latest(session, caller, wanted.name)
         if there is not None and not wanted.restart and _goes_on(there, wanted):
             return there, True
         batch_id = append.open_import(
             session,
             NewImport(
-                KINDS[wanted.kind],
+                BATCH_KINDS[wanted.kind],
                 caller,
                 wanted.name,
                 wanted.fingerprint,
@@ -65,7 +65,7 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
         )
         if manifest is not None:
             session.execute(_LOAD, _loader(batch_id, manifest, wanted))
-        view = append.view(session, batch_id)
+        view = append.read_import(session, batch_id)
     assert view is not None, "it was just opened"
     return view, False
 
@@ -100,7 +100,8 @@ def keep_body(database: str) -> str:
     name = f"imports/bodies/{uuid4().hex}"
     with transaction(database) as session:
         session.execute(
-            text("INSERT INTO garbage VALUES (:key, now() + :kept)"), {"key": f"{database}/{name}", "kept": BODY_KEPT}
+            text("INSERT INTO garbage VALUES (:key, now() + :kept)"),
+            {"key": f"{database}/{name}", "kept": BODY_RETENTION},
         )
     return name
 
@@ -123,7 +124,7 @@ def _goes_on(there: ImportView, wanted: OpenImport) -> bool:
 
 def _end_latest(database: str, caller: str, name: str) -> None:
     with transaction(database) as session:
-        there = append.latest(session, caller, name)
+        there = append.find_latest(session, caller, name)
     if there is not None and there.finished_at is None:
         cancel(database, there.batch_id)
 
@@ -136,35 +137,35 @@ def cancel(database: str, batch_id: UUID) -> bool:
     while settled:
         with transaction(database) as session:
             settled = bool(settle_cancelled(session, batch_id))
-    finish(database, batch_id)
+    finish_batch(database, batch_id)
     return asked is not None
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class AppendResult:
     """A part that is durable: the next row, who is to be rung, and whether the import is paused."""
 
     next_row: int
-    rings: list[Ring]
+    messages: list[ChunkMessage]
     paused: bool
 
 
-def append_lines(database: str, batch_id: UUID, first: int, lines: Sequence[bytes]) -> Taken:
+def append_lines(database: str, batch_id: UUID, first: int, lines: Sequence[bytes]) -> AppendResult:
     """Append rows as they were sent; see `append_rows`."""
     return append_rows(database, batch_id, first, read_rows(lines))
 
 
 @contextmanager
-def places_noted(database: str, items: Sequence[NewItem]) -> Iterator[None]:
+def noting_places(database: str, items: Sequence[NewItem]) -> Iterator[None]:
     """If contents turn out to be missing, note the places of ``items`` for removal: some may have come too late."""
     try:
         yield
     except ContentMissingError:
-        note(database, [item.stored.object_key for item in items if item.stored and item.stored.object_key])
+        note_garbage(database, [item.stored.object_key for item in items if item.stored and item.stored.object_key])
         raise
 
 
-def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[ImportRow]) -> Taken:
+def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[ImportRow]) -> AppendResult:
     """Append ``rows`` from row ``first`` on; those that are there already are passed by.
 
     Raises:
@@ -173,31 +174,31 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[Import
 
     """
     with transaction(database) as session:
-        seen = append.view(session, batch_id)
+        seen = append.read_import(session, batch_id)
     if seen is None:
         raise NotAppendableError(f"there is no import {batch_id}")
-    rule = Rule(database, kind_of(seen), seen.on_conflict)
-    items = [item_of(row, rule) for row in islice(rows, max(0, seen.next_row - first), None)]
+    rule = ImportOptions(database, kind_of(seen), seen.on_conflict)
+    items = [parse_row(row, rule) for row in islice(rows, max(0, seen.next_row - first), None)]
     first = max(first, seen.next_row)
-    with places_noted(database, items):
-        check_uploaded(items)
+    with noting_places(database, items):
+        verify_uploaded(items)
         with transaction(database) as session:
-            to = append.lock(session, batch_id, first)
-            fresh = adopted(session, items[to.next_row - first :])
-            rings = append.append(session, to, fresh)
-    return Taken(to.next_row + len(fresh), rings, to.paused_at is not None)
+            to = append.lock_import(session, batch_id, first)
+            fresh = adopt_contents(session, items[to.next_row - first :])
+            messages = append.append_rows(session, to, fresh)
+    return AppendResult(to.next_row + len(fresh), messages, to.paused_at is not None)
 
 
 def kind_of(view: ImportView) -> ImportKind:
     """Return what the rows of an import are."""
-    return "files" if view.kind == KINDS["files"] else "case-attachments"
+    return "files" if view.kind == BATCH_KINDS["files"] else "case-attachments"
 
 
 def close(database: str, batch_id: UUID) -> None:
     """Let no row follow; the batch finishes once nothing of it is open."""
     with transaction(database) as session:
         transitions.close_import(session, batch_id)
-    finish(database, batch_id)
+    finish_batch(database, batch_id)
 
 
 def pause(database: str, batch_id: UUID) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol, cast
 
 from schemas.imports import OpenImport
-from schemas.manifest.local_files import CHANGED, LARGEST, TOO_LARGE, FileFlawError, below, digest
+from schemas.manifest.local_files import CHANGED, MAX_FILE_BYTES, TOO_LARGE, InvalidFileError, below, digest
 from worker.blobs import s3
-from worker.blobs.lifecycle import Stored
+from worker.blobs.lifecycle import StoredContent
 from worker.errors import BlobMissingError, LimpetError
 from worker.settings import settings
 
@@ -18,7 +18,7 @@ _PIECE = 2**20
 _LONGEST_KEY = 1024  # bytes of UTF-8, as S3 has it
 
 
-class BadSourceError(LimpetError):
+class InvalidSourceError(LimpetError):
     """A manifest or a place of files is not there, or not allowed; the text says which."""
 
 
@@ -94,7 +94,7 @@ def manifest_at(key: str) -> Manifest:
     try:
         size, etag = s3.version_of(key)
     except BlobMissingError as missing:
-        raise BadSourceError(f"there is no object {key}") from missing
+        raise InvalidSourceError(f"there is no object {key}") from missing
     return Manifest(key, size, etag)
 
 
@@ -107,17 +107,17 @@ def object_key(database: str, name: str) -> str:
     """
     parts = PurePosixPath(name).parts
     if not parts or parts[0] != "imports" or ".." in parts or "\0" in name:
-        raise BadSourceError(f"{name!r} must be the name of an object below imports/")
+        raise InvalidSourceError(f"{name!r} must be the name of an object below imports/")
     return f"{database}/{'/'.join(parts)}"
 
 
 class Tree(Protocol):
     """Files that rows name by a path."""
 
-    def look(self, path: str) -> Stored:
+    def look(self, path: str) -> StoredContent:
         """Return what is in a file; its ``object_key`` is of no use yet."""
 
-    def bring(self, path: str, looked: Stored, key: str) -> Stored:
+    def bring(self, path: str, looked: StoredContent, key: str) -> StoredContent:
         """Store the file under ``key``, as it was looked at."""
 
 
@@ -141,20 +141,20 @@ class Folder:
 
     root: Path
 
-    def look(self, path: str) -> Stored:
+    def look(self, path: str) -> StoredContent:
         """Return what is in a file."""
         found = digest(below(self.root, path))
-        return Stored("", bytes.fromhex(found.sha256), found.size)
+        return StoredContent("", bytes.fromhex(found.sha256), found.size)
 
-    def bring(self, path: str, looked: Stored, key: str) -> Stored:
+    def bring(self, path: str, looked: StoredContent, key: str) -> StoredContent:
         """Store the file, unless it changed."""
         file = below(self.root, path)
         with file.open("rb") as stream:
             sent = Sent(stream)
             s3.put(key, cast("BinaryIO", sent), looked.size)
         if sent.sha256.digest() != looked.sha256:
-            raise FileFlawError(CHANGED)
-        return Stored(key, looked.sha256, looked.size)
+            raise InvalidFileError(CHANGED)
+        return StoredContent(key, looked.sha256, looked.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,34 +163,34 @@ class Prefix:
 
     prefix: str
 
-    def look(self, path: str) -> Stored:
+    def look(self, path: str) -> StoredContent:
         """Return what is in an object."""
         key = self._key(path)
         try:
             size, _ = s3.version_of(key)
-            if size > LARGEST:
-                raise FileFlawError(TOO_LARGE)
-            return Stored("", s3.sha256_of(key, size), size)
+            if size > MAX_FILE_BYTES:
+                raise InvalidFileError(TOO_LARGE)
+            return StoredContent("", s3.sha256_of(key, size), size)
         except BlobMissingError as missing:
-            raise FileFlawError("there is no such object below the prefix of the files") from missing
+            raise InvalidFileError("there is no such object below the prefix of the files") from missing
 
-    def bring(self, path: str, looked: Stored, key: str) -> Stored:
+    def bring(self, path: str, looked: StoredContent, key: str) -> StoredContent:
         """Copy the object within the store, unless it changed: the copy is what counts."""
         s3.copy(self._key(path), key, looked.size)
         size, _ = s3.version_of(key)
         if (s3.sha256_of(key, size), size) != (looked.sha256, looked.size):
-            raise FileFlawError(CHANGED)
-        return Stored(key, looked.sha256, looked.size)
+            raise InvalidFileError(CHANGED)
+        return StoredContent(key, looked.sha256, looked.size)
 
     def _key(self, path: str) -> str:
         parts = PurePosixPath(path.replace("\\", "/")).parts
         if ".." in parts or path.startswith("/") or "\0" in path:
-            raise FileFlawError("leads out of the prefix of the files")
+            raise InvalidFileError("leads out of the prefix of the files")
         key = f"{self.prefix}/{'/'.join(parts)}"
         # What no store takes for a key would look like a store that is away.
         length = len(key.encode(errors="replace"))
         if not parts or length > _LONGEST_KEY or any("\ud800" <= c <= "\udfff" for c in key):
-            raise FileFlawError("is no text that an object can be named by")
+            raise InvalidFileError("is no text that an object can be named by")
         return key
 
 
@@ -208,8 +208,8 @@ def tree_of(database: str, wanted: OpenImport) -> Tree | None:
     name, _, rest = wanted.folder.partition("/")
     root = settings().import_folders.get(name)
     if root is None or not root.is_dir():
-        raise BadSourceError(f"folder: {name!r} is none of the folders that the operator allowed")
+        raise InvalidSourceError(f"folder: {name!r} is none of the folders that the operator allowed")
     found = (root / rest).resolve()
     if not found.is_relative_to(root.resolve()) or not found.is_dir():
-        raise BadSourceError(f"folder: {wanted.folder!r} is no folder there")
+        raise InvalidSourceError(f"folder: {wanted.folder!r} is no folder there")
     return Folder(found)

@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.database import count
-from worker.ledger.claims import PAUSE_BEFORE_RINGING
+from worker.database import count_changed
+from worker.ledger.claims import PUBLISH_BACKOFF
 
 _LOCK = text("SELECT FROM batch WHERE id = :batch_id FOR NO KEY UPDATE")
 _CLOSE = text("""
@@ -65,7 +65,7 @@ _PAUSE = text("""
 def pause(session: Session, batch_id: UUID) -> bool:
     """Let no chunk of it be claimed from now on. False: it is paused already, or has ended."""
     session.execute(_LOCK, {"batch_id": batch_id})
-    return count(session, _PAUSE, {"batch_id": batch_id}) == 1
+    return count_changed(session, _PAUSE, {"batch_id": batch_id}) == 1
 
 
 _RESUME = text("UPDATE import SET paused_at = NULL WHERE batch_id = :batch_id AND paused_at IS NOT NULL")
@@ -94,7 +94,7 @@ def resume(session: Session, batch_id: UUID) -> bool:
     """Let its chunks be claimed again. False: it is not paused."""
     values = {"batch_id": batch_id}
     session.execute(_LOCK, values)
-    if count(session, _RESUME, values) == 0:
+    if count_changed(session, _RESUME, values) == 0:
         return False
     for statement in (_DUE_AGAIN, _PACED_AGAIN, _LOAD_AGAIN):
         session.execute(statement, values)
@@ -102,7 +102,7 @@ def resume(session: Session, batch_id: UUID) -> bool:
 
 
 _RING_LOADERS = text(f"""
-    UPDATE loader SET rings = least(rings + 1, 1000), due_at = clock_timestamp() + {PAUSE_BEFORE_RINGING}
+    UPDATE loader SET rings = least(rings + 1, 1000), due_at = clock_timestamp() + {PUBLISH_BACKOFF}
     WHERE batch_id IN (SELECT l.batch_id FROM loader AS l JOIN import AS i ON i.batch_id = l.batch_id
                        WHERE l.due_at <= clock_timestamp() AND i.paused_at IS NULL AND i.closed_at IS NULL
                        ORDER BY l.due_at LIMIT :limit FOR UPDATE OF l SKIP LOCKED)
@@ -110,7 +110,7 @@ _RING_LOADERS = text(f"""
 """)  # noqa: S608  constants
 
 
-def ring_loaders(session: Session, first: timedelta, limit: int) -> list[UUID]:
+def take_due_loaders(session: Session, first: timedelta, limit: int) -> list[UUID]:
     """Return the imports whose next step is due, each due again later, doubling from ``first`` to a minute."""
     return list(session.scalars(_RING_LOADERS, {"first": first, "limit": limit}))
 
@@ -125,15 +125,15 @@ _STEP = text("""
 _HOLD = text("UPDATE loader SET due_at = clock_timestamp() + :lease WHERE batch_id = :batch_id AND due_at IS NOT NULL")
 
 
-def hold_step(session: Session, batch_id: UUID, lease: timedelta) -> None:
+def renew_step(session: Session, batch_id: UUID, lease: timedelta) -> None:
     """Due → due after ``lease``, the cursor where it was: its worker is alive."""
     session.execute(_HOLD, {"batch_id": batch_id, "lease": lease})
 
 
-def step(session: Session, batch_id: UUID, byte_offset: int, line: int, lease: timedelta) -> bool:
+def advance_loader(session: Session, batch_id: UUID, byte_offset: int, line: int, lease: timedelta) -> bool:
     """Due → due after ``lease``, the cursor moved, in the transaction that appends. False: it was ended meanwhile."""
     values = {"batch_id": batch_id, "byte_offset": byte_offset, "line": line, "lease": lease}
-    return count(session, _STEP, values) == 1
+    return count_changed(session, _STEP, values) == 1
 
 
 _FAIL_STEP = text("""
@@ -143,7 +143,7 @@ _FAIL_STEP = text("""
 """)
 
 
-def fail_step(session: Session, batch_id: UUID, first: timedelta) -> int:
+def count_failure(session: Session, batch_id: UUID, first: timedelta) -> int:
     """Due → due again after a pause that doubles; return how often a step has failed since one went well."""
     return session.scalars(_FAIL_STEP, {"batch_id": batch_id, "first": first}).one_or_none() or 0
 

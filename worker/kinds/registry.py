@@ -17,11 +17,11 @@ from worker.verdicts import Verdict
 
 Handler = Callable[[Session, Sequence[OpenItem]], list[Verdict]]
 
-KINDS: dict[str, Handler] = {
-    kinds.UPSERT: case_attachment.fold,
-    kinds.CREATE: case_attachment.fold,
-    kinds.DELETE: case_attachment.fold,
-    kinds.FILE_PUT: file.fold,
-    kinds.FILE_DELETE: file.fold,
-    kinds.FILE_DELETE_ALL: file.fold,
+HANDLERS: dict[str, Handler] = {
+    kinds.UPSERT: case_attachment.apply_items,
+    kinds.CREATE: case_attachment.apply_items,
+    kinds.DELETE: case_attachment.apply_items,
+    kinds.FILE_PUT: file.apply_items,
+    kinds.FILE_DELETE: file.apply_items,
+    kinds.FILE_DELETE_ALL: file.apply_items,
 }

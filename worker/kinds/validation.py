@@ -45,13 +45,13 @@ def field_error(error: Mapping[str, Any]) -> dict[str, str]:
     return {"field": field, "message": message}
 
 
-def invalid(status: int, errors: Sequence[dict[str, str]], record_key: int | None = None) -> Verdict:
+def invalid_verdict(status: int, errors: Sequence[dict[str, str]], record_key: int | None = None) -> Verdict:
     """Return the verdict on an entry that breaks a rule; its sender can mend it."""
     body = "; ".join(f"{e['field']} {e['message']}".strip() for e in errors)
     return Verdict("invalid", status, body, "after-fix", record_key, tuple(errors))
 
 
-def in_short(value: object) -> object:
+def summarize_errors(value: object) -> object:
     """Return what the ledger keeps of a field of a refused entry, for whoever mends it."""
     if value is None or isinstance(value, bool | int):
         return value

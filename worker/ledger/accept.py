@@ -10,10 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.blobs.spool import Spooled
-from worker.database import copy
+from worker.database import copy_rows
 from worker.errors import IdempotencyConflictError
-from worker.ledger.chunking import Cut, Load, chunk_size, cut, most_load
-from worker.ledger.model import QUEUE, Accepted, NewBatch, NewItem, Ring, Slot
+from worker.ledger.chunking import ChunkPlan, Load, chunk_size, divide, max_load
+from worker.ledger.model import DEFAULT_QUEUE, Accepted, AppendTarget, ChunkMessage, NewBatch, NewItem
 from worker.ledger.uuid7 import first_id, new_batch_id
 from worker.settings import settings
 
@@ -33,7 +33,7 @@ def accept(session: Session, new: NewBatch) -> Accepted:
     batch_id = new_batch_id()
     made = _insert_light(session, batch_id, new) if new.is_light else _insert(session, batch_id, new)
     if made is None:
-        known = replayed(session, new)
+        known = find_replayed(session, new)
         assert known is not None, "what is in the way of its key is there"
         return known
     return made
@@ -70,7 +70,7 @@ _INSERT_LIGHT = text(f"""
 
 def _insert_light(session: Session, batch_id: UUID, new: NewBatch) -> Accepted | None:
     """Append a light batch, cut as `chunk_size` says; None on a replay."""
-    most = most_load()
+    most = max_load()
     items = [
         {"position": position, "kind": i.kind, "key": i.key, "payload": i.payload}
         for position, i in enumerate(new.items)
@@ -85,7 +85,9 @@ def _insert_light(session: Session, batch_id: UUID, new: NewBatch) -> Accepted |
     rows = session.execute(_INSERT_LIGHT, _of_batch(batch_id, new) | values).all()
     if not rows:
         return None
-    return Accepted(batch_id, [Ring(chunk_id, batch_id, first, last, QUEUE) for chunk_id, first, last in rows])
+    return Accepted(
+        batch_id, [ChunkMessage(chunk_id, batch_id, first, last, DEFAULT_QUEUE) for chunk_id, first, last in rows]
+    )
 
 
 def _of_batch(batch_id: UUID, new: NewBatch) -> dict[str, object]:
@@ -97,7 +99,7 @@ def _of_batch(batch_id: UUID, new: NewBatch) -> dict[str, object]:
         "total": len(new.items),
         "idempotency_key": new.idempotency_key,
         "request_sha256": new.request_sha256,
-        "queue": QUEUE,
+        "queue": DEFAULT_QUEUE,
         "recent": first_id(time.time() - 1),
         "small": settings().small_batch,
     }
@@ -118,20 +120,20 @@ def _insert(session: Session, batch_id: UUID, new: NewBatch) -> Accepted | None:
     # The load is counted no further than matters.
     values = {
         "finished": all(item.verdict for item in new.items),
-        "enough": most_load().recent_items + 1,
+        "enough": max_load().recent_items + 1,
     }
     row = session.execute(_INSERT_BATCH, _of_batch(batch_id, new) | values).one_or_none()
     if row is None:
         return None
     acceptance, *load = row
-    slot = Slot(batch_id, acceptance)
-    cuts = cut(new.items, chunk_size(len(new.items), Load(*load)))
-    rings = append_chunks(session, slot, cuts)
+    slot = AppendTarget(batch_id, acceptance)
+    cuts = divide(new.items, chunk_size(len(new.items), Load(*load)))
+    messages = append_chunks(session, slot, cuts)
     copy_items(session, slot, new.items)
-    return Accepted(batch_id, rings, counted=sum(c.invalid for c in cuts if c.is_done))
+    return Accepted(batch_id, messages, counted=sum(c.invalid for c in cuts if c.is_done))
 
 
-def replayed(session: Session, new: NewBatch) -> Accepted | None:
+def find_replayed(session: Session, new: NewBatch) -> Accepted | None:
     """Return the batch that was made under the idempotency key of ``new``, None if none was.
 
     Raises:
@@ -164,7 +166,7 @@ _INSERT_CHUNKS = text("""
 """)
 
 
-def append_chunks(session: Session, slot: Slot, cuts: Sequence[Cut]) -> list[Ring]:
+def append_chunks(session: Session, slot: AppendTarget, cuts: Sequence[ChunkPlan]) -> list[ChunkMessage]:
     """Insert chunks as cut; those whose items are all refused are done. Return a ring for each other.
 
     Where there is a rate, nobody rings now: the relay does when a chunk is due.
@@ -188,7 +190,7 @@ def append_chunks(session: Session, slot: Slot, cuts: Sequence[Cut]) -> list[Rin
     ).all()
     if slot.rate is not None:
         return []
-    return [Ring(r.id, slot.batch_id, r.first, r.last, slot.queue) for r in rows if r.state == "open"]
+    return [ChunkMessage(r.id, slot.batch_id, r.first, r.last, slot.queue) for r in rows if r.state == "open"]
 
 
 _COPY_ITEMS = """
@@ -202,11 +204,11 @@ _COPY_TYPES = (
 )  # fmt: skip
 
 
-def copy_items(session: Session, slot: Slot, items: Sequence[NewItem]) -> None:
+def copy_items(session: Session, slot: AppendTarget, items: Sequence[NewItem]) -> None:
     """Append ``items`` from the slot's position on."""
     # COPY is several times faster than the best INSERT here; bench/README.md has the figures.
     rows = ((slot.batch_id, position, slot.acceptance, *row) for position, row in enumerate(_rows(items), slot.first))
-    copy(session, _COPY_ITEMS, _COPY_TYPES, rows)
+    copy_rows(session, _COPY_ITEMS, _COPY_TYPES, rows)
 
 
 def _rows(items: Sequence[NewItem]) -> Iterator[tuple[object, ...]]:

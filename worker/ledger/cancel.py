@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.ledger import completion
-from worker.ledger.model import Place
+from worker.ledger.model import ItemId
 from worker.verdicts import CANCELLED
 
 _AT_ONCE = 5000
@@ -27,7 +27,7 @@ def settle_cancelled(session: Session, batch_id: UUID) -> int:
     """Settle up to some thousand items that nobody holds as cancelled, close their chunks; return how many items."""
     free = list(session.scalars(_FREE, {"batch_id": batch_id, "limit": _AT_ONCE}))
     if free:
-        completion.settle(session, [(Place(batch_id, position), CANCELLED) for position in free])
+        completion.settle(session, [(ItemId(batch_id, position), CANCELLED) for position in free])
     chunks = list(session.scalars(_SETTLED_CHUNKS, {"batch_id": batch_id}))
     if chunks:
         completion.close(session, chunks)

@@ -12,7 +12,7 @@ from worker.settings import settings
 from worker.verdicts import Verdict
 
 
-class Cuttable(Protocol):
+class Divisible(Protocol):
     """What the cut looks at."""
 
     @property
@@ -24,7 +24,7 @@ class Cuttable(Protocol):
         """Set if it is refused already."""
 
 
-class Cut(NamedTuple):
+class ChunkPlan(NamedTuple):
     """Positions of one chunk, both inclusive, and how many of its items are refused already."""
 
     first: int
@@ -48,18 +48,21 @@ class Load(NamedTuple):
 
 
 IDLE = Load(0, 0)
-MOST_WAITING, MOST_SINGLES = 2, 15  # for each worker process: chunks that are open, and items a second, one by one
+MAX_WAITING_CHUNKS, MAX_SINGLE_ITEMS = (
+    2,
+    15,
+)  # for each worker process: chunks that are open, and items a second, one by one
 
 
-def most_load() -> Load:
+def max_load() -> Load:
     """Return the load up to which worker processes have their hands free."""
     processes = settings().worker_processes
-    return Load(MOST_WAITING * processes, MOST_SINGLES * processes)
+    return Load(MAX_WAITING_CHUNKS * processes, MAX_SINGLE_ITEMS * processes)
 
 
 def chunk_size(total: int, load: Load = IDLE) -> int:
     """Return how many items a chunk carries at most, for a batch of ``total``."""
-    limits, most = settings(), most_load()
+    limits, most = settings(), max_load()
     busy = load.open_chunks > most.open_chunks or load.recent_items > most.recent_items
     if total <= limits.small_batch and not busy:
         return 1
@@ -68,24 +71,24 @@ def chunk_size(total: int, load: Load = IDLE) -> int:
     return max(1, min(limits.chunk_items, max(-(-total // free), limits.small_batch)))
 
 
-def cut(items: Sequence[Cuttable], most: int) -> list[Cut]:
+def divide(items: Sequence[Divisible], most: int) -> list[ChunkPlan]:
     """Cut ``items`` into chunks of ``most`` or fewer, and by bytes of inline content."""
     most_bytes = settings().chunk_bytes
-    cuts: list[Cut] = []
+    cuts: list[ChunkPlan] = []
     first = size = invalid = 0
     for position, item in enumerate(items):
         weight = item.inline_size
         if position > first and (position - first == most or size + weight > most_bytes):
-            cuts.append(Cut(first, position - 1, invalid))
+            cuts.append(ChunkPlan(first, position - 1, invalid))
             first, size, invalid = position, 0, 0
         size += weight
         invalid += item.verdict is not None
     if items:
-        cuts.append(Cut(first, len(items) - 1, invalid))
+        cuts.append(ChunkPlan(first, len(items) - 1, invalid))
     return cuts
 
 
-def even_cuts(total: int) -> list[Cut]:
+def divide_evenly(total: int) -> list[ChunkPlan]:
     """Cut ``total`` items by count alone, for contents that need not pass through here."""
     size = chunk_size(total)
-    return [Cut(first, min(first + size, total) - 1, 0) for first in range(0, total, size)]
+    return [ChunkPlan(first, min(first + size, total) - 1, 0) for first in range(0, total, size)]

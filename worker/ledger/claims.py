@@ -15,10 +15,10 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.database import count
-from worker.ledger.model import Claim, Held, Place, Ring
+from worker.database import count_changed
+from worker.ledger.model import ChunkMessage, ChunkRange, Claim, ItemId
 
-MOST_DEATHS = 3
+MAX_DEATHS = 3
 _FIRST_TRY, _TOGETHER = "2s", "500ms"
 
 
@@ -31,14 +31,14 @@ _PICK = text(f"""
 """)  # noqa: S608  constants
 
 
-def pick(session: Session, chunk_ids: Sequence[int]) -> list[Held]:
+def lock_fresh(session: Session, chunk_ids: Sequence[int]) -> list[ChunkRange]:
     """Lock the chunks that are fresh (open, no attempt is known, the relay rang once at most): open → done is next.
 
     If one is, no statement of this transaction may take longer than two seconds: nobody sees who is at work. Half a
     second for several, since one that waits for a lock holds up the others.
     """
     values = {"chunk_ids": list(chunk_ids), "first_try": _FIRST_TRY if len(chunk_ids) == 1 else _TOGETHER}
-    return [Held(*chunk) for *chunk, _ in session.execute(_PICK, values)]
+    return [ChunkRange(*chunk) for *chunk, _ in session.execute(_PICK, values)]
 
 
 # A chunk still 'taken' when it is due lost its worker. That counts as a death (of the item that ran
@@ -86,14 +86,17 @@ _HOLD = text("""
 """)
 
 
-def hold(session: Session, held: Claim, lease: timedelta, suspect: Place | None = None) -> bool:
+def renew_lease(session: Session, held: Claim, lease: timedelta, suspect: ItemId | None = None) -> bool:
     """Taken → taken, for another ``lease``; lock the chunk and name the item that is about to run alone.
 
     False: the lease ran out and somebody else took over, so stop.
     """
     batch_id, position = suspect or (None, None)
     named = {"suspect_batch_id": batch_id, "suspect_position": position}
-    return count(session, _HOLD, {"chunk_id": held.chunk_id, "attempt": held.attempt, "lease": lease, **named}) == 1
+    return (
+        count_changed(session, _HOLD, {"chunk_id": held.chunk_id, "attempt": held.attempt, "lease": lease, **named})
+        == 1
+    )
 
 
 # The first ten and the last ten attempts are kept: a store that is away for a day must not bloat the ledger.
@@ -115,11 +118,11 @@ def release(session: Session, held: Claim, delay: timedelta, error: str) -> None
 
 # A minute at most: rings that are lost while broker or workers are away must not make a chunk wait for long once they
 # are back. A ring too many costs its worker one statement.
-PAUSE_BEFORE_RINGING = "least(:first * power(2, least(rings, 10)), interval '1 minute')"
+PUBLISH_BACKOFF = "least(:first * power(2, least(rings, 10)), interval '1 minute')"
 # An overdue 'taken' keeps its due time, for that is what lets it be claimed; its rings are spaced all the same.
 _RING = text(f"""
     UPDATE chunk SET rings = least(rings + 1, 1000),
-        due_at = CASE WHEN state = 'taken' THEN due_at ELSE clock_timestamp() + {PAUSE_BEFORE_RINGING} END
+        due_at = CASE WHEN state = 'taken' THEN due_at ELSE clock_timestamp() + {PUBLISH_BACKOFF} END
     WHERE id IN (SELECT id FROM chunk AS c
                  WHERE due_at <= clock_timestamp()
                    AND (state = 'open' OR due_at + least(:first * (power(2, least(rings, 10)) - 1),
@@ -130,10 +133,10 @@ _RING = text(f"""
 """)  # noqa: S608  constants
 
 
-def ring_again(session: Session, first: timedelta, limit: int) -> list[Ring]:
+def take_due(session: Session, first: timedelta, limit: int) -> list[ChunkMessage]:
     """Return the chunks that are due, each due again later, doubling from ``first`` to a minute.
 
     A chunk that a worker is applying is locked, hence skipped: running work is never doubled.
     """
     rows = session.execute(_RING, {"first": first, "limit": limit})
-    return [Ring(r.id, r.batch_id, r.first, r.last, r.queue) for r in rows]
+    return [ChunkMessage(r.id, r.batch_id, r.first, r.last, r.queue) for r in rows]

@@ -9,8 +9,8 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.database import count
-from worker.ledger.model import Held, Place, spans
+from worker.database import count_changed
+from worker.ledger.model import ChunkRange, ItemId, spans
 from worker.verdicts import OUTCOMES, Verdict
 
 # Most items of a bite end alike, so each end is said once, with the places and the records of all that end so.
@@ -32,7 +32,7 @@ _SETTLE = text("""
 _END = ("batch_id", "outcome", "status", "body", "retry", "errors", "positions", "record_keys")
 
 
-def settle(session: Session, verdicts: Sequence[tuple[Place, Verdict]]) -> None:
+def settle(session: Session, verdicts: Sequence[tuple[ItemId, Verdict]]) -> None:
     """Open → an outcome, for many items, in the transaction of their effects.
 
     What can be sent again as it is keeps its content; of all others the ledger lets go.
@@ -42,14 +42,14 @@ def settle(session: Session, verdicts: Sequence[tuple[Place, Verdict]]) -> None:
 
     """
     alike: dict[tuple[object, ...], tuple[list[int], list[int | None]]] = {}
-    for place, v in verdicts:
+    for item_id, v in verdicts:
         errors = to_json(v.errors) if v.errors else None
-        end = (place.batch_id, v.outcome, v.status, v.body, v.retry, errors)
+        end = (item_id.batch_id, v.outcome, v.status, v.body, v.retry, errors)
         positions, record_keys = alike.setdefault(end, ([], []))
-        positions.append(place.position)
+        positions.append(item_id.position)
         record_keys.append(v.record_key)
     ends = [dict(zip(_END, (*end, *those), strict=True)) for end, those in alike.items()]
-    done = count(session, _SETTLE, {"ends": to_json(ends).decode(), "count": len(ends)})
+    done = count_changed(session, _SETTLE, {"ends": to_json(ends).decode(), "count": len(ends)})
     if done != len(verdicts):
         raise RuntimeError(f"{len(verdicts)} items to settle, {done} of them open")
 
@@ -92,7 +92,7 @@ _CLOSE_AT_ONCE = text(f"""
 """)  # noqa: S608  constants
 
 
-class Closed(NamedTuple):
+class ClosedChunk(NamedTuple):
     """A chunk that is done, and how many of its items ended how.
 
     ``ended`` is its batch if that was finished with it, ``cancelled`` then whether that was to be cancelled.
@@ -107,15 +107,15 @@ def _that_occur(counts: Sequence[int]) -> dict[str, int]:
     return {outcome: n for outcome, n in zip(OUTCOMES, counts, strict=True) if n}
 
 
-def close(session: Session, chunk_ids: Sequence[int]) -> list[Closed]:
+def close(session: Session, chunk_ids: Sequence[int]) -> list[ClosedChunk]:
     """Taken or open → done, for chunks with no open item left."""
-    return [Closed(_that_occur(counts)) for counts in session.execute(_CLOSE, {"chunk_ids": list(chunk_ids)})]
+    return [ClosedChunk(_that_occur(counts)) for counts in session.execute(_CLOSE, {"chunk_ids": list(chunk_ids)})]
 
 
-def close_at_once(session: Session, picked: Sequence[Held], worker: str) -> list[Closed]:
+def close_fresh(session: Session, picked: Sequence[ChunkRange], worker: str) -> list[ClosedChunk]:
     """Open → done, for chunks that this transaction has picked; their batches are finished, too, if they are all."""
     rows = session.execute(_CLOSE_AT_ONCE, {**spans(picked), "worker": worker})
-    return [Closed(_that_occur(counts), ended, cancelled) for *counts, ended, cancelled in rows]
+    return [ClosedChunk(_that_occur(counts), ended, cancelled) for *counts, ended, cancelled in rows]
 
 
 _NO_CHUNK_IS_OPEN = "NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = b.id AND chunk.state <> 'done')"
@@ -131,7 +131,7 @@ def finish(session: Session, batch_id: UUID) -> bool:
     In a transaction of its own, after the last chunk's: two last chunks that
     commit together would not see each other from within.
     """
-    return count(session, _FINISH, {"batch_id": batch_id}) == 1
+    return count_changed(session, _FINISH, {"batch_id": batch_id}) == 1
 
 
 _FINISH_ORPHANS = text(f"""

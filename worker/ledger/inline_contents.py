@@ -5,20 +5,22 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.blobs.lifecycle import Stored, adopt, find_blob
-from worker.blobs.write import Content
-from worker.ledger.model import Place
+from worker.blobs.lifecycle import StoredContent, adopt, find_blob
+from worker.blobs.write import PendingContent
+from worker.ledger.model import ItemId
 
 _CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL")
 
 
-def content_of(session: Session, place: Place) -> bytes | None:
+def read_content(session: Session, item_id: ItemId) -> bytes | None:
     """Return the bytes that still wait in the ledger for this item; None once they are stored or it has ended."""
-    content: bytes | None = session.scalars(_CONTENT, place._asdict()).one_or_none()
+    content: bytes | None = session.scalars(_CONTENT, item_id._asdict()).one_or_none()
     return content
 
 
-def assign(session: Session, contents: Sequence[tuple[Place, Content]], stored: Sequence[Stored]) -> None:
+def assign_blobs(
+    session: Session, contents: Sequence[tuple[ItemId, PendingContent]], stored: Sequence[StoredContent]
+) -> None:
     """Let open items name their blobs instead of carrying bytes: adopt what was stored, find the rest.
 
     ``contents`` come oldest item first. An item whose blob is gone again (the collector was faster) keeps its bytes,
@@ -33,10 +35,10 @@ def assign(session: Session, contents: Sequence[tuple[Place, Content]], stored: 
             ours = fresh.get(which)
             named[which] = adopt(session, ours) if ours else find_blob(session, *which)
     # Then the items, in the order in which they came: that in which every bite locks them.
-    for place, content in contents:
+    for item_id, content in contents:
         blob_id = named[content.sha256, len(content.data)]
         if blob_id is not None:
-            session.execute(_ASSIGN, {"blob_id": blob_id, **place._asdict()})
+            session.execute(_ASSIGN, {"blob_id": blob_id, **item_id._asdict()})
 
 
 _ASSIGN = text("""

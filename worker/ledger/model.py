@@ -7,13 +7,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 from schemas.kinds import FILE_KINDS
-from worker.blobs.lifecycle import Stored
+from worker.blobs.lifecycle import StoredContent
 from worker.blobs.spool import Spooled
 from worker.settings import settings
 from worker.verdicts import Verdict
 
-QUEUE = "limpet"
-BULK = "limpet.bulk"
+DEFAULT_QUEUE = "limpet"
+BULK_QUEUE = "limpet.bulk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class NewItem:
     content: bytes | Spooled | None = None
     blob_id: int | None = None
     verdict: Verdict | None = None
-    stored: Stored | None = None
+    stored: StoredContent | None = None
     upload_id: UUID | None = None
 
     @property
@@ -64,7 +64,7 @@ class NewBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class AppendTarget:
     """Where items are appended: to which batch, under which order number, from which position on, rung on which queue.
 
     ``rate``: so many items a second, in chunks that become due one after another from ``start`` on.
@@ -73,13 +73,13 @@ class Slot:
     batch_id: UUID
     acceptance: int
     first: int = 0
-    queue: str = QUEUE
+    queue: str = DEFAULT_QUEUE
     rate: int | None = None
     start: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
+class ChunkMessage:
     """What a message says: which chunk, and enough for a person reading Flower."""
 
     chunk_id: int
@@ -97,12 +97,12 @@ class Accepted:
     """
 
     batch_id: UUID
-    rings: list[Ring] = field(default_factory=list)
+    messages: list[ChunkMessage] = field(default_factory=list)
     replayed: bool = False
     counted: int = 0
 
 
-class Place(NamedTuple):
+class ItemId(NamedTuple):
     """Which item: its batch and its position there."""
 
     batch_id: UUID
@@ -110,7 +110,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ChunkRange:
     """A chunk that this worker holds: which items of which batch."""
 
     chunk_id: int
@@ -120,7 +120,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim(Held):
+class Claim(ChunkRange):
     """A chunk that is taken. ``attempt`` fences it: whoever claims next has a higher one.
 
     ``alone``: a worker died over this chunk, so its items run one by one.
@@ -130,7 +130,7 @@ class Claim(Held):
     alone: bool
 
 
-def spans(helds: Sequence[Held]) -> dict[str, list[object]]:
+def spans(helds: Sequence[ChunkRange]) -> dict[str, list[object]]:
     """Return which chunks and items are held, as arrays for a statement."""
     return {
         "chunk_ids": [held.chunk_id for held in helds],

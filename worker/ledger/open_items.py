@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.ledger.model import Held, Place, spans
+from worker.ledger.model import ChunkRange, ItemId, spans
 
 
 class OpenItem(NamedTuple):
@@ -32,12 +32,12 @@ class OpenItem(NamedTuple):
     cancelled: bool
 
     @property
-    def place(self) -> Place:
+    def item_id(self) -> ItemId:
         """Which item this is."""
-        return Place(self.batch_id, self.position)
+        return ItemId(self.batch_id, self.position)
 
 
-def superseded(item: OpenItem, changed: tuple[int, int]) -> bool:
+def is_superseded(item: OpenItem, changed: tuple[int, int]) -> bool:
     """Return whether ``item`` repeats one that was overtaken by the change at ``changed``: acceptance and position.
 
     What a retry itself changed before overtakes nothing in it: its items are in order among themselves.
@@ -93,7 +93,7 @@ _BITE = text(f"""
 """)  # noqa: S608  the parts are constants of this module
 
 
-def bite(session: Session, helds: Sequence[Held], limit: int) -> list[OpenItem]:
+def lock_open_items(session: Session, helds: Sequence[ChunkRange], limit: int) -> list[OpenItem]:
     """Lock and return the oldest ``limit`` open items that the chunks must see done, oldest first.
 
     Waits for whoever holds one of them, and leaves out what was done meanwhile.

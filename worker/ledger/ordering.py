@@ -14,7 +14,7 @@ _SPACE = 0x11_33_9E  # any fixed number; the locks of one bigint are others
 _SLOTS = 4096
 
 
-def await_turn(session: Session, items: Sequence[NewItem]) -> None:
+def serialize_appends(session: Session, items: Sequence[NewItem]) -> None:
     """Let batches for the files of one item be accepted one by one, so that none commits after a later number.
 
     One that did would be carried out in its proper place by nobody: what came after it may be done by then. A record
@@ -25,6 +25,6 @@ def await_turn(session: Session, items: Sequence[NewItem]) -> None:
         session.execute(_TAKE, {"space": _SPACE, "slots": sorted(slots)})
 
 
-def await_every_turn(session: Session) -> None:
+def serialize_all_appends(session: Session) -> None:
     """Let no other batch for files be accepted before this transaction ends; for who can't tell whose turn it needs."""
     session.execute(_TAKE, {"space": _SPACE, "slots": list(range(_SLOTS))})

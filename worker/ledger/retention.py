@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.database import count
+from worker.database import count_changed
 
 _BATCHES, _ITEMS = 200, 5000  # at most in one transaction
 
@@ -46,7 +46,7 @@ _FORGET_BATCHES = text("""
 """)
 
 
-def expire_some(session: Session, age: timedelta) -> tuple[int, bool]:
+def expire_batches(session: Session, age: timedelta) -> tuple[int, bool]:
     """Forget some of what ended more than ``age`` ago; return how many batches are gone, and whether there may be more.
 
     A batch of more items than go at once becomes shorter by and by, from its first item on, and goes last.
@@ -58,4 +58,4 @@ def expire_some(session: Session, age: timedelta) -> tuple[int, bool]:
     ids = [batch_id for batch_id in locked if batch_id not in parents]
     session.execute(_FREE_KEYS, {"ids": ids})
     session.execute(_FORGET_ITEMS, {"ids": ids, "limit": _ITEMS})
-    return count(session, _FORGET_BATCHES, {"ids": ids}), True
+    return count_changed(session, _FORGET_BATCHES, {"ids": ids}), True

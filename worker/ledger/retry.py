@@ -12,12 +12,12 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from schemas.kinds import FILE_KINDS
-from worker.database import count
+from worker.database import count_changed
 from worker.errors import LimpetError
 from worker.ledger.accept import append_chunks
-from worker.ledger.chunking import even_cuts
-from worker.ledger.model import BULK, Accepted, Slot
-from worker.ledger.ordering import await_every_turn
+from worker.ledger.chunking import divide_evenly
+from worker.ledger.model import BULK_QUEUE, Accepted, AppendTarget
+from worker.ledger.ordering import serialize_all_appends
 from worker.ledger.uuid7 import new_batch_id
 from worker.settings import settings
 
@@ -50,7 +50,7 @@ _CHILD = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
+class RetryRequest:
     """What is asked for: whose failed items, by whom, and whether what was overtaken since runs all the same."""
 
     parent: UUID
@@ -58,7 +58,7 @@ class Retry:
     force: bool
 
 
-def retry(session: Session, wanted: Retry) -> Accepted | None:
+def retry(session: Session, wanted: RetryRequest) -> Accepted | None:
     """Append the child batch; None: the batch has no item that can be retried as it is.
 
     Raises:
@@ -73,21 +73,23 @@ def retry(session: Session, wanted: Retry) -> Accepted | None:
     if kind is None:
         return None
     if kind in FILE_KINDS:
-        await_every_turn(session)  # while the parent runs, more may fail, of any item
+        serialize_all_appends(session)  # while the parent runs, more may fail, of any item
     child = new_batch_id()
     acceptance: int = session.scalars(text("SELECT nextval('acceptance')")).one()
     place = {"child": child, "parent": wanted.parent}
     # Copied first and counted by that: while the parent still runs, more of it may fail at any moment.
-    total = count(session, _COPY, {**place, "acceptance": acceptance, "force": wanted.force})
+    total = count_changed(session, _COPY, {**place, "acceptance": acceptance, "force": wanted.force})
     if not total:
         return None
     session.execute(_CHILD, {**place, "caller": wanted.caller, "total": total})
-    return Accepted(child, append_chunks(session, _slot(session, wanted.parent, child, acceptance), even_cuts(total)))
+    return Accepted(
+        child, append_chunks(session, _slot(session, wanted.parent, child, acceptance), divide_evenly(total))
+    )
 
 
-def _slot(session: Session, parent: UUID, child: UUID, acceptance: int) -> Slot:
+def _slot(session: Session, parent: UUID, child: UUID, acceptance: int) -> AppendTarget:
     """Return where the child's items go: those of an import to its queue again, and at its pace."""
     of_import = session.execute(_IMPORT, {"parent": parent}).one_or_none()
     if of_import is None:
-        return Slot(child, acceptance)
-    return Slot(child, acceptance, queue=BULK, rate=of_import.rows_per_second, start=of_import.start)
+        return AppendTarget(child, acceptance)
+    return AppendTarget(child, acceptance, queue=BULK_QUEUE, rate=of_import.rows_per_second, start=of_import.start)

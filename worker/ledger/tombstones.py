@@ -10,14 +10,14 @@ from worker.ledger.open_items import OpenItem
 
 
 class Deletion(NamedTuple):
-    """An item that deleted something of ``key``; ``place`` is its place in the order of the database."""
+    """An item that deleted something of ``key``; ``order`` is its acceptance number and position."""
 
     key: int
-    place: tuple[int, int]
+    order: tuple[int, int]
     payload: dict[str, Any]
 
 
-def repeated(items: Sequence[OpenItem]) -> dict[int, int]:
+def oldest_retried(items: Sequence[OpenItem]) -> dict[int, int]:
     """Return the order number of the oldest item that is repeated, for each key of a retry."""
     oldest: dict[int, int] = {}
     for item in items:
@@ -37,7 +37,7 @@ _DELETIONS = text("""
 """)
 
 
-def deletions_since(session: Session, retries: Mapping[int, int]) -> list[Deletion]:
+def find_deletions(session: Session, retries: Mapping[int, int]) -> list[Deletion]:
     """Return the deletions, oldest first, of the keys of ``retries`` since the oldest order number named there."""
     if not retries:
         return []

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from worker.tables.base import Base, Instant
 
 
-class Blob(Base):
+class BlobTable(Base):
     """Bytes in the object store, once for each content in a database."""
 
     __tablename__ = "blob"
@@ -33,7 +33,7 @@ class Blob(Base):
     )
 
 
-class Garbage(Base):
+class GarbageTable(Base):
     """An object key to be emptied at ``due_at`` unless a blob adopts it before: written before the object is."""
 
     __tablename__ = "garbage"
@@ -44,7 +44,7 @@ class Garbage(Base):
     __table_args__ = (Index("garbage_due_at_idx", "due_at"),)
 
 
-class Upload(Base):
+class UploadTable(Base):
     """A place that a client may fill itself, by a presigned URL, until ``expires_at``; one item may use it, once."""
 
     __tablename__ = "upload"

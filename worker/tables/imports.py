@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from worker.tables.base import Base, Instant
 
 
-class Import(Base):
+class ImportTable(Base):
     """What makes a batch grow: rows may follow until ``closed_at``, and until then the batch does not finish.
 
     ``name`` finds it again; ``fingerprint`` says whether it is still the same manifest. While ``paused_at`` is set,
@@ -38,7 +38,7 @@ class Import(Base):
     )
 
 
-class Loader(Base):
+class LoaderTable(Base):
     """Where the workers themselves read an import: the manifest's object (and which version of it), how far they are.
 
     ``due_at`` is when the relay must ring for the next step; none once the manifest was read to its end. ``failures``:

@@ -37,7 +37,7 @@ _outcomes = ", ".join(f"'{o}'" for o in OUTCOMES)
 acceptance = Sequence("acceptance", metadata=Base.metadata)
 
 
-class Batch(Base):
+class BatchTable(Base):
     """What one request or one import submitted.
 
     Its state is derived: *finished* or *cancelled* once ``finished_at`` is set
@@ -68,7 +68,7 @@ class Batch(Base):
     )
 
 
-class Chunk(Base):
+class ChunkTable(Base):
     """Consecutive items of one batch that one Celery task carries.
 
     ``open``: nobody holds it. ``taken``: a worker does, until ``due_at``.
@@ -122,7 +122,7 @@ class Chunk(Base):
     )
 
 
-class Item(Base):
+class ItemTable(Base):
     """One line of a batch: a kind, a payload, a verdict.
 
     ``(acceptance, position)`` is its place in the order of the database, ``key``

@@ -23,7 +23,7 @@ case_attachment_key = Sequence(
 file_attachment_id = Sequence("file_attachment_id", metadata=Base.metadata)
 
 
-class CaseAttachment(Base):
+class CaseAttachmentTable(Base):
     """A record of family A. ``acceptance`` and ``position`` name the item that changed it last."""
 
     __tablename__ = "case_attachment"
@@ -49,7 +49,7 @@ class CaseAttachment(Base):
     )
 
 
-class FileAttachment(Base):
+class FileAttachmentTable(Base):
     """A file of family B. ``key`` is the ordering key of its table and item, which are kept as they were written.
 
     ``acceptance`` and ``position`` name the item that changed it last.

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from limpet.embedded.errors import RefusedError
+from limpet.embedded.errors import StartRefusedError
 from limpet.embedded.home import lock
 from limpet.embedded.home.keyring import Keyring, write_keyring
 from limpet.embedded.home.ports import Reservations
@@ -57,7 +57,7 @@ def create(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError as problem:
-        raise RefusedError(f"{path} can't be the data folder: {problem.strerror}.") from problem
+        raise StartRefusedError(f"{path} can't be the data folder: {problem.strerror}.") from problem
 
 
 def check_untaken(home: DataFolder) -> None:
@@ -70,7 +70,7 @@ def check_untaken(home: DataFolder) -> None:
     taken = [name for name in _FOLDERS + _FILES if (home / name).is_symlink() or (home / name).exists()]
     # Looked for last, since another `up` that begins at this moment makes it first.
     if taken and not home.secrets.is_file():
-        raise RefusedError(
+        raise StartRefusedError(
             f"{home.path} holds things that 'limpet up' did not make but needs the names of: {', '.join(taken)}. "
             "They stay untouched; choose another folder with --data."
         )
@@ -91,7 +91,7 @@ def claim(home: DataFolder) -> None:
         try:
             (home / name).mkdir(mode=0o700, exist_ok=True)
         except FileExistsError as problem:
-            raise RefusedError(f"{home / name} should be a folder of Limpet, but is something else.") from problem
+            raise StartRefusedError(f"{home / name} should be a folder of Limpet, but is something else.") from problem
     home.pids.unlink(missing_ok=True)
     home.ready.unlink(missing_ok=True)
 

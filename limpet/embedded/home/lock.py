@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from limpet.embedded.errors import RefusedError
+from limpet.embedded.errors import StartRefusedError
 
 NAME = "limpet.lock"
 _SIGN = "limpet up, pid "
@@ -45,7 +45,7 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as problem:
-        raise RefusedError(f"{path} can't be used as the lock file: {problem.strerror}.") from problem
+        raise StartRefusedError(f"{path} can't be used as the lock file: {problem.strerror}.") from problem
 
 
 def _take(file: TextIO, folder: Path, say: Callable[[str], None]) -> None:
@@ -54,7 +54,7 @@ def _take(file: TextIO, folder: Path, say: Callable[[str], None]) -> None:
     told = False
     while not _locks(fcntl.flock, file):
         if not _locks(fcntl.lockf, file) or time.monotonic() > give_up:
-            raise RefusedError(f"{folder} is in use: another 'limpet up' (pid {holder}) runs on it.")
+            raise StartRefusedError(f"{folder} is in use: another 'limpet up' (pid {holder}) runs on it.")
         fcntl.lockf(file, fcntl.LOCK_UN)  # it was only asked for to see whether that `up` lives
         if not told:
             say(f"waiting for the processes that 'limpet up' (pid {holder}) left when it was killed")
@@ -74,5 +74,5 @@ def _locks(lock: Callable[[TextIO, int], None], file: TextIO) -> bool:
 def _holder(file: TextIO, folder: Path) -> str:
     text = file.read()
     if text and not text.startswith(_SIGN):
-        raise RefusedError(f"{folder / NAME} is not a lock file of Limpet; choose another folder with --data.")
+        raise StartRefusedError(f"{folder / NAME} is not a lock file of Limpet; choose another folder with --data.")
     return text.removeprefix(_SIGN).strip() or "not known yet"

@@ -19,7 +19,7 @@ from limpet.embedded.home.ports import HOST
 from limpet.embedded.home.private_files import write_private
 from limpet.embedded.supervision import probes
 from limpet.embedded.supervision.account import Account, account_for, check_reach
-from limpet.embedded.supervision.part import Command, Part
+from limpet.embedded.supervision.part import Command, StackPart
 
 _USER = "limpet"
 Run = Callable[[Command], Awaitable[None]]
@@ -30,7 +30,7 @@ def database_url(port: int, password: str, database: str) -> str:
     return f"postgresql+psycopg://{_USER}:{password}@{HOST}:{port}/{database}"
 
 
-async def postgres(home: DataFolder, port: int, password: str, run: Run) -> Part:
+async def postgres(home: DataFolder, port: int, password: str, run: Run) -> StackPart:
     """Return the part, its data in the data folder's ``postgres``; the first time, ``run`` makes them."""
     folder = home / "postgres"
     account = account_for(folder, _program("postgres"))
@@ -59,7 +59,7 @@ async def postgres(home: DataFolder, port: int, password: str, run: Run) -> Part
         account=account,
         orphaned=SIGINT,
     )
-    return Part(
+    return StackPart(
         command,
         url=f"postgresql://{HOST}:{port}",
         probe=probes.database(database_url(port, password, "postgres")),

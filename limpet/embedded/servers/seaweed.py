@@ -6,7 +6,7 @@ from pathlib import Path
 from limpet.embedded.endpoints import Bucket
 from limpet.embedded.home.ports import HOST
 from limpet.embedded.supervision import probes
-from limpet.embedded.supervision.part import Command, Part
+from limpet.embedded.supervision.part import Command, StackPart
 
 # Every port is given: one that is not would be a fixed default, or another one plus 10000.
 _PORTS = {
@@ -37,7 +37,7 @@ _FLAGS = (
 )
 
 
-def seaweed(folder: Path, ports: dict[str, int], bucket: Bucket) -> Part:
+def seaweed(folder: Path, ports: dict[str, int], bucket: Bucket) -> StackPart:
     """Return the part, its data in ``folder``; ``ports`` has a port for each of :data:`PORTS`."""
     command = Command(
         name="s3",
@@ -57,7 +57,7 @@ def seaweed(folder: Path, ports: dict[str, int], bucket: Bucket) -> Part:
         },
         folder=folder,
     )
-    return Part(
+    return StackPart(
         command,
         url=f"http://{bucket.endpoint}/{bucket.name}",
         probe=probes.bucket(bucket),

@@ -8,8 +8,8 @@ from signal import SIGQUIT
 from limpet.embedded.home.plan import PROCESSES_PER_WORKER, Plan
 from limpet.embedded.home.ports import HOST
 from limpet.embedded.supervision import probes
-from limpet.embedded.supervision.part import Command, Part
-from worker.ledger.model import BULK, QUEUE
+from limpet.embedded.supervision.part import Command, StackPart
+from worker.ledger.model import BULK_QUEUE, DEFAULT_QUEUE
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class Services:
         """Return the command that brings every database up to date."""
         return self._python("migrate", "-m", "limpet", "migrate")
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[StackPart]:
         """Return the parts that serve once the databases are up to date."""
         # Half of them leave the bulk queue to the others, so that a small request never waits behind an import.
         count = self.plan.workers
         workers = [self._worker(f"worker{n}", bulk=n > count // 2) for n in range(1, count + 1)]
         return [self._api(), *workers, self._relay(), self._beat(), self._flower()]
 
-    def _api(self) -> Part:
+    def _api(self) -> StackPart:
         command = self._python(
             "api",
             *("-m", "uvicorn", "api_stub.app:create_app", "--factory", "--no-access-log"),
@@ -39,38 +39,38 @@ class Services:
             *("--host", HOST, "--port", str(self.plan.api_port)),
         )
         probe = probes.page(f"{self.plan.api_url}/health/ready")
-        return Part(command, self.plan.api_url, probe, (self.plan.api_port,))
+        return StackPart(command, self.plan.api_url, probe, (self.plan.api_port,))
 
-    def _worker(self, name: str, *, bulk: bool) -> Part:
+    def _worker(self, name: str, *, bulk: bool) -> StackPart:
         # On a broker of others a second stack of this host may have a worker of the same number.
         node = f"{name}-{self.plan.api_port}" if self.plan.external else name
         command = self._celery(
             name,
             *("worker", "-n", f"{node}@%h", f"--concurrency={PROCESSES_PER_WORKER}"),
-            *("-Q", ",".join((QUEUE, BULK) if bulk else (QUEUE,))),
+            *("-Q", ",".join((DEFAULT_QUEUE, BULK_QUEUE) if bulk else (DEFAULT_QUEUE,))),
             *("--without-mingle", "--without-gossip", "-E", "-l", "info"),
         )
         # SIGTERM gives the tasks in hand some seconds and hands back what is not done then. Without `up` there is
         # nothing to wait for, and the same is asked for.
         environment = {**command.environment, "REMAP_SIGTERM": "SIGQUIT"}
         command = replace(command, environment=environment, orphaned=SIGQUIT)
-        return Part(command, probe=probes.worker(self.plan.stores.broker, node), grace=15.0)
+        return StackPart(command, probe=probes.worker(self.plan.stores.broker, node), grace=15.0)
 
-    def _relay(self) -> Part:
-        return Part(self._python("relay", "-m", "worker.relay"))
+    def _relay(self) -> StackPart:
+        return StackPart(self._python("relay", "-m", "worker.relay"))
 
-    def _beat(self) -> Part:
+    def _beat(self) -> StackPart:
         schedule = str(self.plan.home.run / "beat")
-        return Part(self._celery("beat", *("beat", "-s", schedule, "--pidfile=", "-l", "info")))
+        return StackPart(self._celery("beat", *("beat", "-s", schedule, "--pidfile=", "-l", "info")))
 
-    def _flower(self) -> Part:
+    def _flower(self) -> StackPart:
         command = self._celery(
             "flower",
             *("flower", f"--address={HOST}", f"--port={self.plan.flower_port}", "--url_prefix=flower"),
             *("--persistent=True", f"--db={self.plan.home.run / 'flower.db'}", "--state_save_interval=10000"),
         )
         probe = probes.page(f"{self.plan.flower_url}healthcheck")
-        return Part(command, self.plan.flower_url, probe, (self.plan.flower_port,))
+        return StackPart(command, self.plan.flower_url, probe, (self.plan.flower_port,))
 
     def _celery(self, name: str, *arguments: str) -> Command:
         return self._python(name, "-m", "celery", "-A", "worker.tasks", *arguments)

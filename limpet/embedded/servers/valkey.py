@@ -6,7 +6,7 @@ from pathlib import Path
 from limpet.embedded.home.ports import HOST
 from limpet.embedded.home.private_files import write_private
 from limpet.embedded.supervision import probes
-from limpet.embedded.supervision.part import Command, Part
+from limpet.embedded.supervision.part import Command, StackPart
 
 
 def url(port: int, password: str) -> str:
@@ -14,7 +14,7 @@ def url(port: int, password: str) -> str:
     return f"redis://:{password}@{HOST}:{port}/0"
 
 
-def valkey(folder: Path, port: int, password: str) -> Part:
+def valkey(folder: Path, port: int, password: str) -> StackPart:
     """Return the part, its data in ``folder``."""
     configuration = folder / "valkey.conf"
     write_private(configuration, _configuration(folder, port, password))
@@ -24,7 +24,7 @@ def valkey(folder: Path, port: int, password: str) -> Part:
         environment={"LC_ALL": "C"},
         folder=folder,
     )
-    return Part(
+    return StackPart(
         command, url=f"redis://{HOST}:{port}/0", probe=probes.broker(url(port, password)), ports=(port,), grace=8.0
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from limpet.embedded.errors import RefusedError
+from limpet.embedded.errors import StartRefusedError
 from limpet.embedded.supervision.launch import launched
 
 _CANDIDATES = ("postgres", "nobody", "daemon")
@@ -51,7 +51,7 @@ def account_for(folder: Path, program: Path) -> Account:
     if _works(namespace := Account("namespace", entry.pw_uid, entry.pw_uid), program):
         return namespace
     if any(folder.iterdir()):
-        raise RefusedError(f"{folder} was made by root in a user namespace, and this system allows none now.")
+        raise StartRefusedError(f"{folder} was made by root in a user namespace, and this system allows none now.")
     return Account("dropped", entry.pw_uid, entry.pw_gid)
 
 
@@ -65,7 +65,7 @@ def check_reach(account: Account, *paths: Path) -> None:
     for path in paths:
         barred = [p for p in reversed(path.resolve().parents) if not _may_pass(p, account)]
         if barred:
-            raise RefusedError(
+            raise StartRefusedError(
                 f"PostgreSQL can't run as root here (no user namespaces), and user {account.uid} can't reach {path} "
                 f"because of the mode of {barred[0]}. Run 'limpet up' as an ordinary user, or move that elsewhere."
             )
@@ -76,7 +76,9 @@ def _unprivileged() -> pwd.struct_passwd:
     for name in _CANDIDATES:
         if name in known:
             return known[name]
-    raise RefusedError("PostgreSQL can't run as root, and there is no user postgres, nobody or daemon to run it as.")
+    raise StartRefusedError(
+        "PostgreSQL can't run as root, and there is no user postgres, nobody or daemon to run it as."
+    )
 
 
 def _works(account: Account, program: Path) -> bool:

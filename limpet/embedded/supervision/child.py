@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from limpet.embedded.errors import NotServingError, StartError
 from limpet.embedded.home.ports import is_free
-from limpet.embedded.supervision.part import Part
+from limpet.embedded.supervision.part import StackPart
 from limpet.embedded.supervision.probes import Probe
 from limpet.embedded.supervision.process import Nest, kill_group, log_tail, reap, spawn
 
@@ -23,7 +23,7 @@ _BURIAL = 5.0
 class Child:
     """Runs a part, starts it again whenever it dies, and stops it when told."""
 
-    def __init__(self, part: Part, nest: Nest) -> None:
+    def __init__(self, part: StackPart, nest: Nest) -> None:
         """Does not start anything yet: see :meth:`start`."""
         self.part = part
         self._nest = nest

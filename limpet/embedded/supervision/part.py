@@ -23,7 +23,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Part:
+class StackPart:
     """A command that is kept running until the stack stops."""
 
     command: Command

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Sequence
 
 from limpet.embedded.errors import StartError
 from limpet.embedded.supervision.child import Child, problem_of
-from limpet.embedded.supervision.part import Command, Part
+from limpet.embedded.supervision.part import Command, StackPart
 from limpet.embedded.supervision.probes import Probe
 from limpet.embedded.supervision.process import Nest, run_to_end
 
@@ -21,7 +21,7 @@ class Supervisor:
         self._nest = nest
         self._waves: list[dict[Child, asyncio.Task[None]]] = []
 
-    async def start(self, parts: Sequence[Part]) -> None:
+    async def start(self, parts: Sequence[StackPart]) -> None:
         """Start the parts at the same time; return when all serve.
 
         Raises:

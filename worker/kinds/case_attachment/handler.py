@@ -13,17 +13,17 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from worker.database import copy
+from worker.database import copy_rows
 from worker.errors import OvertakenError
 from worker.kinds.case_attachment.keys import generate_keys
-from worker.kinds.case_attachment.rows import COLUMNS, FIELDS, Record, load
+from worker.kinds.case_attachment.rows import COLUMNS, FIELDS, Record, load_records
 from worker.kinds.case_attachment.step import step
-from worker.ledger.open_items import OpenItem, superseded
-from worker.ledger.tombstones import deletions_since, repeated
+from worker.ledger.open_items import OpenItem, is_superseded
+from worker.ledger.tombstones import find_deletions, oldest_retried
 from worker.verdicts import SUPERSEDED, Verdict
 
 
-def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
+def apply_items(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
     """Carry out ``items`` in their order, reading and writing the table once; return their verdicts in that order.
 
     Raises:
@@ -32,12 +32,12 @@ def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
     """
     fresh = iter(generate_keys(session, sum(item.key is None for item in items)))
     keys = [next(fresh) if item.key is None else item.key for item in items]
-    before = load(session, {item.key for item in items if item.key is not None}, lock=True)
+    before = load_records(session, {item.key for item in items if item.key is not None}, lock=True)
     after: dict[int, Record | None] = dict(before)
     changed = _last_changes(session, before, items)
     verdicts = []
     for key, item in zip(keys, items, strict=True):
-        if superseded(item, changed.get(key, _NEVER)):
+        if is_superseded(item, changed.get(key, _NEVER)):
             verdicts.append(SUPERSEDED.on(key))
             continue
         after[key], verdict = step(after.get(key), item, key)
@@ -56,8 +56,8 @@ def _last_changes(
 ) -> dict[int, tuple[int, int]]:
     """Return the place of the last change of each key, as far as the retries among ``items`` must know it."""
     places = {key: (r.acceptance, r.position) for key, r in before.items()}
-    gone = {key: since for key, since in repeated(items).items() if key not in before}
-    return places | {deletion.key: deletion.place for deletion in deletions_since(session, gone)}
+    gone = {key: since for key, since in oldest_retried(items).items() if key not in before}
+    return places | {deletion.key: deletion.order for deletion in find_deletions(session, gone)}
 
 
 _TYPES = (
@@ -91,7 +91,7 @@ def _write(session: Session, before: Mapping[int, Record], after: Mapping[int, R
 def _insert(session: Session, made: Sequence[Record]) -> None:
     # A third of the database's time for INSERT with ON CONFLICT DO NOTHING, of one record as of many.
     try:
-        number = copy(session, _COPY, _TYPES, made)
+        number = copy_rows(session, _COPY, _TYPES, made)
     except DBAPIError as fault:
         # Only of the key: what else is unique, by an index or trigger of the database's own, would be refused for ever.
         if isinstance(fault.orig, UniqueViolation) and fault.orig.diag.constraint_name == "case_attachment_pkey":

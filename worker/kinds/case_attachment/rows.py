@@ -33,7 +33,7 @@ class Record(NamedTuple):
         return f'"{self.acceptance:x}-{self.position:x}"'
 
 
-def kept_by(update_date: datetime, sent: CaseAttachmentPayload) -> str | None:
+def conflict_reason(update_date: datetime, sent: CaseAttachmentPayload) -> str | None:
     """Return why an import leaves a record of that ``update_Date`` as it is, None if it does not."""
     if sent.on_conflict == "skip":
         return "the record is there already"
@@ -48,7 +48,7 @@ _LOAD = text(f"SELECT {COLUMNS} FROM case_attachment WHERE case_attachment_key =
 _LOCK = text(f"{_LOAD.text} ORDER BY case_attachment_key FOR UPDATE")
 
 
-def load(session: Session, keys: Iterable[int], *, lock: bool = False) -> dict[int, Record]:
+def load_records(session: Session, keys: Iterable[int], *, lock: bool = False) -> dict[int, Record]:
     """Return the records that exist among ``keys``."""
     # As text: a list costs the driver nearly twice as much.
     rows = session.execute(_LOCK if lock else _LOAD, {"keys": f"{{{','.join(map(str, keys))}}}"})
@@ -58,7 +58,7 @@ def load(session: Session, keys: Iterable[int], *, lock: bool = False) -> dict[i
 _TABLE = table("case_attachment", *(column(name) for name in FIELDS))
 
 
-def page(session: Session, order: Sequence[tuple[str, bool]], number: int, size: int) -> tuple[list[Record], int]:
+def load_page(session: Session, order: Sequence[tuple[str, bool]], number: int, size: int) -> tuple[list[Record], int]:
     """Return page ``number`` (from 1) of all records and how many there are; ``order`` is (field, descending)."""
     total = session.scalar(select(func.count()).select_from(_TABLE)) or 0
     by = [_TABLE.c[name].desc().nulls_last() if down else _TABLE.c[name].asc().nulls_last() for name, down in order]

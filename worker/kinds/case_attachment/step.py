@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from schemas.case_attachment import CaseAttachmentPayload
 from schemas.kinds import CREATE, DELETE
-from worker.kinds.case_attachment.rows import Record, kept_by
+from worker.kinds.case_attachment.rows import Record, conflict_reason
 from worker.ledger.open_items import OpenItem
 from worker.verdicts import CREATED, DELETED, UPDATED, Verdict
 
@@ -39,7 +39,7 @@ _payload = TypeAdapter(CaseAttachmentPayload)
 
 def _upsert(record: Record | None, item: OpenItem, key: int) -> tuple[Record, Verdict]:
     sent = _payload.validate_python(item.payload)
-    if record is not None and (why := kept_by(record.update_date, sent)):
+    if record is not None and (why := conflict_reason(record.update_date, sent)):
         return record, Verdict("skipped", 200, f"Skipped: {why}", record_key=key)
     caller = item.caller[:20]
     if sent.content == "set" and item.blob_id is None:

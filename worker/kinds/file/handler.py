@@ -6,31 +6,31 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.kinds.file.rows import COLUMNS, FIELDS, File, Pair, load
-from worker.kinds.file.step import Files, aims, concerns, step
-from worker.ledger.open_items import OpenItem, superseded
-from worker.ledger.tombstones import Deletion, deletions_since, repeated
+from worker.kinds.file.rows import COLUMNS, FIELDS, Collection, File, load_files
+from worker.kinds.file.step import Files, find_targets, is_about, step
+from worker.ledger.open_items import OpenItem, is_superseded
+from worker.ledger.tombstones import Deletion, find_deletions, oldest_retried
 from worker.verdicts import SUPERSEDED, Verdict
 
 _NEW_IDS = text("SELECT nextval('file_attachment_id') FROM generate_series(1, :count)")
 
 
-def fold(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
+def apply_items(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
     """Carry out ``items`` in their order, reading and writing the table once; return their verdicts in that order.
 
     Nobody else changes these collections meanwhile: the bite has locked their open items, and they were accepted in the
     order of their numbers (`worker.ledger.ordering`), so that none before them is unseen.
     """
     keys = sorted({item.key for item in items if item.key is not None})
-    before = {file.id: file for file in load(session, keys)}
+    before = {file.id: file for file in load_files(session, keys)}
     collections: dict[tuple[str, str], dict[int, File]] = {}
     for file in before.values():
         collections.setdefault(file.pair.folded, {})[file.id] = file
-    deleted = deletions_since(session, repeated(items))
+    deleted = find_deletions(session, oldest_retried(items))
     fresh = _new_ids(session, len(items))
     verdicts = []
     for item in items:
-        files = collections.setdefault(Pair(item.payload["table"], item.payload["item"]).folded, {})
+        files = collections.setdefault(Collection(item.payload["table"], item.payload["item"]).folded, {})
         verdicts.append(_carried_out(files, item, fresh, deleted))
     _write(session, before, {file.id: file for files in collections.values() for file in files.values()})
     return verdicts
@@ -58,9 +58,9 @@ def _carried_out(files: dict[int, File], item: OpenItem, fresh: Iterator[int], d
 
 def _superseded(files: Files, item: OpenItem, deleted: Sequence[Deletion]) -> bool:
     """Return whether a later item changed what this retry is about, or deleted what may have been that."""
-    if there := aims(files, item):
-        return any(superseded(item, (file.acceptance, file.position)) for file in there)
-    return any(d.key == item.key and superseded(item, d.place) and concerns(d.payload, item) for d in deleted)
+    if there := find_targets(files, item):
+        return any(is_superseded(item, (file.acceptance, file.position)) for file in there)
+    return any(d.key == item.key and is_superseded(item, d.order) and is_about(d.payload, item) for d in deleted)
 
 
 _RECORDSET = """

@@ -9,11 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from schemas.file_attachments import AccessType
-from worker.blobs.read import BlobView, blobs
+from worker.blobs.read import BlobView, load_blobs
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class Collection:
     """A table and an item as written: they name one collection of files, whatever their case."""
 
     table: str
@@ -53,9 +53,9 @@ class File:
     position: int
 
     @property
-    def pair(self) -> Pair:
+    def pair(self) -> Collection:
         """The collection it belongs to."""
-        return Pair(self.table_name, self.item_name)
+        return Collection(self.table_name, self.item_name)
 
 
 FIELDS = tuple(File.__dataclass_fields__)
@@ -65,13 +65,13 @@ _LOAD = text(f"SELECT {COLUMNS} FROM file_attachment WHERE key = ANY(:keys) ORDE
 FoundFile = tuple[File, BlobView]
 
 
-def load(session: Session, keys: Iterable[int]) -> list[File]:
+def load_files(session: Session, keys: Iterable[int]) -> list[File]:
     """Return the files of all collections with one of these ordering keys, by id."""
     return [File(*row) for row in session.execute(_LOAD, {"keys": list(keys)})]
 
 
-def find(session: Session, pair: Pair) -> list[FoundFile]:
+def find_file(session: Session, pair: Collection) -> list[FoundFile]:
     """Return the files of one collection with their blobs, by id."""
-    files = [file for file in load(session, [pair.key]) if file.pair.folded == pair.folded]
-    named = blobs(session, {file.blob_id for file in files})
+    files = [file for file in load_files(session, [pair.key]) if file.pair.folded == pair.folded]
+    named = load_blobs(session, {file.blob_id for file in files})
     return [(file, named[file.blob_id]) for file in files]

@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 
 from schemas.file_attachments import FileActionPayload
 from schemas.kinds import FILE_DELETE, FILE_DELETE_ALL
-from worker.kinds.file.rows import File, Pair
+from worker.kinds.file.rows import Collection, File
 from worker.ledger.open_items import OpenItem
 from worker.verdicts import CREATED, DELETED, UPDATED, Verdict
 
@@ -55,14 +55,14 @@ def step(files: Files, item: OpenItem, fresh: Iterator[int]) -> tuple[Changes, V
     return _absent(item, sent, fresh)
 
 
-def aims(files: Files, item: OpenItem) -> list[File]:
+def find_targets(files: Files, item: OpenItem) -> list[File]:
     """Return the files of ``files`` that ``item`` would change or leave out because they are there."""
     if item.kind == FILE_DELETE_ALL:
         return list(files.values())
     return _matches(files, _payload.validate_python(item.payload))
 
 
-def concerns(deletion: Mapping[str, Any], item: OpenItem) -> bool:
+def is_about(deletion: Mapping[str, Any], item: OpenItem) -> bool:
     """Return whether what ``deletion`` (a payload) removed may have been what ``item`` is about."""
     one, other = _payload.validate_python(deletion), _payload.validate_python(item.payload)
     if one.id is not None or other.id is not None:
@@ -125,7 +125,7 @@ def _absent(item: OpenItem, sent: FileActionPayload, fresh: Iterator[int]) -> tu
         return {}, _lacking("contentsbase64")
     made = File(
         id=next(fresh),
-        key=Pair(sent.table, sent.item).key,
+        key=Collection(sent.table, sent.item).key,
         table_name=sent.table,
         item_name=sent.item,
         title=_given(sent.title, sent.file_name),

@@ -41,11 +41,11 @@ _GAUGES = text("""
 _OPEN_ITEMS = text("SELECT coalesce(sum(last - first + 1), 0) FROM chunk WHERE due_at IS NOT NULL")
 
 
-def open_items(session: Session) -> int:
+def count_open_items(session: Session) -> int:
     """Return how many items the chunks have that are not done: at least as many as are open."""
     return int(session.scalar(_OPEN_ITEMS) or 0)
 
 
-def gauges(session: Session) -> Gauges:
+def read_gauges(session: Session) -> Gauges:
     """Read them; the cost is that of the open chunks, not of the ledger."""
     return Gauges(**session.execute(_GAUGES).one()._asdict())

@@ -55,7 +55,7 @@ _SELECT = f"""
 _ONE = text(f"{_SELECT} WHERE b.id = :batch_id")
 
 
-def view(session: Session, batch_id: UUID) -> BatchView | None:
+def read_batch(session: Session, batch_id: UUID) -> BatchView | None:
     """Return the batch, None if this database has none of that id."""
     row = session.execute(_ONE, {"batch_id": batch_id}).one_or_none()
     return None if row is None else _view(row._asdict())
@@ -82,7 +82,7 @@ _MANY = text(f"""
 """)
 
 
-def batches(
+def list_batches(
     session: Session,
     *,
     state: str | None = None,
@@ -119,7 +119,7 @@ _ITEMS = text("""
 """)
 
 
-def items(
+def read_items(
     session: Session, batch_id: UUID, *, after: int = -1, limit: int = 1000, outcomes: Sequence[str] | None = None
 ) -> list[ItemView]:
     """Return up to ``limit`` items with a position above ``after``, in order; only those of ``outcomes`` if given."""
@@ -130,6 +130,6 @@ def items(
 _ENDED = text("SELECT id FROM batch WHERE id = ANY(:ids) AND finished_at IS NOT NULL")
 
 
-def ended(session: Session, ids: list[UUID]) -> set[UUID]:
+def find_ended(session: Session, ids: list[UUID]) -> set[UUID]:
     """Return which of ``ids`` have ended: one statement for all who wait."""
     return set(session.scalars(_ENDED, {"ids": ids}))

@@ -12,7 +12,7 @@ from worker.ledger.read.report import ItemView
 
 
 @dataclass(frozen=True, slots=True)
-class ItemStory:
+class ItemExplanation:
     """One item with its payload (never its content), the attempts at it, what it waits for, and what repeats it."""
 
     item: ItemView
@@ -51,7 +51,7 @@ _RETRIED_AS = text("""
 """)
 
 
-def story(session: Session, batch_id: UUID, position: int) -> ItemStory | None:
+def explain_item(session: Session, batch_id: UUID, position: int) -> ItemExplanation | None:
     """Return the story of one item, None if there is no such item."""
     row = session.execute(_STORY, {"batch_id": batch_id, "position": position}).one_or_none()
     if row is None:
@@ -61,7 +61,7 @@ def story(session: Session, batch_id: UUID, position: int) -> ItemStory | None:
     if row.state != "open" and row.started_at is not None:
         error = row.body if row.outcome == "failed" else None
         attempts.append({"at": row.started_at.isoformat(), "worker": row.worker, "error": error})
-    return ItemStory(
+    return ItemExplanation(
         item=ItemView(*row[:9]),
         accepted_at=row.accepted_at,
         payload=row.payload,
