@@ -19,7 +19,7 @@ from api_stub.request.preferences import Preferences
 from api_stub.submit.publisher import Publisher
 from api_stub.submit.waiters import Waiters
 from worker.blobs import client_uploads
-from worker.blobs.lifecycle import StoredContent, adopt, note_garbage
+from worker.blobs.lifecycle import adopt, note_garbage
 from worker.broker.notifications import ItemVerdicts
 from worker.database import NO_ANSWER_ERRORS, POOL_SIZE, autocommit, transaction
 from worker.errors import IdempotencyConflictError, StoreUnavailableError
@@ -139,7 +139,8 @@ def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
             serialize_appends(session, new.items)
             accepted = accept(session, new)
     except StoreUnavailableError:
-        note_garbage(database, [item.stored.object_key for item in new.items if item.stored])
+        with transaction(database) as session:
+            note_garbage(session, [item.stored.object_key for item in new.items if item.stored])
         raise
     if not accepted.replayed:
         log_event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
@@ -164,14 +165,12 @@ def _adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
         else item
         for item in items
     ]
-    blob_ids: dict[StoredContent, int] = {}
-    # One order for all, because adopting locks.
-    for stored in sorted({item.stored for item in fair if item.stored}, key=lambda s: s.sha256):
-        blob_id = adopt(session, stored)
-        if blob_id is None:
-            raise StoreUnavailableError(f"{stored.object_key} was collected before its batch was accepted")
-        blob_ids[stored] = blob_id
-    return [replace(item, blob_id=blob_ids[item.stored]) if item.stored else item for item in fair]
+    stored = [item.stored for item in fair if item.stored]
+    blob_ids = adopt(session, stored)
+    for content in stored:
+        if content.address not in blob_ids:
+            raise StoreUnavailableError(f"{content.object_key} was collected before its batch was accepted")
+    return [replace(item, blob_id=blob_ids[item.stored.address]) if item.stored else item for item in fair]
 
 
 def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:

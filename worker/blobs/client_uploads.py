@@ -13,7 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from worker.blobs import s3
-from worker.blobs.lifecycle import StoredContent, intend
+from worker.blobs.lifecycle import StoredContent, intend, note_garbage
+from worker.blobs.presign import put_url
 from worker.database import count_changed, transaction
 from worker.errors import BlobMissingError, LimpetError
 from worker.settings import settings
@@ -33,7 +34,6 @@ class OpenedUpload:
 
 
 _OPEN = text("""
-    WITH noted AS (INSERT INTO garbage VALUES (:object_key, now() + :kept))
     INSERT INTO upload (id, caller, object_key, expires_at) VALUES (:id, :caller, :object_key, now() + :lifetime)
     RETURNING expires_at
 """)
@@ -43,10 +43,12 @@ def open_upload(database: str, caller: str) -> OpenedUpload:
     """Open an upload for ``caller`` in ``database``."""
     ident, lifetime = uuid4(), settings().upload_lifetime
     key = f"{database}/uploads/{ident.hex}"
-    values = {"id": ident, "caller": caller, "object_key": key, "lifetime": lifetime, "kept": 2 * lifetime}
+    values = {"id": ident, "caller": caller, "object_key": key, "lifetime": lifetime}
     with transaction(database) as session:
+        note_garbage(session, [key], 2 * lifetime)
         expires_at: datetime = session.scalars(_OPEN, values).one()
-    return OpenedUpload(ident, s3.presigned_put(key, lifetime), expires_at)
+    url, _ = put_url(key, lifetime)
+    return OpenedUpload(ident, url, expires_at)
 
 
 _FIND = text("""

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from worker.blobs import s3
+from worker.blobs.lifecycle import note_garbage
 from worker.database import engine, transaction
 from worker.errors import BlobMissingError, RepairedElsewhereError
-from worker.settings import settings
 
 FindingType = Literal["missing", "wrong-size", "wrong-hash", "unnamed", "lost"]
 # Everything that we write; what else lies below imports/ is the operator's.
@@ -137,7 +137,7 @@ class Checker:
             if session.scalar(_IS_NAMED, {"key": key}) or _size_now(key) is None:
                 return
             if self.repair:
-                session.execute(_NOTE, {"key": key, "age": settings().collect_after})
+                note_garbage(session, [key])
         done = ": noted, the collector removes it later" if self.repair else ""
         yield Finding("unnamed", key, f"{size} bytes that nothing names{done}", repaired=self.repair)
 
@@ -165,7 +165,6 @@ _NAMED_BY = text("""
 _IS_NAMED = text("""
     SELECT EXISTS (SELECT FROM blob WHERE object_key = :key) OR EXISTS (SELECT FROM garbage WHERE object_key = :key)
 """)
-_NOTE = text("INSERT INTO garbage VALUES (:key, now() + :age) ON CONFLICT DO NOTHING")
 _LOST = text("""
     SELECT i.batch_id, i.position
     FROM chunk AS c JOIN item AS i ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last

@@ -6,7 +6,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from worker.blobs import s3
-from worker.database import count_changed, transaction
+from worker.blobs.lifecycle import note_garbage
+from worker.database import transaction
 from worker.log import log_event, summarize_fault
 
 _DISOWN_AT_ONCE = 500
@@ -21,10 +22,8 @@ _COLLECT = text("""
           AND NOT EXISTS (SELECT FROM file_attachment AS f WHERE f.blob_id = blob.id)
           AND NOT EXISTS (SELECT FROM item WHERE item.blob_id = blob.id)
         LIMIT :limit FOR UPDATE SKIP LOCKED
-    ), gone AS (
-        DELETE FROM blob USING unnamed WHERE blob.id = unnamed.id RETURNING object_key
     )
-    INSERT INTO garbage SELECT object_key, now() FROM gone ON CONFLICT DO NOTHING
+    DELETE FROM blob USING unnamed WHERE blob.id = unnamed.id RETURNING object_key
 """)
 # Never what a manifest is still read from, however long its import is paused; nor what a blob names, whoever noted it.
 _DUE = text("""
@@ -55,7 +54,9 @@ def _disown(database: str, age: timedelta) -> None:
     while found == _DISOWN_AT_ONCE:
         try:
             with transaction(database) as session:
-                found = count_changed(session, _COLLECT, {"age": age, "limit": _DISOWN_AT_ONCE})
+                keys = session.scalars(_COLLECT, {"age": age, "limit": _DISOWN_AT_ONCE}).all()
+                note_garbage(session, keys, timedelta())
+            found = len(keys)
         except IntegrityError as named:  # somebody named one between our look and our removal: the next run sees it
             log_event("blobs.collect.named_meanwhile", database=database, reason=summarize_fault(named))
             return

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -23,13 +24,22 @@ _LOOKERS = 16
 _DIGITS = 6
 
 
+ContentAddress = tuple[bytes, int]
+"""What identifies a content: its SHA-256 and its size."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredContent:
-    """An object that was written under an intended key and waits to be adopted."""
+    """An object that was written under an intended key and waits to be adopted; no key: it should be a blob already."""
 
     object_key: str
     sha256: bytes
     size: int
+
+    @property
+    def address(self) -> ContentAddress:
+        """What its blob is found by."""
+        return self.sha256, self.size
 
 
 def intend(database: str, count: int) -> list[str]:
@@ -39,7 +49,8 @@ def intend(database: str, count: int) -> list[str]:
     """
     stem = f"{database}/blobs/{secrets.token_hex(1)}/{secrets.token_hex(16)}"
     keys = [f"{stem}{number:0{_DIGITS}x}" for number in range(count)]
-    note_garbage(database, keys)
+    with transaction(database) as session:
+        note_garbage(session, keys)
     return keys
 
 
@@ -49,13 +60,9 @@ _NOTE = text("""
 """)
 
 
-def note_garbage(database: str, keys: Sequence[str]) -> None:
-    """Note ``keys`` for removal, as when they were intended: what came after a removal would stay for good; committed.
-
-    One that a blob names is left out.
-    """
-    with transaction(database) as session:
-        session.execute(_NOTE, {"keys": keys, "age": settings().collect_after})
+def note_garbage(session: Session, keys: Sequence[str], due_in: timedelta | None = None) -> None:
+    """Note object keys for removal after ``due_in`` (None: ``collect_after``), except those that a blob names."""
+    session.execute(_NOTE, {"keys": list(keys), "age": settings().collect_after if due_in is None else due_in})
 
 
 def list_sizes(keys: Iterable[str]) -> dict[str, int]:
@@ -72,40 +79,63 @@ def list_sizes(keys: Iterable[str]) -> dict[str, int]:
         return {key: size for found in pool.map(lambda stem: list(s3.listing(stem)), stems) for key, size in found}
 
 
-_FIND = text("SELECT id FROM blob WHERE sha256 = :sha256 AND size = :size FOR KEY SHARE")
-_ADOPT = text("""
-    WITH intended AS (DELETE FROM garbage WHERE object_key = :object_key RETURNING object_key)
-    INSERT INTO blob (sha256, size, object_key) SELECT :sha256, :size, object_key FROM intended
-    RETURNING id
+_FIND = text("""
+    SELECT id, sha256, size FROM blob
+    WHERE (sha256, size) IN (SELECT * FROM unnest(CAST(:sha256 AS bytea[]), CAST(:size AS bigint[])))
+    FOR KEY SHARE
 """)
 
 
-def adopt(session: Session, stored: StoredContent) -> int | None:
-    """Return the blob with that content, made of ``stored`` unless there is one already; locked against removal.
+def find_blobs(session: Session, addresses: Iterable[ContentAddress]) -> dict[ContentAddress, int]:
+    """Return the blobs of those contents that are stored, locked against removal."""
+    wanted = list(dict.fromkeys(addresses))
+    if not wanted:
+        return {}
+    rows = session.execute(_FIND, {"sha256": [a[0] for a in wanted], "size": [a[1] for a in wanted]})
+    return {(bytes(row.sha256), row.size): row.id for row in rows}
 
-    None: the key was removed meanwhile (the writer slept past its due time), so store it again.
+
+# Rows are locked in the order of their keys, then inserted in the order of their hashes: adoptions that share contents
+# wait for each other, but never in a circle. A key whose content another transaction adopts first stays noted.
+_ADOPT = text("""
+    WITH wanted AS (
+        SELECT * FROM unnest(CAST(:key AS text[]), CAST(:sha256 AS bytea[]), CAST(:size AS bigint[]))
+            AS w (object_key, sha256, size)
+    ), intended AS (
+        SELECT object_key, sha256, wanted.size FROM wanted JOIN garbage USING (object_key)
+        ORDER BY object_key FOR UPDATE OF garbage
+    ), made AS (
+        INSERT INTO blob (sha256, size, object_key)
+        SELECT sha256, size, object_key FROM intended ORDER BY sha256, size
+        ON CONFLICT (sha256, size) DO NOTHING RETURNING id, sha256, size, object_key
+    ), adopted AS (DELETE FROM garbage USING made WHERE garbage.object_key = made.object_key)
+    SELECT id, sha256, size FROM made
+""")
+
+
+def adopt(session: Session, stored: Iterable[StoredContent]) -> dict[ContentAddress, int]:
+    """Return the blobs of these contents, each made of its object unless there is one already; locked against removal.
+
+    A content is missing from the answer if its key was removed meanwhile: the writer slept past its due time and must
+    store it again.
     """
-    # One content is adopted by one transaction at a time; without this lock two would race for the unique index
-    # and the loser would have lost its whole transaction.
-    session.execute(
-        text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": int.from_bytes(stored.sha256[:8], signed=True)}
-    )
-    found = find_blob(session, stored.sha256, stored.size)
-    if found is not None:
-        # Ours is a second copy, due in its time and not sooner: a write that the store did not answer, and that was
-        # repeated, may still be on its way, and what is written after its removal stays for good.
-        return found
-    made: int | None = session.scalars(
-        _ADOPT, {"object_key": stored.object_key, "sha256": stored.sha256, "size": stored.size}
-    ).one_or_none()
-    if made is None:
-        session.execute(
-            text("INSERT INTO garbage VALUES (:key, now()) ON CONFLICT DO NOTHING"), {"key": stored.object_key}
-        )
-    return made
-
-
-def find_blob(session: Session, sha256: bytes, size: int) -> int | None:
-    """Return the blob with that content, locked against removal; None if there is none."""
-    found: int | None = session.scalars(_FIND, {"sha256": sha256, "size": size}).one_or_none()
-    return found
+    wanted: dict[ContentAddress, StoredContent] = {}
+    for content in stored:
+        if content.object_key or content.address not in wanted:
+            wanted[content.address] = content
+    blob_ids = find_blobs(session, wanted)
+    # A second copy is due in its time and not sooner: a repeated write may still be on its way to the store, and what
+    # is written after a removal stays for good.
+    fresh = [content for address, content in wanted.items() if address not in blob_ids and content.object_key]
+    if not fresh:
+        return blob_ids
+    columns = {
+        "key": [content.object_key for content in fresh],
+        "sha256": [content.sha256 for content in fresh],
+        "size": [content.size for content in fresh],
+    }
+    blob_ids |= {(bytes(row.sha256), row.size): row.id for row in session.execute(_ADOPT, columns)}
+    if left := [content for content in fresh if content.address not in blob_ids]:
+        blob_ids |= find_blobs(session, [content.address for content in left])
+        note_garbage(session, [content.object_key for content in left])
+    return blob_ids

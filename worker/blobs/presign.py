@@ -1,8 +1,7 @@
-"""Presigned uploads that are bound to one content (AWS Signature Version 4, query form).
+"""Presign uploads (AWS Signature Version 4, query form), bound to one content if its SHA-256 is given.
 
-minio-py signs the host only. Here the SHA-256 of the body is among the signed
-headers, so that a URL is good for those very bytes: the store refuses all others,
-and what is found at the key needs no second look.
+minio-py signs the host only. With the SHA-256 of the body among the signed headers, the store refuses all other bytes,
+so what lies under the key needs no check.
 """
 
 import base64
@@ -16,16 +15,20 @@ from worker.settings import settings
 CHECKSUM = "x-amz-checksum-sha256"
 
 
-def put_url(key: str, sha256: bytes, lifetime: timedelta) -> tuple[str, dict[str, str]]:
-    """Return a URL for a PUT of the content with that hash under ``key``, and the headers that must be sent."""
+def put_url(key: str, lifetime: timedelta, sha256: bytes | None = None) -> tuple[str, dict[str, str]]:
+    """Return a URL for a PUT under ``key``, and the headers to send with it; with ``sha256`` no other bytes are taken.
+
+    Anyone who has the URL can use it until ``lifetime`` has passed.
+    """
     conf = settings()
     # As clients spell the header Host, which is signed: without the port that the scheme means anyway.
     host = (conf.s3_public_endpoint or conf.s3_endpoint).removesuffix(":443" if conf.s3_secure else ":80")
     path = quote(f"/{conf.s3_bucket}/{key}")
     now = datetime.now(UTC)
     scope = f"{now:%Y%m%d}/{conf.s3_region}/s3/aws4_request"
-    headers = {CHECKSUM: base64.b64encode(sha256).decode()}
-    signed = f"host;{CHECKSUM}"
+    headers = {} if sha256 is None else {CHECKSUM: base64.b64encode(sha256).decode()}
+    signed = ";".join(("host", *headers))
+    canonical_headers = "".join(f"{name}:{value}\n" for name, value in {"host": host, **headers}.items())
     query = "&".join(
         f"{name}={quote(value, safe='')}"
         for name, value in (
@@ -36,7 +39,7 @@ def put_url(key: str, sha256: bytes, lifetime: timedelta) -> tuple[str, dict[str
             ("X-Amz-SignedHeaders", signed),
         )
     )
-    canonical = f"PUT\n{path}\n{query}\nhost:{host}\n{CHECKSUM}:{headers[CHECKSUM]}\n\n{signed}\nUNSIGNED-PAYLOAD"
+    canonical = f"PUT\n{path}\n{query}\n{canonical_headers}\n{signed}\nUNSIGNED-PAYLOAD"
     to_sign = f"AWS4-HMAC-SHA256\n{now:%Y%m%dT%H%M%SZ}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     signature = hmac.new(_key(scope), to_sign.encode(), hashlib.sha256).hexdigest()
     scheme = "https" if conf.s3_secure else "http"

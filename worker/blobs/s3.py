@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cache
 from typing import BinaryIO
 
@@ -23,19 +22,19 @@ _COPIED = 10 * 2**20  # bytes a second that a store copies at least
 
 
 @cache
-def _client(endpoint: str | None = None) -> Minio:
+def _client() -> Minio:
     # minio-py's own pool has ten connections, five retries and a five-minute timeout: too patient
     # for a request, and the ledger retries anyway.
     pool = urllib3.PoolManager(
         maxsize=40, timeout=urllib3.Timeout(connect=_CONNECT, read=_READ), retries=urllib3.Retry(1, backoff_factor=0.1)
     )
-    return _by(pool, endpoint)
+    return _by(pool)
 
 
-def _by(pool: urllib3.PoolManager, endpoint: str | None = None) -> Minio:
+def _by(pool: urllib3.PoolManager) -> Minio:
     conf = settings()
     return Minio(
-        endpoint or conf.s3_endpoint,
+        conf.s3_endpoint,
         access_key=conf.s3_access_key,
         secret_key=conf.s3_secret_key.get_secret_value(),
         secure=conf.s3_secure,
@@ -184,13 +183,6 @@ def copy(source: str, target: str, size: int) -> None:
     patience = urllib3.Timeout(connect=_CONNECT, read=_READ + size / _COPIED)
     with _ours(source), urllib3.PoolManager(timeout=patience, retries=urllib3.Retry(0)) as pool:
         _by(pool).copy_object(bucket, target, CopySource(bucket, source))
-
-
-def presigned_put(key: str, lifetime: timedelta) -> str:
-    """Return a URL by which anyone who has it can write the object under ``key`` until ``lifetime`` has passed."""
-    # Signing needs no connection, so the address may be one that only clients reach.
-    client = _client(settings().s3_public_endpoint or None)
-    return client.presigned_put_object(settings().s3_bucket, key, lifetime)
 
 
 def remove(key: str) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from worker.blobs import s3
-from worker.blobs.lifecycle import StoredContent, find_blob, intend
+from worker.blobs.lifecycle import ContentAddress, StoredContent, find_blobs, intend
 from worker.database import transaction
 
 _WRITERS = 8
@@ -26,6 +26,11 @@ class PendingContent:
         """Return ``data`` with its hash."""
         return cls(data, hashlib.sha256(data).digest())
 
+    @property
+    def address(self) -> ContentAddress:
+        """What its blob is found by."""
+        return self.sha256, len(self.data)
+
 
 def write_contents(database: str, contents: Sequence[PendingContent], pulse: Callable[[], None]) -> list[StoredContent]:
     """Store contents that no blob of ``database`` holds yet; what is held already is left out.
@@ -36,14 +41,15 @@ def write_contents(database: str, contents: Sequence[PendingContent], pulse: Cal
         StoreUnavailableError: at least one could not be stored; nothing names the others.
 
     """
-    distinct = {(c.sha256, len(c.data)): c for c in contents}
+    distinct = {content.address: content for content in contents}
     with transaction(database) as session:
-        missing = [c for (sha256, size), c in distinct.items() if find_blob(session, sha256, size) is None]
+        known = find_blobs(session, distinct)
+    missing = [content for address, content in distinct.items() if address not in known]
     if not missing:
         return []
     stored = [
-        StoredContent(key, c.sha256, len(c.data))
-        for key, c in zip(intend(database, len(missing)), missing, strict=True)
+        StoredContent(key, *content.address)
+        for key, content in zip(intend(database, len(missing)), missing, strict=True)
     ]
     _put_all(zip(stored, missing, strict=True), pulse)
     return stored

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from schemas.imports import ImportKind, ImportRow, InvalidRow
 from schemas.manifest.local_files import InvalidFileError, path_of, with_file_name
 from schemas.manifest.reader import Row
-from worker.blobs.lifecycle import StoredContent, intend
+from worker.blobs.lifecycle import StoredContent, find_blobs, intend
 from worker.database import transaction
-from worker.imports.contents import find_blobs, named
+from worker.imports.contents import named
 from worker.imports.rows import ImportOptions
 from worker.imports.sources import Tree
 

@@ -99,10 +99,7 @@ def keep_body(database: str) -> str:
     """Return the name of a new object for a manifest that comes in a body, noted for removal much later."""
     name = f"imports/bodies/{uuid4().hex}"
     with transaction(database) as session:
-        session.execute(
-            text("INSERT INTO garbage VALUES (:key, now() + :kept)"),
-            {"key": f"{database}/{name}", "kept": BODY_RETENTION},
-        )
+        note_garbage(session, [f"{database}/{name}"], BODY_RETENTION)
     return name
 
 
@@ -161,7 +158,8 @@ def noting_places(database: str, items: Sequence[NewItem]) -> Iterator[None]:
     try:
         yield
     except ContentMissingError:
-        note_garbage(database, [item.stored.object_key for item in items if item.stored and item.stored.object_key])
+        with transaction(database) as session:
+            note_garbage(session, [item.stored.object_key for item in items if item.stored and item.stored.object_key])
         raise
 
 

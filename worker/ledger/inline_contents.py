@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from worker.blobs.lifecycle import StoredContent, adopt, find_blob
+from worker.blobs.lifecycle import StoredContent, adopt
 from worker.blobs.write import PendingContent
 from worker.ledger.model import ItemId
 
@@ -26,17 +26,11 @@ def assign_blobs(
     ``contents`` come oldest item first. An item whose blob is gone again (the collector was faster) keeps its bytes,
     so it is stored once more.
     """
-    fresh = {(s.sha256, s.size): s for s in stored}
-    named: dict[tuple[bytes, int], int | None] = {}
-    # One order for all, because adopting locks.
-    for content in sorted((content for _, content in contents), key=lambda c: c.sha256):
-        which = (content.sha256, len(content.data))
-        if which not in named:
-            ours = fresh.get(which)
-            named[which] = adopt(session, ours) if ours else find_blob(session, *which)
+    known = [StoredContent("", *content.address) for _, content in contents]
+    blob_ids = adopt(session, [*stored, *known])
     # Then the items, in the order in which they came: that in which every bite locks them.
     for item_id, content in contents:
-        blob_id = named[content.sha256, len(content.data)]
+        blob_id = blob_ids.get(content.address)
         if blob_id is not None:
             session.execute(_ASSIGN, {"blob_id": blob_id, **item_id._asdict()})
 
