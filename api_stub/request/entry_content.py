@@ -8,7 +8,7 @@ from uuid import UUID
 
 from api_stub.request.base64_stream import decode
 from api_stub.request.content_sink import NOT_BASE64, ContentSink
-from schemas.kinds import FILE_KINDS
+from schemas.kinds import KINDS
 from schemas.texts import UNKEEPABLE
 from worker.blobs.lifecycle import StoredContent
 from worker.blobs.spool import Spooled
@@ -86,6 +86,7 @@ def spelled_out(value: object, lifted: Lifted) -> object:
 
 def without_upload(item: NewItem, reason: str) -> NewItem:
     """Return ``item`` refused because the upload it names can't be had."""
-    field, record_key = ("contentsbase64", None) if item.kind in FILE_KINDS else ("attachment", item.key or 0)
-    verdict = invalid(422, [{"field": field, "message": reason}], record_key)
+    kind = KINDS[item.kind]
+    record_key = None if kind.ordered_by == "collection" else item.key or 0
+    verdict = invalid(422, [{"field": kind.content_field, "message": reason}], record_key)
     return replace(item, key=None, upload_id=None, stored=None, verdict=verdict)

@@ -18,7 +18,7 @@ from schemas.answers import (
     ItemDetail,
     Problem,
 )
-from schemas.kinds import FILE_KINDS
+from schemas.kinds import KINDS
 from worker.ledger.read.report import BatchView, ItemView
 from worker.ledger.read.why import ItemExplanation
 from worker.ledger.uuid7 import new_batch_id
@@ -114,11 +114,12 @@ def item_status(item: ItemView) -> dict[str, object]:
 
 def ident(item: ItemView) -> dict[str, object]:
     """Return which record or file the item is about, as far as that is known, as `IdPair` has it."""
-    if item.kind in FILE_KINDS:
-        # The ordering key of a collection, which is negative, is nobody's id.
-        return {"key": "id", "value": max(item.record_key or 0, 0)}
+    kind = KINDS[item.kind]
+    if kind.ordered_by == "collection":
+        # The key of a collection is negative and no file's id.
+        return {"key": kind.id_field, "value": max(item.record_key or 0, 0)}
     key = item.record_key if item.record_key is not None else item.key
-    return {"key": "caseAttachment_Key", "value": key or 0}
+    return {"key": kind.id_field, "value": key or 0}
 
 
 def item_detail(found: ItemExplanation) -> ItemDetail:

@@ -1,15 +1,14 @@
-"""The kinds: what an item can ask for, and the handler that carries it out.
+"""The handler of each kind.
 
-A handler takes the open items of its family, oldest first, and returns their
-verdicts in that order; it reads and writes through the session it is given and
-never commits.
+A handler takes open items of one record type, oldest first, and returns their verdicts in that order. It reads and
+writes through the session it is given and never commits.
 """
 
 from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session
 
-from schemas import kinds
+from schemas.kinds import KINDS
 from worker.kinds.case_attachment import handler as case_attachment
 from worker.kinds.file import handler as file
 from worker.ledger.open_items import OpenItem
@@ -17,11 +16,5 @@ from worker.verdicts import Verdict
 
 Handler = Callable[[Session, Sequence[OpenItem]], list[Verdict]]
 
-HANDLERS: dict[str, Handler] = {
-    kinds.UPSERT: case_attachment.apply_items,
-    kinds.CREATE: case_attachment.apply_items,
-    kinds.DELETE: case_attachment.apply_items,
-    kinds.FILE_PUT: file.apply_items,
-    kinds.FILE_DELETE: file.apply_items,
-    kinds.FILE_DELETE_ALL: file.apply_items,
-}
+_HANDLERS: dict[str, Handler] = {"case_attachment": case_attachment.apply_items, "file": file.apply_items}
+HANDLERS = {name: _HANDLERS[kind.record_type] for name, kind in KINDS.items()}

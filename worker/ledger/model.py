@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from schemas.kinds import FILE_KINDS
+from schemas.kinds import KINDS
 from worker.blobs.lifecycle import StoredContent
 from worker.blobs.spool import Spooled
 from worker.settings import settings
@@ -37,7 +37,7 @@ class NewItem:
     def is_light(self) -> bool:
         """Whether all that there is to do is to append it."""
         brings = self.content is not None or self.blob_id or self.stored or self.upload_id
-        return not (self.verdict or brings or self.kind in FILE_KINDS)
+        return not (self.verdict or brings or KINDS[self.kind].ordered_by == "collection")
 
     @property
     def inline_size(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from schemas.kinds import FILE_KINDS
+from schemas.kinds import KINDS
 from worker.ledger.model import NewItem
 
 # In the order of their numbers, so that none can wait in a circle; so few that no append fills the server's lock table.
@@ -20,7 +20,9 @@ def serialize_appends(session: Session, items: Sequence[NewItem]) -> None:
     One that did would be carried out in its proper place by nobody: what came after it may be done by then. A record
     of family A notices that by its key; a file has none.
     """
-    slots = {item.key % _SLOTS for item in items if item.key is not None and item.kind in FILE_KINDS}
+    slots = {
+        item.key % _SLOTS for item in items if item.key is not None and KINDS[item.kind].ordered_by == "collection"
+    }
     if slots:
         session.execute(_TAKE, {"space": _SPACE, "slots": sorted(slots)})
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from schemas.kinds import FILE_KINDS
+from schemas.kinds import KINDS
 from worker.database import count_changed
 from worker.errors import LimpetError
 from worker.ledger.accept import append_chunks
@@ -72,7 +72,7 @@ def retry(session: Session, wanted: RetryRequest) -> Accepted | None:
     kind = session.scalar(_KIND, {"parent": wanted.parent})
     if kind is None:
         return None
-    if kind in FILE_KINDS:
+    if KINDS[kind].ordered_by == "collection":
         serialize_all_appends(session)  # while the parent runs, more may fail, of any item
     child = new_batch_id()
     acceptance: int = session.scalars(text("SELECT nextval('acceptance')")).one()
