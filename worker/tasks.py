@@ -15,7 +15,8 @@ from celery.worker.consumer import Consumer
 from sqlalchemy.exc import DBAPIError
 
 from worker import maintenance
-from worker.broker.publish import DELIVER_TASK, LOAD_TASK, app, publish_chunks
+from worker.broker.celery_app import DELIVER_TASK, LOAD_TASK, app
+from worker.broker.publish import publish_chunks
 from worker.errors import BrokerUnavailableError, LimpetError
 from worker.execution.deliver import deliver
 from worker.execution.watchdog import Watchdog

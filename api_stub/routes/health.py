@@ -18,7 +18,7 @@ from fastapi import APIRouter, Response
 from api_stub.request.backpressure import is_full, spool_has_room
 from schemas.answers import Health
 from worker.blobs import s3
-from worker.broker import publish
+from worker.broker.celery_app import check_broker
 from worker.database import NO_ANSWER_ERRORS
 from worker.errors import LimpetError
 from worker.log import log_transient
@@ -50,7 +50,7 @@ async def ready(response: Response) -> Health:
     names = list(settings().databases)
     store_state, broker_state, *states = await asyncio.gather(
         _answered("store", partial(_reached, "store", s3.check, _NO_STORE), _NO_STORE),
-        _answered("broker", partial(_reached, "broker", publish.check_broker, _NO_BROKER), _NO_BROKER),
+        _answered("broker", partial(_reached, "broker", check_broker, _NO_BROKER), _NO_BROKER),
         *(_answered(f"database {name}", partial(_database, name), _AWAY) for name in names),
     )
     # Databases are counted, not named: their names are the callers'.

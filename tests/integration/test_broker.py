@@ -6,7 +6,8 @@ import uuid
 import pytest
 import redis
 
-from worker.broker.publish import app, publish_chunks
+from worker.broker.celery_app import app
+from worker.broker.publish import publish_chunks
 from worker.ledger.model import ChunkMessage
 
 

@@ -8,7 +8,7 @@ import click
 from api_stub.app import create_app
 from limpet.cli import main
 from worker.broker import notifications
-from worker.broker.publish import QUEUES, app
+from worker.broker.celery_app import QUEUES, app
 from worker.settings import Settings
 
 ROUTES = """

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg.pq import ExecStatus
 
-from worker.broker import publish
+from worker.broker.celery_app import check_broker
 from worker.database import connect
 from worker.errors import BrokerUnavailableError
 from worker.log import log_transient
@@ -53,7 +53,7 @@ class Watchdog:
                 log_transient("watchdog.database", fault, database=database)
         try:
             if found:
-                publish.check_broker()
+                check_broker()
         except BrokerUnavailableError:
             return {}
         return found
