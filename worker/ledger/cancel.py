@@ -9,6 +9,27 @@ from worker.ledger import completion
 from worker.ledger.model import ItemId
 from worker.verdicts import CANCELLED
 
+# The batch is locked before its import, by all who lock both.
+_REQUEST_CANCEL = text("""
+    WITH asked AS (
+        UPDATE batch SET cancel_requested_at = clock_timestamp()
+        WHERE id = :batch_id AND finished_at IS NULL AND cancel_requested_at IS NULL
+        RETURNING id, cancel_requested_at
+    ), closed AS (
+        UPDATE import SET closed_at = coalesce(closed_at, clock_timestamp()), paused_at = NULL
+        FROM asked WHERE import.batch_id = asked.id
+    ), ended AS (
+        UPDATE loader SET due_at = NULL FROM asked WHERE loader.batch_id = asked.id
+    )
+    SELECT cancel_requested_at FROM asked
+""")
+
+
+def request_cancel(session: Session, batch_id: UUID) -> bool:
+    """Note that the batch is to be cancelled, and close its import. False: it has ended, or this was noted before."""
+    return session.scalars(_REQUEST_CANCEL, {"batch_id": batch_id}).one_or_none() is not None
+
+
 _AT_ONCE = 5000
 # What is locked has started, here or by a helper; its worker sees the cancellation or finishes the item.
 _FREE = text("""
