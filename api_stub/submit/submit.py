@@ -10,7 +10,6 @@ from uuid import UUID
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Request
-from sqlalchemy.orm import Session
 
 from api_stub.auth.identity import Identity
 from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError, sentence
@@ -19,13 +18,11 @@ from api_stub.request.preferences import Preferences
 from api_stub.submit.publisher import Publisher
 from api_stub.submit.waiters import Waiters
 from worker.blobs import client_uploads
-from worker.blobs.lifecycle import StoredContent, adopt, note_garbage
 from worker.broker.notifications import ItemVerdicts
-from worker.database import NO_ANSWER_ERRORS, POOL_SIZE, autocommit, transaction
-from worker.errors import IdempotencyConflictError, StoreUnavailableError
-from worker.ledger.accept import accept, find_replayed
+from worker.database import NO_ANSWER_ERRORS, POOL_SIZE, autocommit
+from worker.errors import IdempotencyConflictError
+from worker.ledger.accept import UploadsUsedError, accept, find_replayed
 from worker.ledger.model import Accepted, NewBatch, NewItem
-from worker.ledger.ordering import serialize_appends
 from worker.ledger.read import report
 from worker.ledger.read.report import BatchView, ItemView
 from worker.log import log_event, log_transient
@@ -126,27 +123,20 @@ def _item(position: int, item: NewItem, end: Verdict | None) -> ItemView:
 
 
 def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
-    """Return what the ledger made of ``new``, and ``new`` as it was recorded, with the contents that it names."""
+    """Return what the ledger made of ``new``, and ``new`` as it was recorded: without what uploads could not give."""
     if new.idempotency_key and any(item.upload_id for item in new.items):
         with autocommit(database) as session:
             known = find_replayed(session, new)
         if known is not None:  # a repeat takes no upload: it would be used up for nothing
             return known, new
-    new = replace(new, items=[_taken(database, new.caller, item) for item in new.items])
-    try:
-        with (autocommit if new.is_light else transaction)(database) as session:
-            new = replace(new, items=_adopted(session, new.items))
-            serialize_appends(session, new.items)
-            accepted = accept(session, new)
-    except StoreUnavailableError:
-        note_garbage(database, [item.stored.object_key for item in new.items if item.stored])
-        raise
+    taken = [_take_upload(database, new.caller, item) for item in new.items]
+    accepted, new = _accept_available(database, replace(new, items=taken))
     if not accepted.replayed:
         log_event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
     return accepted, new
 
 
-def _taken(database: str, caller: str, item: NewItem) -> NewItem:
+def _take_upload(database: str, caller: str, item: NewItem) -> NewItem:
     """Return ``item`` with the content of the upload that it names, if it names one."""
     if item.upload_id is None:
         return item
@@ -156,22 +146,17 @@ def _taken(database: str, caller: str, item: NewItem) -> NewItem:
         return without_upload(item, str(wrong))
 
 
-def _adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
-    """Return ``items`` with blobs in place of what is stored for them; an upload that was used is not had twice."""
-    fair = [
-        without_upload(item, f"upload {item.upload_id} was used already")
-        if item.upload_id and not item.verdict and not client_uploads.mark_used(session, item.upload_id)
-        else item
-        for item in items
-    ]
-    blob_ids: dict[StoredContent, int] = {}
-    # One order for all, because adopting locks.
-    for stored in sorted({item.stored for item in fair if item.stored}, key=lambda s: s.sha256):
-        blob_id = adopt(session, stored)
-        if blob_id is None:
-            raise StoreUnavailableError(f"{stored.object_key} was collected before its batch was accepted")
-        blob_ids[stored] = blob_id
-    return [replace(item, blob_id=blob_ids[item.stored]) if item.stored else item for item in fair]
+def _accept_available(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
+    """Accept ``new``; an item whose upload another one used meanwhile is invalid."""
+    while True:
+        try:
+            return accept(database, new), new
+        except UploadsUsedError as error:
+            items = list(new.items)
+            for position in error.positions:
+                upload_id = items[position].upload_id
+                items[position] = without_upload(items[position], f"upload {upload_id} was used already")
+            new = replace(new, items=items)
 
 
 def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:

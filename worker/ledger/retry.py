@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from schemas.kinds import FILE_KINDS
 from worker.database import count_changed
 from worker.errors import LimpetError
-from worker.ledger.accept import append_chunks
+from worker.ledger.append import append_chunks
 from worker.ledger.chunking import divide_evenly
 from worker.ledger.model import BULK_QUEUE, Accepted, AppendTarget
 from worker.ledger.ordering import serialize_all_appends
