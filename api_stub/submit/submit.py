@@ -30,7 +30,7 @@ from worker.settings import settings
 from worker.verdicts import Verdict
 
 # Of each database its own, so that one that hangs leaves some to others.
-_threads: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(POOL_SIZE))
+_thread_limiters: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(POOL_SIZE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ async def submit(
     identity: Identity,
     items: Sequence[NewItem],
     body_sha256: bytes,
-    wanted: Preferences,
+    preferences: Preferences,
     kind: str = "case_attachments",
 ) -> tuple[BatchView, list[ItemView]]:
     """Record ``items`` as one batch, ring for it, wait as wished, and return how it stands then.
@@ -60,22 +60,22 @@ async def submit(
     new = NewBatch(kind, identity.name, items, key, fingerprint)
     state: ApplicationState = request.app.state.application
     try:
-        accepted, new = await run_sync(_accept, identity.database, new, limiter=_threads[identity.database])
+        accepted, new = await run_sync(_accept, identity.database, new, limiter=_thread_limiters[identity.database])
     except IdempotencyConflictError as conflict:
         raise ProblemError(IDEMPOTENCY, sentence(conflict)) from conflict
     state.publisher.publish(identity.database, accepted.messages, small=_is_small(accepted, new))
-    if accepted.messages and not wanted.wait:
-        return _unread(accepted, new)  # nobody needs to look
-    if wanted.wait and (accepted.messages or accepted.replayed):
-        ends = await state.waiters.until_ended(identity.database, accepted.batch_id, wanted.wait)
-        if not accepted.replayed and (told := _told(accepted, new, ends)):
-            return told
+    if accepted.messages and not preferences.wait:
+        return _build_accepted(accepted, new)  # nobody needs to look
+    if preferences.wait and (accepted.messages or accepted.replayed):
+        verdicts = await state.waiters.until_ended(identity.database, accepted.batch_id, preferences.wait)
+        if not accepted.replayed and (ended := _build_ended(accepted, new, verdicts)):
+            return ended
     try:
-        return await run_sync(_read, identity.database, accepted.batch_id, limiter=_threads[identity.database])
+        return await run_sync(_read, identity.database, accepted.batch_id, limiter=_thread_limiters[identity.database])
     except NO_ANSWER_ERRORS as fault:
         # It is accepted: anything that says otherwise makes the client send it twice.
         log_transient("batch.not_read", fault, database=identity.database, batch=accepted.batch_id)
-        return _unread(accepted, new)
+        return _build_accepted(accepted, new)
 
 
 def _is_small(accepted: Accepted, new: NewBatch) -> bool:
@@ -84,24 +84,24 @@ def _is_small(accepted: Accepted, new: NewBatch) -> bool:
     return len(accepted.messages) == 1 and len(new.items) <= limit and not any(item.content for item in new.items)
 
 
-def _unread(accepted: Accepted, new: NewBatch) -> tuple[BatchView, list[ItemView]]:
+def _build_accepted(accepted: Accepted, new: NewBatch) -> tuple[BatchView, list[ItemView]]:
     """Return a batch as it is known to stand without a look: accepted, its good items open."""
-    items = [_item(position, item, item.verdict) for position, item in enumerate(new.items)]
-    counts = {"invalid": accepted.counted, "pending": len(items) - accepted.counted}
-    return _view(accepted, new, {outcome: n for outcome, n in counts.items() if n}, None), items
+    items = [_build_item(position, item, item.verdict) for position, item in enumerate(new.items)]
+    counts = {"invalid": accepted.counted_invalid, "pending": len(items) - accepted.counted_invalid}
+    return _build_batch(accepted, new, {outcome: n for outcome, n in counts.items() if n}, None), items
 
 
-def _told(accepted: Accepted, new: NewBatch, ends: ItemVerdicts) -> tuple[BatchView, list[ItemView]] | None:
-    """Return a batch as it ended, if ``ends`` say how each item did that was not refused; else it must be read."""
-    every = [item.verdict or ends.get(position) for position, item in enumerate(new.items)]
+def _build_ended(accepted: Accepted, new: NewBatch, verdicts: ItemVerdicts) -> tuple[BatchView, list[ItemView]] | None:
+    """Return a batch as it ended, if ``verdicts`` say how each item did that was not refused; else it must be read."""
+    every = [item.verdict or verdicts.get(position) for position, item in enumerate(new.items)]
     known = [end for end in every if end is not None]
     if len(known) < len(new.items):
         return None
-    items = [_item(position, item, end) for position, (item, end) in enumerate(zip(new.items, known, strict=True))]
-    return _view(accepted, new, Counter(end.outcome for end in known), datetime.now(UTC)), items
+    items = [_build_item(n, item, end) for n, (item, end) in enumerate(zip(new.items, known, strict=True))]
+    return _build_batch(accepted, new, Counter(end.outcome for end in known), datetime.now(UTC)), items
 
 
-def _view(accepted: Accepted, new: NewBatch, counts: dict[str, int], finished_at: datetime | None) -> BatchView:
+def _build_batch(accepted: Accepted, new: NewBatch, counts: dict[str, int], finished_at: datetime | None) -> BatchView:
     return BatchView(
         id=accepted.batch_id,
         kind=new.kind,
@@ -117,7 +117,7 @@ def _view(accepted: Accepted, new: NewBatch, counts: dict[str, int], finished_at
     )
 
 
-def _item(position: int, item: NewItem, end: Verdict | None) -> ItemView:
+def _build_item(position: int, item: NewItem, end: Verdict | None) -> ItemView:
     facts = (None,) * 6 if end is None else (end.record_key, end.outcome, end.status, end.body, end.retry, end.errors)
     return ItemView(position, item.kind, item.key, *facts)
 
@@ -126,9 +126,9 @@ def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
     """Return what the ledger made of ``new``, and ``new`` as it was recorded: without what uploads could not give."""
     if new.idempotency_key and any(item.upload_id for item in new.items):
         with autocommit(database) as session:
-            known = find_replayed(session, new)
-        if known is not None:  # a repeat takes no upload: it would be used up for nothing
-            return known, new
+            replayed = find_replayed(session, new)
+        if replayed is not None:  # a repeat takes no upload: it would be used up for nothing
+            return replayed, new
     taken = [_take_upload(database, new.caller, item) for item in new.items]
     accepted, new = _accept_available(database, replace(new, items=taken))
     if not accepted.replayed:
@@ -142,8 +142,8 @@ def _take_upload(database: str, caller: str, item: NewItem) -> NewItem:
         return item
     try:
         return replace(item, stored=client_uploads.take_upload(database, caller, item.upload_id))
-    except client_uploads.InvalidUploadError as wrong:
-        return without_upload(item, str(wrong))
+    except client_uploads.InvalidUploadError as error:
+        return without_upload(item, str(error))
 
 
 def _accept_available(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:

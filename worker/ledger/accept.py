@@ -88,17 +88,17 @@ def append_batch(session: Session, new: NewBatch) -> Accepted:
 
     """
     batch_id = new_batch_id()
-    made = _insert_light(session, batch_id, new) if new.is_light else _insert(session, batch_id, new)
-    if made is None:
-        known = find_replayed(session, new)
-        assert known is not None, "what is in the way of its key is there"
-        return known
-    return made
+    accepted = _insert_light(session, batch_id, new) if new.is_light else _insert(session, batch_id, new)
+    if accepted is None:
+        replayed = find_replayed(session, new)
+        assert replayed is not None, "what is in the way of its key is there"
+        return replayed
+    return accepted
 
 
 # What keeps worker processes busy: chunks of the queue that are new or at work, and batches that just came.
-_OPEN = "SELECT FROM chunk WHERE due_at IS NOT NULL AND queue = :queue AND (state = 'taken' OR attempts = 0)"
-_RECENT = "SELECT total FROM batch WHERE id > :recent AND total <= :small"
+_OPEN_CHUNKS = "SELECT FROM chunk WHERE due_at IS NOT NULL AND queue = :queue AND (state = 'taken' OR attempts = 0)"
+_RECENT_BATCHES = "SELECT total FROM batch WHERE id > :recent AND total <= :small"
 # One statement, where `_insert` needs three and a transaction around them: a batch of one is accepted in two thirds of
 # the time. A single item is cut into one chunk anyway, so nobody counts what is open.
 _INSERT_LIGHT = text(f"""
@@ -114,8 +114,8 @@ _INSERT_LIGHT = text(f"""
             AS i (position int, kind text, key bigint, payload jsonb)
     ), cut AS MATERIALIZED (  -- else the load is looked up twice: for the series and for its rows
         SELECT CASE WHEN :total > 1 AND (
-            :most_open < (SELECT count(*) FROM ({_OPEN} LIMIT :most_open + 1) AS open)
-            OR :most_recent < (SELECT coalesce(sum(total), 0) FROM ({_RECENT} LIMIT :most_recent + 1) AS recent)
+            :most_open < (SELECT count(*) FROM ({_OPEN_CHUNKS} LIMIT :most_open + 1) AS open)
+            OR :most_recent < (SELECT coalesce(sum(total), 0) FROM ({_RECENT_BATCHES} LIMIT :most_recent + 1) AS recent)
         ) THEN :together ELSE 1 END AS size
     )
     INSERT INTO chunk (batch_id, first, last, acceptance, queue, state, due_at)
@@ -127,19 +127,19 @@ _INSERT_LIGHT = text(f"""
 
 def _insert_light(session: Session, batch_id: UUID, new: NewBatch) -> Accepted | None:
     """Append a light batch, cut as `chunk_size` says; None on a replay."""
-    most = max_load()
+    limit = max_load()
     items = [
         {"position": position, "kind": i.kind, "key": i.key, "payload": i.payload}
         for position, i in enumerate(new.items)
     ]
     values = {
         "items": to_json(items).decode(),
-        "most_open": most.open_chunks,
-        "most_recent": most.recent_items,
-        "together": chunk_size(len(items), Load(most.open_chunks + 1, 0)),
+        "most_open": limit.open_chunks,
+        "most_recent": limit.recent_items,
+        "together": chunk_size(len(items), Load(limit.open_chunks + 1, 0)),
         "ring_after": settings().ring_after,
     }
-    rows = session.execute(_INSERT_LIGHT, _of_batch(batch_id, new) | values).all()
+    rows = session.execute(_INSERT_LIGHT, _batch_values(batch_id, new) | values).all()
     if not rows:
         return None
     return Accepted(
@@ -147,7 +147,7 @@ def _insert_light(session: Session, batch_id: UUID, new: NewBatch) -> Accepted |
     )
 
 
-def _of_batch(batch_id: UUID, new: NewBatch) -> dict[str, object]:
+def _batch_values(batch_id: UUID, new: NewBatch) -> dict[str, object]:
     """Return what both ways to insert a batch say of it, and of what came before it."""
     return {
         "id": batch_id,
@@ -167,8 +167,8 @@ _INSERT_BATCH = text(f"""
     VALUES (:id, :kind, :caller, :total, CASE WHEN :finished THEN now() END, :idempotency_key, :request_sha256)
     ON CONFLICT (caller, idempotency_key) DO NOTHING
     RETURNING nextval('acceptance'),
-              (SELECT count(*) FROM ({_OPEN} LIMIT :enough) AS open),
-              (SELECT coalesce(sum(total), 0) FROM ({_RECENT} LIMIT :enough) AS recent)
+              (SELECT count(*) FROM ({_OPEN_CHUNKS} LIMIT :enough) AS open),
+              (SELECT coalesce(sum(total), 0) FROM ({_RECENT_BATCHES} LIMIT :enough) AS recent)
 """)  # noqa: S608  the parts are constants of this module
 
 
@@ -179,15 +179,15 @@ def _insert(session: Session, batch_id: UUID, new: NewBatch) -> Accepted | None:
         "finished": all(item.verdict for item in new.items),
         "enough": max_load().recent_items + 1,
     }
-    row = session.execute(_INSERT_BATCH, _of_batch(batch_id, new) | values).one_or_none()
+    row = session.execute(_INSERT_BATCH, _batch_values(batch_id, new) | values).one_or_none()
     if row is None:
         return None
     acceptance, *load = row
-    slot = AppendTarget(batch_id, acceptance)
-    cuts = divide(new.items, chunk_size(len(new.items), Load(*load)))
-    messages = append_chunks(session, slot, cuts)
-    copy_items(session, slot, new.items)
-    return Accepted(batch_id, messages, counted=sum(c.invalid for c in cuts if c.is_done))
+    target = AppendTarget(batch_id, acceptance)
+    plans = divide(new.items, chunk_size(len(new.items), Load(*load)))
+    messages = append_chunks(session, target, plans)
+    copy_items(session, target, new.items)
+    return Accepted(batch_id, messages, counted_invalid=sum(plan.invalid for plan in plans if plan.is_done))
 
 
 def find_replayed(session: Session, new: NewBatch) -> Accepted | None:

@@ -26,31 +26,31 @@ _INSERT_CHUNKS = text("""
 """)
 
 
-def append_chunks(session: Session, slot: AppendTarget, cuts: Sequence[ChunkPlan]) -> list[ChunkMessage]:
+def append_chunks(session: Session, target: AppendTarget, plans: Sequence[ChunkPlan]) -> list[ChunkMessage]:
     """Insert chunks as cut; those whose items are all refused are done. Return a ring for each other.
 
     Where there is a rate, nobody rings now: the relay does when a chunk is due.
     """
-    if not cuts:
+    if not plans:
         return []
     rows = session.execute(
         _INSERT_CHUNKS,
         {
-            "batch_id": slot.batch_id,
-            "acceptance": slot.acceptance,
-            "start_position": slot.first,
-            "queue": slot.queue,
-            "rate": slot.rate,
-            "start": slot.start,
+            "batch_id": target.batch_id,
+            "acceptance": target.acceptance,
+            "start_position": target.first,
+            "queue": target.queue,
+            "rate": target.rate,
+            "start": target.start,
             "ring_after": settings().ring_after,
-            "first": [c.first for c in cuts],
-            "last": [c.last for c in cuts],
-            "invalid": [c.invalid for c in cuts],
+            "first": [plan.first for plan in plans],
+            "last": [plan.last for plan in plans],
+            "invalid": [plan.invalid for plan in plans],
         },
     ).all()
-    if slot.rate is not None:
+    if target.rate is not None:
         return []
-    return [ChunkMessage(r.id, slot.batch_id, r.first, r.last, slot.queue) for r in rows if r.state == "open"]
+    return [ChunkMessage(r.id, target.batch_id, r.first, r.last, target.queue) for r in rows if r.state == "open"]
 
 
 _COPY_ITEMS = """
@@ -64,20 +64,21 @@ _COPY_TYPES = (
 )  # fmt: skip
 
 
-def copy_items(session: Session, slot: AppendTarget, items: Sequence[NewItem]) -> None:
-    """Append ``items`` from the slot's position on."""
+def copy_items(session: Session, target: AppendTarget, items: Sequence[NewItem]) -> None:
+    """Append ``items`` from the target's position on."""
     # COPY is several times faster than the best INSERT here; bench/README.md has the figures.
-    rows = ((slot.batch_id, position, slot.acceptance, *row) for position, row in enumerate(_rows(items), slot.first))
+    batch_id, acceptance = target.batch_id, target.acceptance
+    rows = ((batch_id, position, acceptance, *row) for position, row in enumerate(_item_rows(items), target.first))
     copy_rows(session, _COPY_ITEMS, _COPY_TYPES, rows)
 
 
-def _rows(items: Sequence[NewItem]) -> Iterator[tuple[object, ...]]:
+def _item_rows(items: Sequence[NewItem]) -> Iterator[tuple[object, ...]]:
     for item in items:
-        end: tuple[object, ...] = (None,) * 6
+        verdict_columns: tuple[object, ...] = (None,) * 6
         if (v := item.verdict) is not None:
             errors = Jsonb(v.errors) if v.errors else None
-            end = (v.outcome, v.status, v.record_key, v.body, v.retry, errors)
+            verdict_columns = (v.outcome, v.status, v.record_key, v.body, v.retry, errors)
         content = item.content.read() if isinstance(item.content, Spooled) else item.content
         # What is refused may hold what only the standard library can spell.
         payload = Jsonb(item.payload, None if item.verdict else to_json)
-        yield (item.kind, item.key, payload, content, item.blob_id, *end)
+        yield (item.kind, item.key, payload, content, item.blob_id, *verdict_columns)

@@ -9,12 +9,12 @@ from worker.blobs.lifecycle import StoredContent, adopt, find_blob
 from worker.blobs.write import PendingContent
 from worker.ledger.model import ItemId
 
-_CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL")
+_READ_CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL")
 
 
 def read_content(session: Session, item_id: ItemId) -> bytes | None:
     """Return the bytes that still wait in the ledger for this item; None once they are stored or it has ended."""
-    content: bytes | None = session.scalars(_CONTENT, item_id._asdict()).one_or_none()
+    content: bytes | None = session.scalars(_READ_CONTENT, item_id._asdict()).one_or_none()
     return content
 
 
@@ -26,17 +26,17 @@ def assign_blobs(
     ``contents`` come oldest item first. An item whose blob is gone again (the collector was faster) keeps its bytes,
     so it is stored once more.
     """
-    fresh = {(s.sha256, s.size): s for s in stored}
-    named: dict[tuple[bytes, int], int | None] = {}
+    stored_by_content = {(s.sha256, s.size): s for s in stored}
+    blob_ids: dict[tuple[bytes, int], int | None] = {}
     # One order for all, because adopting locks.
     for content in sorted((content for _, content in contents), key=lambda c: c.sha256):
-        which = (content.sha256, len(content.data))
-        if which not in named:
-            ours = fresh.get(which)
-            named[which] = adopt(session, ours) if ours else find_blob(session, *which)
+        identity = (content.sha256, len(content.data))
+        if identity not in blob_ids:
+            ours = stored_by_content.get(identity)
+            blob_ids[identity] = adopt(session, ours) if ours else find_blob(session, *identity)
     # Then the items, in the order in which they came: that in which every bite locks them.
     for item_id, content in contents:
-        blob_id = named[content.sha256, len(content.data)]
+        blob_id = blob_ids[content.sha256, len(content.data)]
         if blob_id is not None:
             session.execute(_ASSIGN, {"blob_id": blob_id, **item_id._asdict()})
 
