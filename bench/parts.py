@@ -23,7 +23,7 @@ from api_stub.response import envelopes
 from bench.keys import fresh
 from bench.rows import bodies
 from bench.servers import running_servers
-from worker.database import autocommit, engine, transaction
+from worker.database import engine, transaction
 from worker.execution.deliver import deliver
 from worker.ledger.accept import accept
 from worker.ledger.model import NewBatch
@@ -96,8 +96,8 @@ def one_batch(clock: Clock, body: bytes) -> None:
         hashlib.sha256(body).digest()
         items = case_attachment_items.items(json.loads(body))
         new = NewBatch("case_attachments", "bench", items)
-    with clock.part("2 accept"), (autocommit if new.is_light else transaction)(_DATABASE) as session:
-        accepted = accept(session, new)
+    with clock.part("2 accept"):
+        accepted = accept(_DATABASE, new)
     with clock.part("3 deliver"):
         for ring in accepted.messages:
             deliver(_DATABASE, [ring.chunk_id], "bench")

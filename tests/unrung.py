@@ -1,14 +1,14 @@
 """Batches that are in the ledger, and that nobody was told of; this process must be a server's side."""
 
 from worker.database import transaction
-from worker.ledger.accept import accept
+from worker.ledger.accept import append_batch
 from worker.ledger.model import ChunkMessage, NewBatch, NewItem
 
 
 def accepted(*items: NewItem) -> ChunkMessage:
     """A batch of one chunk that nobody was told of; it is due in five seconds."""
     with transaction("demo") as session:
-        (ring,) = accept(session, NewBatch("case_attachments", "test", items)).messages
+        (ring,) = append_batch(session, NewBatch("case_attachments", "test", items)).messages
     return ring
 
 

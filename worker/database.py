@@ -34,7 +34,7 @@ _SERVER_OPTIONS = " ".join(
         "plan_cache_mode": "force_custom_plan",
     }.items()
 )
-_CONNECT: dict[str, Any] = {
+_CONNECT_OPTIONS: dict[str, Any] = {
     "connect_timeout": 3,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -48,10 +48,10 @@ NO_ANSWER_ERRORS = (DBAPIError, PoolTimeoutError)
 """What a transaction raises that got no answer of the database, for whoever goes on without one."""
 # Server states that pass by themselves: connection, resources, operator's intervention,
 # rollback (deadlock, serialization), lock not available, I/O.
-_PASSING = ("08", "53", "57", "40", "55", "58", "25P04", "25P03", "25006")
+_TRANSIENT_STATES = ("08", "53", "57", "40", "55", "58", "25P04", "25P03", "25006")
 
 # What libpq says when this process itself may not have more memory: as it looks, another attempt would not either.
-_OUR_MEMORY = ("cannot allocate memory", "out of memory")
+_OUT_OF_MEMORY_MESSAGES = ("cannot allocate memory", "out of memory")
 
 
 set_json_loads(from_json)  # a payload for each item: the standard library takes several times as long
@@ -68,35 +68,35 @@ def engine(database: str) -> Engine:
     url = settings().databases.get(database)
     if url is None:
         raise UnknownDatabaseError(f"no database {database!r} in LIMPET_DATABASES")
-    made = create_engine(
+    created = create_engine(
         url.get_secret_value(),
         # The values are the callers' and belong into no log.
         hide_parameters=True,
         pool_size=POOL_SIZE // 2,
         max_overflow=POOL_SIZE - POOL_SIZE // 2,
         pool_timeout=10,
-        connect_args=_CONNECT,
+        connect_args=_CONNECT_OPTIONS,
     )
-    sqlalchemy.event.listen(made, "checkout", _still_there)
-    return made
+    sqlalchemy.event.listen(created, "checkout", _check_connection)
+    return created
 
 
 def connect(url: str) -> psycopg.Connection:
     """Return a connection of the driver alone to an SQLAlchemy URL, each statement its own transaction; close it."""
-    named = make_url(url)
-    _, keywords = named.get_dialect()().create_connect_args(named)
-    return psycopg.connect(**{**keywords, **_CONNECT}, autocommit=True)
+    parsed = make_url(url)
+    _, keywords = parsed.get_dialect()().create_connect_args(parsed)
+    return psycopg.connect(**{**keywords, **_CONNECT_OPTIONS}, autocommit=True)
 
 
-def _still_there(connection: psycopg.Connection, _record: object, _proxy: object) -> None:
+def _check_connection(connection: psycopg.Connection, _record: object, _proxy: object) -> None:
     """Have the pool connect anew if the server closed the connection: no request may fail for a restart before it.
 
     A server says goodbye before it closes, and nothing else is said on an idle connection; so a look at the socket
     tells what a round trip (``pool_pre_ping``) would.
     """
-    look = select.poll()
-    look.register(connection.fileno(), select.POLLIN)
-    if look.poll(0):
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
         raise InvalidatePoolError("the server has closed the connection")
 
 
@@ -120,9 +120,9 @@ def autocommit(database: str) -> Iterator[Session]:
 
 def count_changed(session: Session, statement: Executable, values: Mapping[str, object]) -> int:
     """Execute ``statement`` and return how many rows it changed."""
-    done = session.execute(statement, values)
-    assert isinstance(done, CursorResult)
-    return done.rowcount
+    result = session.execute(statement, values)
+    assert isinstance(result, CursorResult)
+    return result.rowcount
 
 
 def copy_rows(session: Session, statement: str, types: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
@@ -136,10 +136,10 @@ def copy_rows(session: Session, statement: str, types: Sequence[str], rows: Iter
     assert isinstance(connection, psycopg.Connection)
     try:
         with connection.cursor() as cursor:
-            with cursor.copy(statement) as sent:
-                sent.set_types(types)
+            with cursor.copy(statement) as copying:
+                copying.set_types(types)
                 for row in rows:
-                    sent.write_row(row)
+                    copying.write_row(row)
             return cursor.rowcount
     except psycopg.Error as fault:  # past SQLAlchemy, so translated here
         raise DBAPIError(statement, None, fault) from fault
@@ -148,10 +148,10 @@ def copy_rows(session: Session, statement: str, types: Sequence[str], rows: Iter
 def is_transient(fault: DBAPIError) -> bool:
     """Return whether ``fault`` is the server's trouble of the moment, not the statement's."""
     state = getattr(fault.orig, "sqlstate", None)
-    if state is None and any(words in str(fault.orig) for words in _OUR_MEMORY):
+    if state is None and any(message in str(fault.orig) for message in _OUT_OF_MEMORY_MESSAGES):
         return False
     if fault.connection_invalidated or isinstance(fault, InterfaceError):
         return True
     if state is None:
         return isinstance(fault.orig, psycopg.OperationalError)
-    return bool(state.startswith(_PASSING))
+    return bool(state.startswith(_TRANSIENT_STATES))

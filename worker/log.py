@@ -7,17 +7,17 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 _log = logging.getLogger("limpet")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def log_event(name: str, **facts: object) -> None:
     """Log that ``name`` happened, with its facts as ``key=value``."""
-    _log.info("%s %s", name, _spell(facts))
+    _log.info("%s %s", name, _format_facts(facts))
 
 
 def log_transient(name: str, fault: BaseException, **facts: object) -> None:
     """Log a fault that heals by itself: the next attempt is on its way."""
-    _log.warning("%s %s fault=%s", name, _spell(facts), summarize_fault(fault))
+    _log.warning("%s %s fault=%s", name, _format_facts(facts), summarize_fault(fault))
 
 
 def summarize_fault(fault: BaseException) -> str:
@@ -28,7 +28,7 @@ def summarize_fault(fault: BaseException) -> str:
 def log_bug(name: str, fault: BaseException, **facts: object) -> None:
     """Log a fault that somebody must look at, with its traceback, and what PostgreSQL calls it."""
     strip_values(fault)
-    _log.error("%s %s", name, _spell(facts | _diagnosis(fault)), exc_info=fault)
+    _log.error("%s %s", name, _format_facts(facts | _diagnosis(fault)), exc_info=fault)
 
 
 def strip_values(fault: BaseException) -> None:
@@ -49,10 +49,10 @@ def _first_line(fault: BaseException) -> str:
 
 def _diagnosis(fault: BaseException) -> dict[str, object]:
     diag = getattr(getattr(fault, "orig", fault), "diag", None)
-    told = {"sqlstate": diag.sqlstate, "constraint": diag.constraint_name} if diag else {}
-    return {name: value for name, value in told.items() if value}
+    diagnosis = {"sqlstate": diag.sqlstate, "constraint": diag.constraint_name} if diag else {}
+    return {name: value for name, value in diagnosis.items() if value}
 
 
-def _spell(facts: dict[str, object]) -> str:
+def _format_facts(facts: dict[str, object]) -> str:
     # A path or a name may hold what ends a line, and what comes after that must not pass for a line of ours.
-    return _CONTROL.sub("?", " ".join(f"{key}={value}" for key, value in facts.items()))
+    return _CONTROL_CHARACTERS.sub("?", " ".join(f"{key}={value}" for key, value in facts.items()))

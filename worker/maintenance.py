@@ -10,7 +10,7 @@ from worker.ledger.retention import expire_batches
 from worker.log import log_event
 from worker.settings import settings
 
-_LONGEST = 240.0  # seconds; what is left then is for the next time
+_MAX_SECONDS = 240.0  # seconds; what is left then is for the next time
 
 
 def collect(database: str) -> int:
@@ -22,16 +22,16 @@ def collect(database: str) -> int:
 def expire(database: str) -> int:
     """Forget batches that ended more than LIMPET_KEEP_BATCHES days ago; return how many. With 0 days: none."""
     days = settings().keep_batches
-    gone, more, end = 0, days > 0, time.monotonic() + _LONGEST
+    deleted, more, deadline = 0, days > 0, time.monotonic() + _MAX_SECONDS
     if more:
         _close_idle(database, days)
-    while more and time.monotonic() < end:
+    while more and time.monotonic() < deadline:
         with transaction(database) as session:
-            some, more = expire_batches(session, timedelta(days=days))
-        gone += some
-    if gone:
-        log_event("batches.expired", database=database, batches=gone)
-    return gone
+            count, more = expire_batches(session, timedelta(days=days))
+        deleted += count
+    if deleted:
+        log_event("batches.expired", database=database, batches=deleted)
+    return deleted
 
 
 def _close_idle(database: str, days: int) -> None:

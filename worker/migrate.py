@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from worker.database import engine
 
 # Any fixed number: whoever migrates holds it, so that two that start at once take turns.
-_LOCK = 0x11_33_9E_7
+_MIGRATION_LOCK = 0x11_33_9E_7
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -30,7 +30,7 @@ def migrate(database: str) -> str:
         # The servers' own limits are too short for an index, and for waiting for somebody else's.
         connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SET LOCAL transaction_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
         if not _is_newer(_revision(connection)):
             command.upgrade(_config(connection), "head")
         return str(_revision(connection))
@@ -39,8 +39,8 @@ def migrate(database: str) -> str:
 def is_current(database: str) -> bool:
     """Return whether ``database`` has all that this version needs: its newest revision, or a later version's."""
     with engine(database).connect() as connection:
-        now = _revision(connection)
-    return now == ScriptDirectory.from_config(_config()).get_current_head() or _is_newer(now)
+        revision = _revision(connection)
+    return revision == ScriptDirectory.from_config(_config()).get_current_head() or _is_newer(revision)
 
 
 def _revision(connection: Connection) -> str | None:

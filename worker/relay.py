@@ -22,16 +22,16 @@ from worker.ledger import claims, completion
 from worker.log import log_event, log_transient
 from worker.settings import settings
 
-_PERIOD, _SOON = 1.0, 0.05  # seconds
-_GRACE = 5.0
-_AT_ONCE = 500
+_PERIOD_SECONDS, _BUSY_PERIOD_SECONDS = 1.0, 0.05  # seconds
+_STOP_TIMEOUT_SECONDS = 5.0
+_MAX_SWEEP_ROWS = 500
 
 
 def sweep(database: str) -> int:
     """Ring for what is due in ``database`` and finish what nobody finished; return how many rings."""
     with transaction(database) as session:
-        due = claims.take_due(session, settings().ring_after, _AT_ONCE)
-        loaders = transitions.take_due_loaders(session, settings().ring_after, _AT_ONCE)
+        due = claims.take_due(session, settings().ring_after, _MAX_SWEEP_ROWS)
+        loaders = transitions.take_due_loaders(session, settings().ring_after, _MAX_SWEEP_ROWS)
         ended = completion.finish_orphans(session, settings().ring_after)
     # Committed first: a ring that fails is due again by itself. An end is told of only here, so before that.
     notify_ended(database, dict.fromkeys(ended, NO_VERDICTS), by="relay")
@@ -42,17 +42,17 @@ def sweep(database: str) -> int:
     return len(due)
 
 
-def _sweep_on(database: str, stop: threading.Event) -> None:
+def _sweep_until_stopped(database: str, stop: threading.Event) -> None:
     """Sweep once a second until told to stop; whatever ends this ends the relay."""
     try:
         while not stop.is_set():
-            rang = 0
+            published = 0
             try:
-                rang = sweep(database)
+                published = sweep(database)
             except (DBAPIError, BrokerUnavailableError) as fault:
                 log_transient("relay.waits", fault, database=database)
             # A full sweep means that more is due.
-            stop.wait(_SOON if rang >= _AT_ONCE else _PERIOD)
+            stop.wait(_BUSY_PERIOD_SECONDS if published >= _MAX_SWEEP_ROWS else _PERIOD_SECONDS)
     finally:
         stop.set()
 
@@ -60,10 +60,10 @@ def _sweep_on(database: str, stop: threading.Event) -> None:
 def main() -> None:
     """Sweep every database until SIGTERM or SIGINT, each in a thread: one that hangs must not make others wait."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    stop, told = threading.Event(), threading.Event()
+    stop, stop_requested = threading.Event(), threading.Event()
 
     def end(*_: object) -> None:
-        told.set()
+        stop_requested.set()
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,15 +71,15 @@ def main() -> None:
     names = list(settings().databases)
     log_event("relay.started", databases=",".join(names))
     # Daemons, for a thread that hangs must not keep the process from ending.
-    sweeps = [threading.Thread(target=_sweep_on, args=(name, stop), name=name, daemon=True) for name in names]
+    sweeps = [threading.Thread(target=_sweep_until_stopped, args=(n, stop), name=n, daemon=True) for n in names]
     for thread in sweeps:
         thread.start()
     stop.wait()
-    until = time.monotonic() + _GRACE
+    deadline = time.monotonic() + _STOP_TIMEOUT_SECONDS
     for thread in sweeps:
-        thread.join(max(0.0, until - time.monotonic()))
+        thread.join(max(0.0, deadline - time.monotonic()))
     log_event("relay.stopped")
-    if not told.is_set():
+    if not stop_requested.is_set():
         sys.exit("the relay ended by a bug; its supervisor starts it anew")
 
 

@@ -144,8 +144,8 @@ def settings() -> Settings:
     """
     try:
         return Settings()
-    except ValidationError as wrong:
-        flaws = [("LIMPET_" + str(flaw["loc"][0]).upper(), *flaw["loc"][1:], flaw["msg"]) for flaw in wrong.errors()]
-        raise SystemExit("\n".join(": ".join(map(str, flaw)) for flaw in flaws)) from None
-    except SettingsError as wrong:
-        raise SystemExit(f"LIMPET_*: {wrong}: {wrong.__cause__}") from None
+    except ValidationError as error:
+        lines = [("LIMPET_" + str(e["loc"][0]).upper(), *e["loc"][1:], e["msg"]) for e in error.errors()]
+        raise SystemExit("\n".join(": ".join(map(str, line)) for line in lines)) from None
+    except SettingsError as error:
+        raise SystemExit(f"LIMPET_*: {error}: {error.__cause__}") from None

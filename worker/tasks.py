@@ -25,8 +25,8 @@ from worker.ledger.model import BULK_QUEUE
 from worker.log import log_event, log_transient, strip_values
 from worker.settings import settings
 
-_EVENTS = 0.25  # seconds that an event waits for others
-_LOOK = 3  # times the pause before the relay's first ring: 15 s, unless that is set otherwise
+_EVENT_DELAY_SECONDS = 0.25  # seconds that an event waits for others
+_WATCHDOG_PERIODS = 3  # times the pause before the relay's first ring: 15 s, unless that is set otherwise
 MAINTENANCE_PERIODS = {"limpet.collect": timedelta(minutes=5), "limpet.expire": timedelta(hours=1)}
 app.conf.beat_schedule = {
     f"{task} {name}": {
@@ -44,10 +44,10 @@ app.conf.beat_schedule = {
 @worker_process_init.connect
 def limit_memory(**_: object) -> None:
     """Let a task that runs away with memory fail, rather than have the kernel end whatever process it chooses."""
-    if most := settings().worker_memory:
+    if limit := settings().worker_memory:
         # What is allocated, not what is mapped: address space says little about a process with threads.
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 class WatchdogStep(StartStopStep):
@@ -58,14 +58,14 @@ class WatchdogStep(StartStopStep):
     def start(self, consumer: Consumer) -> None:
         """Begin to look; again after each new connection, which clears the timers."""
         # The queues as they are now: a worker that was told to leave one has it no more.
-        dog = Watchdog(list(app.amqp.queues.consume_from))
+        watchdog = Watchdog(list(app.amqp.queues.consume_from))
 
-        def look() -> None:
-            if dog.is_stalled(sum(state.total_count.values()), busy=bool(state.active_requests)):
-                log_event("watchdog.stalled", worker=consumer.hostname, queues=",".join(dog.queues))
+        def check() -> None:
+            if watchdog.is_stalled(sum(state.total_count.values()), busy=bool(state.active_requests)):
+                log_event("watchdog.stalled", worker=consumer.hostname, queues=",".join(watchdog.queues))
                 os._exit(os.EX_UNAVAILABLE)  # it has nothing in hand
 
-        consumer.timer.call_repeatedly(_LOOK * settings().ring_after.total_seconds(), look)
+        consumer.timer.call_repeatedly(_WATCHDOG_PERIODS * settings().ring_after.total_seconds(), check)
 
 
 class EventsStep(StartStopStep):
@@ -80,27 +80,27 @@ class EventsStep(StartStopStep):
     def start(self, consumer: Consumer) -> None:
         """Begin to pace the events of this connection."""
         dispatcher = consumer.event_dispatcher  # type: ignore[attr-defined]  # not in the stubs
-        waiting = False
+        scheduled = False
 
         def send() -> None:
-            nonlocal waiting
-            waiting = False
+            nonlocal scheduled
+            scheduled = False
             dispatcher.flush()
 
-        def later() -> None:
-            nonlocal waiting
-            if not waiting:
-                waiting = True
-                consumer.timer.call_after(_EVENTS, send)
+        def schedule_send() -> None:
+            nonlocal scheduled
+            if not scheduled:
+                scheduled = True
+                consumer.timer.call_after(_EVENT_DELAY_SECONDS, send)
 
-        dispatcher.on_send_buffered = later
+        dispatcher.on_send_buffered = schedule_send
 
 
 app.steps["consumer"].update((WatchdogStep, EventsStep))
 
 
 @contextmanager
-def _fit_to_be_logged() -> Iterator[None]:
+def _strip_fault_values() -> Iterator[None]:
     """Celery logs what a task raises: let no caller's value be in it."""
     try:
         yield
@@ -110,14 +110,14 @@ def _fit_to_be_logged() -> Iterator[None]:
 
 
 @app.task(name=DELIVER_TASK, bind=True)
-@_fit_to_be_logged()
+@_strip_fault_values()
 def deliver_chunk(self: Task[..., str], /, database: str, *chunk_ids: int) -> str:
     """Carry out one chunk, or several small batches."""
     return deliver(database, chunk_ids, f"{self.request.hostname} pid {os.getpid()}")
 
 
 @app.task(name=LOAD_TASK)
-@_fit_to_be_logged()
+@_strip_fault_values()
 def load_import(database: str, batch_id: str) -> str:
     """Append rows of an import that the servers read themselves, for some seconds."""
     try:
@@ -131,14 +131,14 @@ def load_import(database: str, batch_id: str) -> str:
 
 
 @app.task(name="limpet.collect")
-@_fit_to_be_logged()
+@_strip_fault_values()
 def collect(database: str) -> int:
     """Remove content that nothing names, and uploads that expired; return how many objects went."""
     return maintenance.collect(database)
 
 
 @app.task(name="limpet.expire")
-@_fit_to_be_logged()
+@_strip_fault_values()
 def expire(database: str) -> int:
     """Forget batches that ended long ago; return how many."""
     return maintenance.expire(database)

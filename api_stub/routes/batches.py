@@ -16,7 +16,7 @@ from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
 from api_stub.submit.submit import ApplicationState
 from schemas.answers import Batch, BatchList, BatchState, Envelope, ItemDetail, Outcome
 from worker.database import transaction
-from worker.imports.service import cancel
+from worker.execution.cancel import cancel_batch
 from worker.ledger.read import report
 from worker.ledger.read.report import BatchView, ItemView
 from worker.ledger.read.why import ItemExplanation, explain_item
@@ -192,7 +192,7 @@ def _outcomes(wanted: str) -> list[str]:
 
 def _cancel(identity: Identity, batch_id: UUID) -> BatchView:
     _view(identity.database, batch_id)
-    if cancel(identity.database, batch_id):
+    if cancel_batch(identity.database, batch_id):
         log_event("batch.cancel_requested", database=identity.database, batch=batch_id, caller=identity.name)
     return _view(identity.database, batch_id)
 

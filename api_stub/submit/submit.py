@@ -10,7 +10,6 @@ from uuid import UUID
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Request
-from sqlalchemy.orm import Session
 
 from api_stub.auth.identity import Identity
 from api_stub.problems import BAD_PARAMETER, IDEMPOTENCY, ProblemError, sentence
@@ -19,13 +18,11 @@ from api_stub.request.preferences import Preferences
 from api_stub.submit.publisher import Publisher
 from api_stub.submit.waiters import Waiters
 from worker.blobs import client_uploads
-from worker.blobs.lifecycle import adopt, note_garbage
 from worker.broker.notifications import ItemVerdicts
-from worker.database import NO_ANSWER_ERRORS, POOL_SIZE, autocommit, transaction
-from worker.errors import IdempotencyConflictError, StoreUnavailableError
-from worker.ledger.accept import accept, find_replayed
+from worker.database import NO_ANSWER_ERRORS, POOL_SIZE, autocommit
+from worker.errors import IdempotencyConflictError
+from worker.ledger.accept import UploadsUsedError, accept, find_replayed
 from worker.ledger.model import Accepted, NewBatch, NewItem
-from worker.ledger.ordering import serialize_appends
 from worker.ledger.read import report
 from worker.ledger.read.report import BatchView, ItemView
 from worker.log import log_event, log_transient
@@ -33,7 +30,7 @@ from worker.settings import settings
 from worker.verdicts import Verdict
 
 # Of each database its own, so that one that hangs leaves some to others.
-_threads: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(POOL_SIZE))
+_thread_limiters: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(POOL_SIZE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ async def submit(
     identity: Identity,
     items: Sequence[NewItem],
     body_sha256: bytes,
-    wanted: Preferences,
+    preferences: Preferences,
     kind: str = "case_attachments",
 ) -> tuple[BatchView, list[ItemView]]:
     """Record ``items`` as one batch, ring for it, wait as wished, and return how it stands then.
@@ -63,22 +60,22 @@ async def submit(
     new = NewBatch(kind, identity.name, items, key, fingerprint)
     state: ApplicationState = request.app.state.application
     try:
-        accepted, new = await run_sync(_accept, identity.database, new, limiter=_threads[identity.database])
+        accepted, new = await run_sync(_accept, identity.database, new, limiter=_thread_limiters[identity.database])
     except IdempotencyConflictError as conflict:
         raise ProblemError(IDEMPOTENCY, sentence(conflict)) from conflict
     state.publisher.publish(identity.database, accepted.messages, small=_is_small(accepted, new))
-    if accepted.messages and not wanted.wait:
-        return _unread(accepted, new)  # nobody needs to look
-    if wanted.wait and (accepted.messages or accepted.replayed):
-        ends = await state.waiters.until_ended(identity.database, accepted.batch_id, wanted.wait)
-        if not accepted.replayed and (told := _told(accepted, new, ends)):
-            return told
+    if accepted.messages and not preferences.wait:
+        return _build_accepted(accepted, new)  # nobody needs to look
+    if preferences.wait and (accepted.messages or accepted.replayed):
+        verdicts = await state.waiters.until_ended(identity.database, accepted.batch_id, preferences.wait)
+        if not accepted.replayed and (ended := _build_ended(accepted, new, verdicts)):
+            return ended
     try:
-        return await run_sync(_read, identity.database, accepted.batch_id, limiter=_threads[identity.database])
+        return await run_sync(_read, identity.database, accepted.batch_id, limiter=_thread_limiters[identity.database])
     except NO_ANSWER_ERRORS as fault:
         # It is accepted: anything that says otherwise makes the client send it twice.
         log_transient("batch.not_read", fault, database=identity.database, batch=accepted.batch_id)
-        return _unread(accepted, new)
+        return _build_accepted(accepted, new)
 
 
 def _is_small(accepted: Accepted, new: NewBatch) -> bool:
@@ -87,24 +84,24 @@ def _is_small(accepted: Accepted, new: NewBatch) -> bool:
     return len(accepted.messages) == 1 and len(new.items) <= limit and not any(item.content for item in new.items)
 
 
-def _unread(accepted: Accepted, new: NewBatch) -> tuple[BatchView, list[ItemView]]:
+def _build_accepted(accepted: Accepted, new: NewBatch) -> tuple[BatchView, list[ItemView]]:
     """Return a batch as it is known to stand without a look: accepted, its good items open."""
-    items = [_item(position, item, item.verdict) for position, item in enumerate(new.items)]
-    counts = {"invalid": accepted.counted, "pending": len(items) - accepted.counted}
-    return _view(accepted, new, {outcome: n for outcome, n in counts.items() if n}, None), items
+    items = [_build_item(position, item, item.verdict) for position, item in enumerate(new.items)]
+    counts = {"invalid": accepted.counted_invalid, "pending": len(items) - accepted.counted_invalid}
+    return _build_batch(accepted, new, {outcome: n for outcome, n in counts.items() if n}, None), items
 
 
-def _told(accepted: Accepted, new: NewBatch, ends: ItemVerdicts) -> tuple[BatchView, list[ItemView]] | None:
-    """Return a batch as it ended, if ``ends`` say how each item did that was not refused; else it must be read."""
-    every = [item.verdict or ends.get(position) for position, item in enumerate(new.items)]
+def _build_ended(accepted: Accepted, new: NewBatch, verdicts: ItemVerdicts) -> tuple[BatchView, list[ItemView]] | None:
+    """Return a batch as it ended, if ``verdicts`` say how each item did that was not refused; else it must be read."""
+    every = [item.verdict or verdicts.get(position) for position, item in enumerate(new.items)]
     known = [end for end in every if end is not None]
     if len(known) < len(new.items):
         return None
-    items = [_item(position, item, end) for position, (item, end) in enumerate(zip(new.items, known, strict=True))]
-    return _view(accepted, new, Counter(end.outcome for end in known), datetime.now(UTC)), items
+    items = [_build_item(n, item, end) for n, (item, end) in enumerate(zip(new.items, known, strict=True))]
+    return _build_batch(accepted, new, Counter(end.outcome for end in known), datetime.now(UTC)), items
 
 
-def _view(accepted: Accepted, new: NewBatch, counts: dict[str, int], finished_at: datetime | None) -> BatchView:
+def _build_batch(accepted: Accepted, new: NewBatch, counts: dict[str, int], finished_at: datetime | None) -> BatchView:
     return BatchView(
         id=accepted.batch_id,
         kind=new.kind,
@@ -120,57 +117,46 @@ def _view(accepted: Accepted, new: NewBatch, counts: dict[str, int], finished_at
     )
 
 
-def _item(position: int, item: NewItem, end: Verdict | None) -> ItemView:
+def _build_item(position: int, item: NewItem, end: Verdict | None) -> ItemView:
     facts = (None,) * 6 if end is None else (end.record_key, end.outcome, end.status, end.body, end.retry, end.errors)
     return ItemView(position, item.kind, item.key, *facts)
 
 
 def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
-    """Return what the ledger made of ``new``, and ``new`` as it was recorded, with the contents that it names."""
+    """Return what the ledger made of ``new``, and ``new`` as it was recorded: without what uploads could not give."""
     if new.idempotency_key and any(item.upload_id for item in new.items):
         with autocommit(database) as session:
-            known = find_replayed(session, new)
-        if known is not None:  # a repeat takes no upload: it would be used up for nothing
-            return known, new
-    new = replace(new, items=[_taken(database, new.caller, item) for item in new.items])
-    try:
-        with (autocommit if new.is_light else transaction)(database) as session:
-            new = replace(new, items=_adopted(session, new.items))
-            serialize_appends(session, new.items)
-            accepted = accept(session, new)
-    except StoreUnavailableError:
-        with transaction(database) as session:
-            note_garbage(session, [item.stored.object_key for item in new.items if item.stored])
-        raise
+            replayed = find_replayed(session, new)
+        if replayed is not None:  # a repeat takes no upload: it would be used up for nothing
+            return replayed, new
+    taken = [_take_upload(database, new.caller, item) for item in new.items]
+    accepted, new = _accept_available(database, replace(new, items=taken))
     if not accepted.replayed:
         log_event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
     return accepted, new
 
 
-def _taken(database: str, caller: str, item: NewItem) -> NewItem:
+def _take_upload(database: str, caller: str, item: NewItem) -> NewItem:
     """Return ``item`` with the content of the upload that it names, if it names one."""
     if item.upload_id is None:
         return item
     try:
         return replace(item, stored=client_uploads.take_upload(database, caller, item.upload_id))
-    except client_uploads.InvalidUploadError as wrong:
-        return without_upload(item, str(wrong))
+    except client_uploads.InvalidUploadError as error:
+        return without_upload(item, str(error))
 
 
-def _adopted(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
-    """Return ``items`` with blobs in place of what is stored for them; an upload that was used is not had twice."""
-    fair = [
-        without_upload(item, f"upload {item.upload_id} was used already")
-        if item.upload_id and not item.verdict and not client_uploads.mark_used(session, item.upload_id)
-        else item
-        for item in items
-    ]
-    stored = [item.stored for item in fair if item.stored]
-    blob_ids = adopt(session, stored)
-    for content in stored:
-        if content.address not in blob_ids:
-            raise StoreUnavailableError(f"{content.object_key} was collected before its batch was accepted")
-    return [replace(item, blob_id=blob_ids[item.stored.address]) if item.stored else item for item in fair]
+def _accept_available(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
+    """Accept ``new``; an item whose upload another one used meanwhile is invalid."""
+    while True:
+        try:
+            return accept(database, new), new
+        except UploadsUsedError as error:
+            items = list(new.items)
+            for position in error.positions:
+                upload_id = items[position].upload_id
+                items[position] = without_upload(items[position], f"upload {upload_id} was used already")
+            new = replace(new, items=items)
 
 
 def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from api_stub.auth.credentials import make_token
 from worker.execution.watchdog import find_untaken
-from worker.ledger.accept import accept
+from worker.ledger.accept import append_batch
 from worker.ledger.model import NewBatch, NewItem
 
 
@@ -79,5 +79,7 @@ _WAITING = "SELECT true FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND
 def _accept_without_a_ring(system: System, key: int) -> None:
     engine = create_engine(json.loads(system.settings["LIMPET_DATABASES"])["apart"])
     with Session(engine) as session, session.begin():
-        accept(session, NewBatch("case_attachments", "test", [NewItem("case_attachment.upsert", key, {"case_Key": 1})]))
+        append_batch(
+            session, NewBatch("case_attachments", "test", [NewItem("case_attachment.upsert", key, {"case_Key": 1})])
+        )
     engine.dispose()

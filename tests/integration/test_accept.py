@@ -17,7 +17,7 @@ from schemas.kinds import FILE_DELETE, UPSERT
 from worker.blobs.lifecycle import StoredContent
 from worker.database import autocommit, engine
 from worker.errors import IdempotencyConflictError
-from worker.ledger.accept import accept
+from worker.ledger.accept import append_batch
 from worker.ledger.chunking import MAX_SINGLE_ITEMS, MAX_WAITING_CHUNKS
 from worker.ledger.model import Accepted, NewBatch, NewItem
 from worker.ledger.uuid7 import first_id
@@ -37,7 +37,7 @@ def ledger(alone: psycopg.Connection) -> Iterator[Session]:  # noqa: ARG001  it 
 
 def test_a_light_batch_is_as_any_other(ledger: Session) -> None:
     items = [*upserts(2), NewItem(UPSERT, None, {"content": "clear"})]
-    light, other = (accept(ledger, NewBatch("test", "test", some)) for some in (items, [*items, refused()]))
+    light, other = (append_batch(ledger, NewBatch("test", "test", some)) for some in (items, [*items, refused()]))
     assert rows(ledger, light) == [row for row in rows(ledger, other) if row.position < 3]
     assert [(row.key, row.payload) for row in rows(ledger, light)] == [(item.key, item.payload) for item in items]
     assert chunks(ledger, light) == chunks(ledger, other)[:3]
@@ -60,7 +60,7 @@ def test_chunks_grow_when_many_small_batches_came(ledger: Session, monkeypatch: 
     monkeypatch.setattr("worker.ledger.accept.first_id", lambda _: second)  # which may last longer on a busy machine
     most = settings().small_batch
     for _ in range(1 + MAX_SINGLE_ITEMS * settings().worker_processes // most):
-        assert len(accept(ledger, NewBatch("test", "test", upserts(most))).messages) == most
+        assert len(append_batch(ledger, NewBatch("test", "test", upserts(most))).messages) == most
         hand_back(ledger)
     assert [sizes(ledger, accepted) for accepted in both(ledger, 9)] == [[9], [9]]
 
@@ -73,11 +73,11 @@ def test_chunks_grow_when_many_are_open(ledger: Session) -> None:
 
 def test_a_light_batch_is_accepted_once_under_a_key(ledger: Session) -> None:
     (item,) = upserts(1)
-    first = accept(ledger, NewBatch("test", "test", [item], "its-key", b"1"))
-    again = accept(ledger, NewBatch("test", "test", [item], "its-key", b"1"))
+    first = append_batch(ledger, NewBatch("test", "test", [item], "its-key", b"1"))
+    again = append_batch(ledger, NewBatch("test", "test", [item], "its-key", b"1"))
     assert (again.batch_id, again.replayed, again.messages) == (first.batch_id, True, [])
     with pytest.raises(IdempotencyConflictError):
-        accept(ledger, NewBatch("test", "test", [item], "its-key", b"2"))
+        append_batch(ledger, NewBatch("test", "test", [item], "its-key", b"2"))
     assert len(rows(ledger, first)) == 1
     assert ledger.scalar(text("SELECT count(*) FROM item")) == 1
 
@@ -87,7 +87,7 @@ def test_what_one_statement_can_not_take_leaves_nothing() -> None:
     items = [NewItem(UPSERT, key, {"comment": said}) for key, said in zip(fresh_keys(2), ("", "\0"), strict=True)]
     with autocommit("alone") as session:
         with pytest.raises(DBAPIError):
-            accept(session, NewBatch("test", "test", items))
+            append_batch(session, NewBatch("test", "test", items))
         assert session.execute(text("SELECT id FROM batch UNION ALL SELECT batch_id FROM item")).all() == []
 
 
@@ -107,13 +107,13 @@ def test_light_is_only_what_one_statement_can_take() -> None:
 
 def make_busy(session: Session) -> None:
     for _ in range(MAX_WAITING_CHUNKS * settings().worker_processes + 1):
-        accept(session, NewBatch("test", "test", upserts(1)))
+        append_batch(session, NewBatch("test", "test", upserts(1)))
 
 
 def both(session: Session, count: int) -> Iterator[Accepted]:
     """Accept ``count`` items both ways."""
-    yield accept(session, NewBatch("test", "test", upserts(count)))
-    yield accept(session, NewBatch("test", "test", [*upserts(count - 1), refused()]))
+    yield append_batch(session, NewBatch("test", "test", upserts(count)))
+    yield append_batch(session, NewBatch("test", "test", [*upserts(count - 1), refused()]))
 
 
 def sizes(session: Session, accepted: Accepted) -> list[int]:

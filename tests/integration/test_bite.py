@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from worker.database import transaction
 from worker.ledger import claims
-from worker.ledger.accept import accept
+from worker.ledger.accept import append_batch
 from worker.ledger.model import Accepted, ChunkMessage, NewBatch, NewItem
 from worker.ledger.open_items import lock_open_items
 
@@ -34,7 +34,7 @@ def three_items_of_one_key() -> Accepted:
     (key,) = fresh_keys()
     items = [NewItem("case_attachment.upsert", key, {"case_Key": 1}, content=b"x") for _ in range(3)]
     with transaction("demo") as session:
-        return accept(session, NewBatch("case_attachments", "test", items))
+        return append_batch(session, NewBatch("case_attachments", "test", items))
 
 
 def positions(ring: ChunkMessage) -> list[int]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from worker.database import engine, transaction
 from worker.execution.deliver import deliver
 from worker.kinds.case_attachment.rows import load_records
-from worker.ledger.accept import accept
+from worker.ledger.accept import append_batch
 from worker.ledger.model import Accepted, NewBatch, NewItem
 from worker.ledger.read import report
 
@@ -34,7 +34,7 @@ def slow_inserts(demo_db: psycopg.Connection) -> Iterator[None]:
 
 def upsert(session: Session, key: int, comment: str) -> Accepted:
     item = NewItem("case_attachment.upsert", key, {"case_Key": 1, "comment": comment})
-    return accept(session, NewBatch("case_attachments", "test", [item]))
+    return append_batch(session, NewBatch("case_attachments", "test", [item]))
 
 
 @pytest.mark.usefixtures("server_environment", "slow_inserts")

@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from worker.database import transaction
 from worker.execution.deliver import deliver
-from worker.ledger.accept import accept
+from worker.ledger.accept import append_batch
 from worker.ledger.model import ChunkMessage, NewBatch, NewItem
 
 pytestmark = pytest.mark.usefixtures("server_environment")
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("server_environment")
 def accepted(item: NewItem) -> tuple[ChunkMessage, int]:
     """Its chunk, and its order number."""
     with transaction("demo") as session:
-        (ring,) = accept(session, NewBatch("case_attachments", "test", [item])).messages
+        (ring,) = append_batch(session, NewBatch("case_attachments", "test", [item])).messages
         (number,) = session.scalars(text("SELECT acceptance FROM chunk WHERE id = :id"), {"id": ring.chunk_id})
     return ring, number
 
@@ -60,7 +60,7 @@ def test_what_a_trigger_does_not_let_in_fails_alone(stack: dict[str, str], how: 
     items = [NewItem("case_attachment.upsert", bad, {"case_Key": 1, "comment": "refuse this"})]
     items.append(NewItem("case_attachment.upsert", good, {"case_Key": 1}))
     with transaction("demo") as session:
-        rings = accept(session, NewBatch("case_attachments", "test", items)).messages
+        rings = append_batch(session, NewBatch("case_attachments", "test", items)).messages
     with connected(stack) as database, refusing(database, how):
         said = [deliver("demo", [ring.chunk_id], "test") for ring in rings]
     assert ", ".join(said) in ("1 failed, 1 created", "1 created, 1 failed")

@@ -8,7 +8,7 @@ from calls import fresh_keys
 
 from worker.database import engine, transaction
 from worker.execution.deliver import deliver
-from worker.ledger.accept import accept
+from worker.ledger.accept import append_batch
 from worker.ledger.model import NewBatch, NewItem
 from worker.migrate import is_current, migrate
 from worker.tables.metadata import METADATA
@@ -37,7 +37,9 @@ def test_a_schema_of_a_later_version_is_left_alone_and_works(alone: psycopg.Conn
     assert migrate("alone") == "tomorrow"
     (key,) = fresh_keys()
     with transaction("alone") as session:
-        accepted = accept(session, NewBatch("test", "test", [NewItem("case_attachment.upsert", key, {"case_Key": 1})]))
+        accepted = append_batch(
+            session, NewBatch("test", "test", [NewItem("case_attachment.upsert", key, {"case_Key": 1})])
+        )
     assert deliver("alone", [accepted.messages[0].chunk_id], "test") == "1 created"
 
 

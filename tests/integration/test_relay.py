@@ -11,7 +11,7 @@ from parts import eventually, nowhere
 from unrung import upsert
 
 from worker.database import transaction
-from worker.ledger.accept import accept
+from worker.ledger.accept import append_batch
 from worker.ledger.model import NewBatch
 
 pytestmark = pytest.mark.usefixtures("server_environment")
@@ -22,7 +22,8 @@ def test_an_end_is_told_of_though_the_rings_beside_it_fail(
 ) -> None:
     with transaction("alone") as session:
         orphan, due = (
-            accept(session, NewBatch("case_attachments", "test", items)) for items in ([], [upsert(*fresh_keys())])
+            append_batch(session, NewBatch("case_attachments", "test", items))
+            for items in ([], [upsert(*fresh_keys())])
         )
     alone.execute(
         "UPDATE batch SET finished_at = NULL, accepted_at = now() - interval '1 hour' WHERE id = %s", [orphan.batch_id]

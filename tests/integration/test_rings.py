@@ -7,7 +7,7 @@ from calls import fresh_keys
 from sqlalchemy import text
 
 from worker.database import transaction
-from worker.ledger.accept import accept
+from worker.ledger.accept import append_batch
 from worker.ledger.claims import take_due
 from worker.ledger.model import NewBatch, NewItem
 
@@ -18,7 +18,7 @@ def test_however_many_rings_were_lost_the_next_comes_within_a_minute(lost: int) 
     (key,) = fresh_keys()
     with transaction("demo") as session:
         item = NewItem("case_attachment.upsert", key, {"case_Key": 1})
-        (ring,) = accept(session, NewBatch("case_attachments", "test", [item])).messages
+        (ring,) = append_batch(session, NewBatch("case_attachments", "test", [item])).messages
         session.execute(
             text("UPDATE chunk SET rings = :lost, due_at = '-infinity' WHERE id = :id"),
             {"lost": lost, "id": ring.chunk_id},

@@ -14,7 +14,7 @@ from unrung import accepted, upsert
 from schemas.kinds import DELETE
 from worker.database import transaction
 from worker.execution.deliver import deliver
-from worker.ledger.accept import accept
+from worker.ledger.accept import append_batch
 from worker.ledger.chunking import MAX_SINGLE_ITEMS
 from worker.ledger.model import ChunkMessage, NewBatch, NewItem
 from worker.settings import settings
@@ -48,8 +48,8 @@ def accepted_in_a_crowd(*items: NewItem) -> ChunkMessage:
     few = settings().small_batch
     with transaction("demo") as session:
         for _ in range(MAX_SINGLE_ITEMS * settings().worker_processes // few + 1):
-            accept(session, NewBatch("case_attachments", "test", [refused] * few))
-        (ring,) = accept(session, NewBatch("case_attachments", "test", items)).messages
+            append_batch(session, NewBatch("case_attachments", "test", [refused] * few))
+        (ring,) = append_batch(session, NewBatch("case_attachments", "test", items)).messages
     return ring
 
 

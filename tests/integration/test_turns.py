@@ -9,11 +9,10 @@ from file_calls import fresh_item
 from sqlalchemy.orm import Session
 
 from schemas.kinds import FILE_DELETE_ALL
-from worker.database import engine, transaction
+from worker.database import engine
 from worker.kinds.file.rows import Collection
 from worker.ledger.accept import accept
 from worker.ledger.model import Accepted, NewBatch, NewItem
-from worker.ledger.ordering import serialize_appends
 from worker.ledger.retry import RetryRequest, retry
 from worker.verdicts import Verdict
 
@@ -38,6 +37,4 @@ def test_a_batch_waits_for_a_retry_that_has_its_number_already(demo_db: psycopg.
 def delete_all(pair: Collection, verdict: Verdict | None = None) -> Accepted:
     payload: dict[str, object] = {"table": pair.table, "item": pair.item, "mode": "DELETE", "contents": False}
     items = [NewItem(FILE_DELETE_ALL, pair.key, payload, verdict=verdict)]
-    with transaction("demo") as session:
-        serialize_appends(session, items)
-        return accept(session, NewBatch("file_attachments", "test", items))
+    return accept("demo", NewBatch("file_attachments", "test", items))

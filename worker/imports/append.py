@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from schemas.imports import OnConflict
 from worker.errors import LimpetError
-from worker.ledger.accept import append_chunks, copy_items
+from worker.ledger.append import append_chunks, copy_items
 from worker.ledger.chunking import divide
 from worker.ledger.model import BULK_QUEUE, AppendTarget, ChunkMessage, NewItem
 from worker.ledger.ordering import serialize_appends

@@ -15,13 +15,13 @@ from schemas.imports import ImportKind, ImportRow, OpenImport
 from worker.blobs.lifecycle import note_garbage
 from worker.database import transaction
 from worker.errors import LimpetError
+from worker.execution.cancel import cancel_batch
 from worker.execution.finish import finish_batch
 from worker.imports import append, transitions
 from worker.imports.append import ImportView, NewImport, NotAppendableError
 from worker.imports.contents import ContentMissingError, adopt_contents, verify_uploaded
 from worker.imports.rows import ImportOptions, parse_row, read_rows
 from worker.imports.sources import InvalidSourceError, Manifest, manifest_at, object_key, tree_of
-from worker.ledger.cancel import settle_cancelled
 from worker.ledger.model import ChunkMessage, NewItem
 
 BATCH_KINDS: dict[ImportKind, str] = {"case-attachments": "import case_attachments", "files": "import file_attachments"}
@@ -123,19 +123,7 @@ def _end_latest(database: str, caller: str, name: str) -> None:
     with transaction(database) as session:
         there = append.find_latest(session, caller, name)
     if there is not None and there.finished_at is None:
-        cancel(database, there.batch_id)
-
-
-def cancel(database: str, batch_id: UUID) -> bool:
-    """Cancel a batch: what has not started will not. False: that was asked before, or it had ended."""
-    with transaction(database) as session:
-        asked = transitions.request_cancel(session, batch_id)
-    settled = True
-    while settled:
-        with transaction(database) as session:
-            settled = bool(settle_cancelled(session, batch_id))
-    finish_batch(database, batch_id)
-    return asked is not None
+        cancel_batch(database, there.batch_id)
 
 
 @dataclass(frozen=True, slots=True)

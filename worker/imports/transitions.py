@@ -4,7 +4,7 @@ import   open ──close──► closed        open or closed ──pause─�
 loader   due ──step──► due ... ──close──► done
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import text
@@ -146,25 +146,3 @@ _FAIL_STEP = text("""
 def count_failure(session: Session, batch_id: UUID, first: timedelta) -> int:
     """Due → due again after a pause that doubles; return how often a step has failed since one went well."""
     return session.scalars(_FAIL_STEP, {"batch_id": batch_id, "first": first}).one_or_none() or 0
-
-
-# The batch is locked before its import, by all who lock both.
-_REQUEST_CANCEL = text("""
-    WITH asked AS (
-        UPDATE batch SET cancel_requested_at = clock_timestamp()
-        WHERE id = :batch_id AND finished_at IS NULL AND cancel_requested_at IS NULL
-        RETURNING id, cancel_requested_at
-    ), closed AS (
-        UPDATE import SET closed_at = coalesce(closed_at, clock_timestamp()), paused_at = NULL
-        FROM asked WHERE import.batch_id = asked.id
-    ), ended AS (
-        UPDATE loader SET due_at = NULL FROM asked WHERE loader.batch_id = asked.id
-    )
-    SELECT cancel_requested_at FROM asked
-""")
-
-
-def request_cancel(session: Session, batch_id: UUID) -> datetime | None:
-    """Note that ``batch_id`` is to be cancelled; this closes its import. None: it had ended, or was asked to before."""
-    when: datetime | None = session.scalars(_REQUEST_CANCEL, {"batch_id": batch_id}).one_or_none()
-    return when

@@ -1,6 +1,6 @@
 """The cut: how many items of a batch one Celery task carries.
 
-While the workers have hands free, each item of a small batch is a task of its
+While the workers have hands idle_processes, each item of a small batch is a task of its
 own, to be seen in Flower. Once they are busy, or the batch is larger, chunks
 grow: end to end, chunks of 100 are some 50 times faster than chunks of one.
 """
@@ -48,44 +48,43 @@ class Load(NamedTuple):
 
 
 IDLE = Load(0, 0)
-MAX_WAITING_CHUNKS, MAX_SINGLE_ITEMS = (
-    2,
-    15,
-)  # for each worker process: chunks that are open, and items a second, one by one
+# For each worker process.
+MAX_WAITING_CHUNKS = 2
+MAX_SINGLE_ITEMS = 15  # a second
 
 
 def max_load() -> Load:
-    """Return the load up to which worker processes have their hands free."""
+    """Return the load up to which worker processes have their hands idle_processes."""
     processes = settings().worker_processes
     return Load(MAX_WAITING_CHUNKS * processes, MAX_SINGLE_ITEMS * processes)
 
 
 def chunk_size(total: int, load: Load = IDLE) -> int:
     """Return how many items a chunk carries at most, for a batch of ``total``."""
-    limits, most = settings(), max_load()
-    busy = load.open_chunks > most.open_chunks or load.recent_items > most.recent_items
+    limits, limit = settings(), max_load()
+    busy = load.open_chunks > limit.open_chunks or load.recent_items > limit.recent_items
     if total <= limits.small_batch and not busy:
         return 1
     # The processes that have nothing in hand share the batch; fewer chunks cost less.
-    free = max(1, limits.worker_processes - load.open_chunks)
-    return max(1, min(limits.chunk_items, max(-(-total // free), limits.small_batch)))
+    idle_processes = max(1, limits.worker_processes - load.open_chunks)
+    return max(1, min(limits.chunk_items, max(-(-total // idle_processes), limits.small_batch)))
 
 
-def divide(items: Sequence[Divisible], most: int) -> list[ChunkPlan]:
-    """Cut ``items`` into chunks of ``most`` or fewer, and by bytes of inline content."""
-    most_bytes = settings().chunk_bytes
-    cuts: list[ChunkPlan] = []
+def divide(items: Sequence[Divisible], max_items: int) -> list[ChunkPlan]:
+    """Cut ``items`` into chunks of ``max_items`` or fewer, and by bytes of inline content."""
+    max_bytes = settings().chunk_bytes
+    plans: list[ChunkPlan] = []
     first = size = invalid = 0
     for position, item in enumerate(items):
-        weight = item.inline_size
-        if position > first and (position - first == most or size + weight > most_bytes):
-            cuts.append(ChunkPlan(first, position - 1, invalid))
+        item_size = item.inline_size
+        if position > first and (position - first == max_items or size + item_size > max_bytes):
+            plans.append(ChunkPlan(first, position - 1, invalid))
             first, size, invalid = position, 0, 0
-        size += weight
+        size += item_size
         invalid += item.verdict is not None
     if items:
-        cuts.append(ChunkPlan(first, len(items) - 1, invalid))
-    return cuts
+        plans.append(ChunkPlan(first, len(items) - 1, invalid))
+    return plans
 
 
 def divide_evenly(total: int) -> list[ChunkPlan]:

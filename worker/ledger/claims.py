@@ -19,11 +19,11 @@ from worker.database import count_changed
 from worker.ledger.model import ChunkMessage, ChunkRange, Claim, ItemId
 
 MAX_DEATHS = 3
-_FIRST_TRY, _TOGETHER = "2s", "500ms"
+_SINGLE_TIMEOUT, _SHARED_TIMEOUT = "2s", "500ms"
 
 
 _NOT_PAUSED = "NOT EXISTS (SELECT FROM import WHERE import.batch_id = c.batch_id AND import.paused_at IS NOT NULL)"
-_PICK = text(f"""
+_LOCK_FRESH = text(f"""
     SELECT c.id, c.batch_id, c.first, c.last, set_config('statement_timeout', :first_try, true)
     FROM chunk AS c
     WHERE c.id = ANY(:chunk_ids) AND c.state = 'open' AND c.attempts = 0 AND c.rings <= 1 AND {_NOT_PAUSED}
@@ -37,8 +37,8 @@ def lock_fresh(session: Session, chunk_ids: Sequence[int]) -> list[ChunkRange]:
     If one is, no statement of this transaction may take longer than two seconds: nobody sees who is at work. Half a
     second for several, since one that waits for a lock holds up the others.
     """
-    values = {"chunk_ids": list(chunk_ids), "first_try": _FIRST_TRY if len(chunk_ids) == 1 else _TOGETHER}
-    return [ChunkRange(*chunk) for *chunk, _ in session.execute(_PICK, values)]
+    values = {"chunk_ids": list(chunk_ids), "first_try": _SINGLE_TIMEOUT if len(chunk_ids) == 1 else _SHARED_TIMEOUT}
+    return [ChunkRange(*chunk) for *chunk, _ in session.execute(_LOCK_FRESH, values)]
 
 
 # A chunk still 'taken' when it is due lost its worker. That counts as a death (of the item that ran
@@ -79,24 +79,27 @@ def claim(session: Session, chunk_id: int, worker: str, lease: timedelta) -> Cla
     return None if row is None else Claim(*row)
 
 
-_HOLD = text("""
+_RENEW_LEASE = text("""
     UPDATE chunk SET due_at = clock_timestamp() + :lease,
         suspect_batch_id = :suspect_batch_id, suspect_position = :suspect_position
     WHERE id = :chunk_id AND attempts = :attempt AND state = 'taken'
 """)
 
 
-def renew_lease(session: Session, held: Claim, lease: timedelta, suspect: ItemId | None = None) -> bool:
+def renew_lease(session: Session, chunk: Claim, lease: timedelta, suspect: ItemId | None = None) -> bool:
     """Taken → taken, for another ``lease``; lock the chunk and name the item that is about to run alone.
 
     False: the lease ran out and somebody else took over, so stop.
     """
     batch_id, position = suspect or (None, None)
-    named = {"suspect_batch_id": batch_id, "suspect_position": position}
-    return (
-        count_changed(session, _HOLD, {"chunk_id": held.chunk_id, "attempt": held.attempt, "lease": lease, **named})
-        == 1
-    )
+    values = {
+        "chunk_id": chunk.chunk_id,
+        "attempt": chunk.attempt,
+        "lease": lease,
+        "suspect_batch_id": batch_id,
+        "suspect_position": position,
+    }
+    return count_changed(session, _RENEW_LEASE, values) == 1
 
 
 # The first ten and the last ten attempts are kept: a store that is away for a day must not bloat the ledger.
@@ -109,10 +112,10 @@ _RELEASE = text("""
 """)
 
 
-def release(session: Session, held: Claim, delay: timedelta, error: str) -> None:
+def release(session: Session, chunk: Claim, delay: timedelta, error: str) -> None:
     """Taken → open: hand back, to be looked at after ``delay``; blames nobody."""
     session.execute(
-        _RELEASE, {"chunk_id": held.chunk_id, "attempt": held.attempt, "delay": delay, "error": error[:500]}
+        _RELEASE, {"chunk_id": chunk.chunk_id, "attempt": chunk.attempt, "delay": delay, "error": error[:500]}
     )
 
 
@@ -120,7 +123,7 @@ def release(session: Session, held: Claim, delay: timedelta, error: str) -> None
 # are back. A ring too many costs its worker one statement.
 PUBLISH_BACKOFF = "least(:first * power(2, least(rings, 10)), interval '1 minute')"
 # An overdue 'taken' keeps its due time, for that is what lets it be claimed; its rings are spaced all the same.
-_RING = text(f"""
+_TAKE_DUE = text(f"""
     UPDATE chunk SET rings = least(rings + 1, 1000),
         due_at = CASE WHEN state = 'taken' THEN due_at ELSE clock_timestamp() + {PUBLISH_BACKOFF} END
     WHERE id IN (SELECT id FROM chunk AS c
@@ -138,5 +141,5 @@ def take_due(session: Session, first: timedelta, limit: int) -> list[ChunkMessag
 
     A chunk that a worker is applying is locked, hence skipped: running work is never doubled.
     """
-    rows = session.execute(_RING, {"first": first, "limit": limit})
+    rows = session.execute(_TAKE_DUE, {"first": first, "limit": limit})
     return [ChunkMessage(r.id, r.batch_id, r.first, r.last, r.queue) for r in rows]

@@ -29,7 +29,7 @@ _SETTLE = text("""
           OFFSET 0) AS e
     WHERE item.batch_id = e.batch_id AND item.position = e.position AND item.outcome IS NULL
 """)
-_END = ("batch_id", "outcome", "status", "body", "retry", "errors", "positions", "record_keys")
+_END_COLUMNS = ("batch_id", "outcome", "status", "body", "retry", "errors", "positions", "record_keys")
 
 
 def settle(session: Session, verdicts: Sequence[tuple[ItemId, Verdict]]) -> None:
@@ -41,17 +41,17 @@ def settle(session: Session, verdicts: Sequence[tuple[ItemId, Verdict]]) -> None
         RuntimeError: an item had its outcome already, so the effect must not be committed.
 
     """
-    alike: dict[tuple[object, ...], tuple[list[int], list[int | None]]] = {}
+    columns_by_end: dict[tuple[object, ...], tuple[list[int], list[int | None]]] = {}
     for item_id, v in verdicts:
         errors = to_json(v.errors) if v.errors else None
         end = (item_id.batch_id, v.outcome, v.status, v.body, v.retry, errors)
-        positions, record_keys = alike.setdefault(end, ([], []))
+        positions, record_keys = columns_by_end.setdefault(end, ([], []))
         positions.append(item_id.position)
         record_keys.append(v.record_key)
-    ends = [dict(zip(_END, (*end, *those), strict=True)) for end, those in alike.items()]
-    done = count_changed(session, _SETTLE, {"ends": to_json(ends).decode(), "count": len(ends)})
-    if done != len(verdicts):
-        raise RuntimeError(f"{len(verdicts)} items to settle, {done} of them open")
+    ends = [dict(zip(_END_COLUMNS, (*end, *arrays), strict=True)) for end, arrays in columns_by_end.items()]
+    settled = count_changed(session, _SETTLE, {"ends": to_json(ends).decode(), "count": len(ends)})
+    if settled != len(verdicts):
+        raise RuntimeError(f"{len(verdicts)} items to settle, {settled} of them open")
 
 
 # Counts come from the items themselves, so they hold whoever settled them.
@@ -73,7 +73,7 @@ _CLOSE = text(f"""
 _NO_ROW_FOLLOWS = "NOT EXISTS (SELECT FROM import WHERE import.batch_id = b.id AND import.closed_at IS NULL)"
 # A batch of which others carry out chunks is not finished here: two last chunks that commit together would not see each
 # other.
-_CLOSE_AT_ONCE = text(f"""
+_CLOSE_FRESH = text(f"""
     WITH closed AS (
         {_SET_DONE}, attempts = 1, rings = 0, worker = :worker, started_at = now(),
             server_started_at = pg_postmaster_start_time()
@@ -103,19 +103,19 @@ class ClosedChunk(NamedTuple):
     cancelled: bool | None = None
 
 
-def _that_occur(counts: Sequence[int]) -> dict[str, int]:
+def _nonzero_counts(counts: Sequence[int]) -> dict[str, int]:
     return {outcome: n for outcome, n in zip(OUTCOMES, counts, strict=True) if n}
 
 
 def close(session: Session, chunk_ids: Sequence[int]) -> list[ClosedChunk]:
     """Taken or open → done, for chunks with no open item left."""
-    return [ClosedChunk(_that_occur(counts)) for counts in session.execute(_CLOSE, {"chunk_ids": list(chunk_ids)})]
+    return [ClosedChunk(_nonzero_counts(counts)) for counts in session.execute(_CLOSE, {"chunk_ids": list(chunk_ids)})]
 
 
-def close_fresh(session: Session, picked: Sequence[ChunkRange], worker: str) -> list[ClosedChunk]:
+def close_fresh(session: Session, chunks: Sequence[ChunkRange], worker: str) -> list[ClosedChunk]:
     """Open → done, for chunks that this transaction has picked; their batches are finished, too, if they are all."""
-    rows = session.execute(_CLOSE_AT_ONCE, {**spans(picked), "worker": worker})
-    return [ClosedChunk(_that_occur(counts), ended, cancelled) for *counts, ended, cancelled in rows]
+    rows = session.execute(_CLOSE_FRESH, {**spans(chunks), "worker": worker})
+    return [ClosedChunk(_nonzero_counts(counts), ended, cancelled) for *counts, ended, cancelled in rows]
 
 
 _NO_CHUNK_IS_OPEN = "NOT EXISTS (SELECT FROM chunk WHERE chunk.batch_id = b.id AND chunk.state <> 'done')"

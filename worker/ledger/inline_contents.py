@@ -9,12 +9,12 @@ from worker.blobs.lifecycle import StoredContent, adopt
 from worker.blobs.write import PendingContent
 from worker.ledger.model import ItemId
 
-_CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL")
+_READ_CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND position = :position AND outcome IS NULL")
 
 
 def read_content(session: Session, item_id: ItemId) -> bytes | None:
     """Return the bytes that still wait in the ledger for this item; None once they are stored or it has ended."""
-    content: bytes | None = session.scalars(_CONTENT, item_id._asdict()).one_or_none()
+    content: bytes | None = session.scalars(_READ_CONTENT, item_id._asdict()).one_or_none()
     return content
 
 

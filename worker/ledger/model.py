@@ -93,13 +93,13 @@ class ChunkMessage:
 class Accepted:
     """A batch that is durable. ``replayed``: it was there already, under the same idempotency key.
 
-    ``counted``: so many items are refused, and counted by the batch already.
+    ``counted_invalid``: so many items are refused, and counted by the batch already.
     """
 
     batch_id: UUID
     messages: list[ChunkMessage] = field(default_factory=list)
     replayed: bool = False
-    counted: int = 0
+    counted_invalid: int = 0
 
 
 class ItemId(NamedTuple):
@@ -130,11 +130,11 @@ class Claim(ChunkRange):
     alone: bool
 
 
-def spans(helds: Sequence[ChunkRange]) -> dict[str, list[object]]:
+def spans(chunks: Sequence[ChunkRange]) -> dict[str, list[object]]:
     """Return which chunks and items are held, as arrays for a statement."""
     return {
-        "chunk_ids": [held.chunk_id for held in helds],
-        "batch_ids": [held.batch_id for held in helds],
-        "firsts": [held.first for held in helds],
-        "lasts": [held.last for held in helds],
+        "chunk_ids": [chunk.chunk_id for chunk in chunks],
+        "batch_ids": [chunk.batch_id for chunk in chunks],
+        "firsts": [chunk.first for chunk in chunks],
+        "lasts": [chunk.last for chunk in chunks],
     }

@@ -47,7 +47,7 @@ def is_superseded(item: OpenItem, changed: tuple[int, int]) -> bool:
     return changed[0] != item.acceptance and changed > tuple(item.payload["retry_of"])
 
 
-def _of_batch(fact: str) -> str:
+def _batch_column(fact: str) -> str:
     # Most items are of the first chunk's own batch, which is looked up once for all of them.
     return f"""CASE WHEN i.batch_id = :batch_id THEN (SELECT {fact} FROM batch WHERE id = :batch_id)
                     ELSE (SELECT {fact} FROM batch WHERE id = i.batch_id) END"""  # noqa: S608  constants
@@ -56,7 +56,7 @@ def _of_batch(fact: str) -> str:
 _COLUMNS = f"""
     i.batch_id, i.position, i.acceptance, i.accepted_at, i.kind, i.key, i.payload, i.blob_id,
     octet_length(i.content) AS content_size, i.deaths,
-    {_of_batch("caller")} AS caller, {_of_batch("cancel_requested_at IS NOT NULL")} AS cancelled
+    {_batch_column("caller")} AS caller, {_batch_column("cancel_requested_at IS NOT NULL")} AS cancelled
 """
 # All lockers lock in the one order (acceptance, position), so none can wait in a circle.
 # Keyless items belong to their own chunk only.
@@ -66,7 +66,7 @@ _COLUMNS = f"""
 # "wanted" stays materialized: when a row that FOR UPDATE waited for has changed, PostgreSQL tries it once more against
 # the rest of the plan. A CTE scan gives it the row it was joined with; a union that is inlined gives all rows, of which
 # the first that does not fit ends the try, and an open item was left out.
-_BITE = text(f"""
+_LOCK_OPEN_ITEMS = text(f"""
     WITH own AS MATERIALIZED (
         SELECT i.batch_id, i.acceptance, i.position, i.key
         FROM unnest(CAST(:batch_ids AS uuid[]), CAST(:firsts AS int[]), CAST(:lasts AS int[]))
@@ -93,11 +93,11 @@ _BITE = text(f"""
 """)  # noqa: S608  the parts are constants of this module
 
 
-def lock_open_items(session: Session, helds: Sequence[ChunkRange], limit: int) -> list[OpenItem]:
+def lock_open_items(session: Session, chunks: Sequence[ChunkRange], limit: int) -> list[OpenItem]:
     """Lock and return the oldest ``limit`` open items that the chunks must see done, oldest first.
 
     Waits for whoever holds one of them, and leaves out what was done meanwhile.
     Empty: nothing is left to do for these chunks.
     """
-    rows = session.execute(_BITE, {**spans(helds), "batch_id": helds[0].batch_id, "limit": limit})
+    rows = session.execute(_LOCK_OPEN_ITEMS, {**spans(chunks), "batch_id": chunks[0].batch_id, "limit": limit})
     return [OpenItem._make(row) for row in rows.all()]

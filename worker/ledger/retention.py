@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 
 from worker.database import count_changed
 
-_BATCHES, _ITEMS = 200, 5000  # at most in one transaction
+_MAX_BATCHES, _MAX_ITEMS = 200, 5000  # at most in one transaction
 
 # A batch ends after it was accepted, so the index on accepted_at finds those that may go among few others. A parent
 # stays with its children, and they as long as it can be retried, for they tell what not to do again. What deleted
 # records stays as long as a batch that began before: its items may still be retried, and the ledger alone can tell
 # that they were overtaken by a deletion.
-_EXPIRED = text("""
+_LOCK_EXPIRED = text("""
     WITH old AS (
         SELECT b.id, b.accepted_at, b.finished_at,
                b.finished_at < now() - :age AND (p.id IS NULL OR p.finished_at < now() - :age)
@@ -32,16 +32,16 @@ _EXPIRED = text("""
     ORDER BY old.accepted_at LIMIT :limit FOR UPDATE OF b SKIP LOCKED
 """)
 # A retry that came between our look and our lock has made a parent of one.
-_PARENTS = text("SELECT parent_id FROM batch WHERE parent_id = ANY(:ids)")
+_SELECT_PARENTS = text("SELECT parent_id FROM batch WHERE parent_id = ANY(:ids)")
 # A batch that is on its way out answers no request any more: its key is free for a new one.
-_FREE_KEYS = text("""
+_RELEASE_KEYS = text("""
     UPDATE batch SET idempotency_key = NULL, request_sha256 = NULL WHERE id = ANY(:ids) AND idempotency_key IS NOT NULL
 """)
-_FORGET_ITEMS = text("""
+_DELETE_ITEMS = text("""
     DELETE FROM item WHERE (batch_id, position) IN (
         SELECT batch_id, position FROM item WHERE batch_id = ANY(:ids) ORDER BY batch_id, position LIMIT :limit)
 """)
-_FORGET_BATCHES = text("""
+_DELETE_BATCHES = text("""
     DELETE FROM batch WHERE id = ANY(:ids) AND NOT EXISTS (SELECT FROM item WHERE item.batch_id = batch.id)
 """)
 
@@ -51,11 +51,11 @@ def expire_batches(session: Session, age: timedelta) -> tuple[int, bool]:
 
     A batch of more items than go at once becomes shorter by and by, from its first item on, and goes last.
     """
-    locked = list(session.scalars(_EXPIRED, {"age": age, "limit": _BATCHES}))
+    locked = list(session.scalars(_LOCK_EXPIRED, {"age": age, "limit": _MAX_BATCHES}))
     if not locked:
         return 0, False
-    parents = set(session.scalars(_PARENTS, {"ids": locked}))
+    parents = set(session.scalars(_SELECT_PARENTS, {"ids": locked}))
     ids = [batch_id for batch_id in locked if batch_id not in parents]
-    session.execute(_FREE_KEYS, {"ids": ids})
-    session.execute(_FORGET_ITEMS, {"ids": ids, "limit": _ITEMS})
-    return count_changed(session, _FORGET_BATCHES, {"ids": ids}), True
+    session.execute(_RELEASE_KEYS, {"ids": ids})
+    session.execute(_DELETE_ITEMS, {"ids": ids, "limit": _MAX_ITEMS})
+    return count_changed(session, _DELETE_BATCHES, {"ids": ids}), True

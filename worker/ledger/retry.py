@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from schemas.kinds import KINDS
 from worker.database import count_changed
 from worker.errors import LimpetError
-from worker.ledger.accept import append_chunks
+from worker.ledger.append import append_chunks
 from worker.ledger.chunking import divide_evenly
 from worker.ledger.model import BULK_QUEUE, Accepted, AppendTarget
 from worker.ledger.ordering import serialize_all_appends
@@ -27,7 +27,7 @@ class ForgottenError(LimpetError):
 
 
 # What a child of the same batch repeats already, and has not failed at, is not repeated again.
-_COPY = text("""
+_COPY_FAILED_ITEMS = text("""
     INSERT INTO item (batch_id, position, acceptance, kind, key, payload, content, blob_id)
     SELECT :child, row_number() OVER (ORDER BY i.position) - 1, :acceptance, i.kind, i.key,
            i.payload || jsonb_build_object('retry_of', origin, 'forced', CAST(:force AS boolean)), i.content, i.blob_id
@@ -39,11 +39,11 @@ _COPY = text("""
             WHERE b.parent_id = :parent AND again.payload -> 'retry_of' = origin
               AND (again.outcome IS NULL OR again.outcome NOT IN ('failed', 'cancelled'))))
 """)
-_LOCK = text("SELECT finished_at < now() - CAST(:age AS interval) FROM batch WHERE id = :parent FOR UPDATE")
+_LOCK_PARENT = text("SELECT finished_at < now() - CAST(:age AS interval) FROM batch WHERE id = :parent FOR UPDATE")
 # A batch is of one family; its first item is the first to be forgotten.
-_KIND = text("SELECT kind FROM item WHERE batch_id = :parent AND position = 0")
-_IMPORT = text("SELECT rows_per_second, now() AS start FROM import WHERE batch_id = :parent")
-_CHILD = text("""
+_SELECT_KIND = text("SELECT kind FROM item WHERE batch_id = :parent AND position = 0")
+_SELECT_IMPORT = text("SELECT rows_per_second, now() AS start FROM import WHERE batch_id = :parent")
+_INSERT_CHILD = text("""
     INSERT INTO batch (id, kind, caller, total, parent_id)
     SELECT :child, kind, :caller, :total, id FROM batch WHERE id = :parent
 """)
@@ -58,7 +58,7 @@ class RetryRequest:
     force: bool
 
 
-def retry(session: Session, wanted: RetryRequest) -> Accepted | None:
+def retry(session: Session, request: RetryRequest) -> Accepted | None:
     """Append the child batch; None: the batch has no item that can be retried as it is.
 
     Raises:
@@ -67,29 +67,29 @@ def retry(session: Session, wanted: RetryRequest) -> Accepted | None:
     """
     days = settings().keep_batches
     # Two retries at once must not repeat the same items: the parent's row is theirs in turn.
-    if session.scalar(_LOCK, {"parent": wanted.parent, "age": timedelta(days=days) if days else None}):
+    if session.scalar(_LOCK_PARENT, {"parent": request.parent, "age": timedelta(days=days) if days else None}):
         raise ForgottenError(f"the batch ended more than {days} days ago")
-    kind = session.scalar(_KIND, {"parent": wanted.parent})
+    kind = session.scalar(_SELECT_KIND, {"parent": request.parent})
     if kind is None:
         return None
     if KINDS[kind].ordered_by == "collection":
         serialize_all_appends(session)  # while the parent runs, more may fail, of any item
     child = new_batch_id()
     acceptance: int = session.scalars(text("SELECT nextval('acceptance')")).one()
-    place = {"child": child, "parent": wanted.parent}
+    ids = {"child": child, "parent": request.parent}
     # Copied first and counted by that: while the parent still runs, more of it may fail at any moment.
-    total = count_changed(session, _COPY, {**place, "acceptance": acceptance, "force": wanted.force})
+    total = count_changed(session, _COPY_FAILED_ITEMS, {**ids, "acceptance": acceptance, "force": request.force})
     if not total:
         return None
-    session.execute(_CHILD, {**place, "caller": wanted.caller, "total": total})
+    session.execute(_INSERT_CHILD, {**ids, "caller": request.caller, "total": total})
     return Accepted(
-        child, append_chunks(session, _slot(session, wanted.parent, child, acceptance), divide_evenly(total))
+        child, append_chunks(session, _append_target(session, request.parent, child, acceptance), divide_evenly(total))
     )
 
 
-def _slot(session: Session, parent: UUID, child: UUID, acceptance: int) -> AppendTarget:
+def _append_target(session: Session, parent: UUID, child: UUID, acceptance: int) -> AppendTarget:
     """Return where the child's items go: those of an import to its queue again, and at its pace."""
-    of_import = session.execute(_IMPORT, {"parent": parent}).one_or_none()
-    if of_import is None:
+    pace = session.execute(_SELECT_IMPORT, {"parent": parent}).one_or_none()
+    if pace is None:
         return AppendTarget(child, acceptance)
-    return AppendTarget(child, acceptance, queue=BULK_QUEUE, rate=of_import.rows_per_second, start=of_import.start)
+    return AppendTarget(child, acceptance, queue=BULK_QUEUE, rate=pace.rows_per_second, start=pace.start)

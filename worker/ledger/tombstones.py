@@ -28,7 +28,7 @@ def oldest_retried(items: Sequence[OpenItem]) -> dict[int, int]:
 
 
 # Only the few chunks that deleted something are looked at.
-_DELETIONS = text("""
+_SELECT_DELETIONS = text("""
     SELECT i.key, i.acceptance, i.position, i.payload
     FROM chunk AS c JOIN item AS i ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last
     WHERE c.acceptance >= :since AND (c.deleted > 0 OR c.state <> 'done')
@@ -41,5 +41,5 @@ def find_deletions(session: Session, retries: Mapping[int, int]) -> list[Deletio
     """Return the deletions, oldest first, of the keys of ``retries`` since the oldest order number named there."""
     if not retries:
         return []
-    rows = session.execute(_DELETIONS, {"since": min(retries.values()), "keys": list(retries)})
+    rows = session.execute(_SELECT_DELETIONS, {"since": min(retries.values()), "keys": list(retries)})
     return [Deletion(row.key, (row.acceptance, row.position), row.payload) for row in rows]

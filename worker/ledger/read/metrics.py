@@ -26,7 +26,7 @@ class Gauges:
 
 
 # A chunk that is overdue by more than some seconds was rung for, and nobody took it.
-_GAUGES = text("""
+_SELECT_GAUGES = text("""
     SELECT (SELECT count(*) FROM batch WHERE finished_at IS NULL) AS batches_unfinished,
            count(*) FILTER (WHERE c.state = 'open') AS chunks_open,
            count(*) FILTER (WHERE c.state = 'taken') AS chunks_taken,
@@ -38,14 +38,14 @@ _GAUGES = text("""
 
 
 # By whole chunks, as they were cut: it need not be exact, but it must not read a single item.
-_OPEN_ITEMS = text("SELECT coalesce(sum(last - first + 1), 0) FROM chunk WHERE due_at IS NOT NULL")
+_COUNT_OPEN_ITEMS = text("SELECT coalesce(sum(last - first + 1), 0) FROM chunk WHERE due_at IS NOT NULL")
 
 
 def count_open_items(session: Session) -> int:
     """Return how many items the chunks have that are not done: at least as many as are open."""
-    return int(session.scalar(_OPEN_ITEMS) or 0)
+    return int(session.scalar(_COUNT_OPEN_ITEMS) or 0)
 
 
 def read_gauges(session: Session) -> Gauges:
     """Read them; the cost is that of the open chunks, not of the ledger."""
-    return Gauges(**session.execute(_GAUGES).one()._asdict())
+    return Gauges(**session.execute(_SELECT_GAUGES).one()._asdict())

@@ -52,12 +52,12 @@ _SELECT = f"""
         FROM chunk WHERE chunk.batch_id = b.id
     ) AS c ON true
 """  # noqa: S608  constants
-_ONE = text(f"{_SELECT} WHERE b.id = :batch_id")
+_SELECT_ONE = text(f"{_SELECT} WHERE b.id = :batch_id")
 
 
 def read_batch(session: Session, batch_id: UUID) -> BatchView | None:
     """Return the batch, None if this database has none of that id."""
-    row = session.execute(_ONE, {"batch_id": batch_id}).one_or_none()
+    row = session.execute(_SELECT_ONE, {"batch_id": batch_id}).one_or_none()
     return None if row is None else _view(row._asdict())
 
 
@@ -68,7 +68,7 @@ def _view(facts: dict[str, Any]) -> BatchView:
     return BatchView(**facts, counts=counts)
 
 
-_MANY = text(f"""
+_SELECT_MANY = text(f"""
     {_SELECT}
     WHERE (CAST(:after AS uuid) IS NULL OR b.id < :after)
       AND (CAST(:state AS text) IS NULL OR :state = CASE
@@ -91,7 +91,7 @@ def list_batches(
     limit: int = 100,
 ) -> list[BatchView]:
     """Return batches, newest first, those before ``after``; of one ``state``, or with items of one ``outcome``."""
-    rows = session.execute(_MANY, {"state": state, "outcome": outcome, "after": after, "limit": limit})
+    rows = session.execute(_SELECT_MANY, {"state": state, "outcome": outcome, "after": after, "limit": limit})
     return [_view(row._asdict()) for row in rows]
 
 
@@ -110,7 +110,7 @@ class ItemView(NamedTuple):
     line: int | None = None
 
 
-_ITEMS = text("""
+_SELECT_ITEMS = text("""
     SELECT position, kind, key, record_key, outcome, status, body, retry, errors, CAST(payload ->> 'line' AS bigint)
     FROM item
     WHERE batch_id = :batch_id AND position > :after
@@ -123,13 +123,13 @@ def read_items(
     session: Session, batch_id: UUID, *, after: int = -1, limit: int = 1000, outcomes: Sequence[str] | None = None
 ) -> list[ItemView]:
     """Return up to ``limit`` items with a position above ``after``, in order; only those of ``outcomes`` if given."""
-    wanted = {"batch_id": batch_id, "after": after, "limit": limit, "outcomes": list(outcomes) if outcomes else None}
-    return [ItemView._make(row) for row in session.execute(_ITEMS, wanted).all()]
+    values = {"batch_id": batch_id, "after": after, "limit": limit, "outcomes": list(outcomes) if outcomes else None}
+    return [ItemView._make(row) for row in session.execute(_SELECT_ITEMS, values).all()]
 
 
-_ENDED = text("SELECT id FROM batch WHERE id = ANY(:ids) AND finished_at IS NOT NULL")
+_SELECT_ENDED = text("SELECT id FROM batch WHERE id = ANY(:ids) AND finished_at IS NOT NULL")
 
 
 def find_ended(session: Session, ids: list[UUID]) -> set[UUID]:
     """Return which of ``ids`` have ended: one statement for all who wait."""
-    return set(session.scalars(_ENDED, {"ids": ids}))
+    return set(session.scalars(_SELECT_ENDED, {"ids": ids}))

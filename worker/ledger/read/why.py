@@ -25,7 +25,7 @@ class ItemExplanation:
     retried_as: dict[str, Any] | None
 
 
-_STORY = text("""
+_SELECT_ITEM = text("""
     SELECT i.position, i.kind, i.key, i.record_key, i.outcome, i.status, i.body, i.retry, i.errors,
            i.accepted_at, i.payload, coalesce(octet_length(i.content), b.size) AS content_size, i.deaths, i.batch_id,
            i.acceptance, c.state, c.history, c.attempts, c.started_at, c.worker, c.due_at, c.rings,
@@ -35,13 +35,13 @@ _STORY = text("""
     LEFT JOIN blob AS b ON b.id = i.blob_id LEFT JOIN import AS m ON m.batch_id = i.batch_id
     WHERE i.batch_id = :batch_id AND i.position = :position
 """)
-_EARLIER = text("""
+_SELECT_EARLIER = text("""
     SELECT batch_id, position FROM item
     WHERE key = :key AND outcome IS NULL AND (acceptance, position) < (:acceptance, :position)
     ORDER BY acceptance, position LIMIT 1
 """)
 # Positions in a child follow those of its parent, and none is behind.
-_RETRIED_AS = text("""
+_SELECT_RETRY = text("""
     SELECT b.id AS batch, again.position, coalesce(again.outcome, 'pending') AS outcome
     FROM item AS i JOIN batch AS b ON b.parent_id = i.batch_id
     JOIN item AS again ON again.batch_id = b.id AND again.position <= i.position
@@ -53,10 +53,10 @@ _RETRIED_AS = text("""
 
 def explain_item(session: Session, batch_id: UUID, position: int) -> ItemExplanation | None:
     """Return the story of one item, None if there is no such item."""
-    row = session.execute(_STORY, {"batch_id": batch_id, "position": position}).one_or_none()
+    row = session.execute(_SELECT_ITEM, {"batch_id": batch_id, "position": position}).one_or_none()
     if row is None:
         return None
-    attempts = [attempt for attempt in row.history if _is_about(attempt, batch_id, position)]
+    attempts = [attempt for attempt in row.history if _concerns_item(attempt, batch_id, position)]
     # What is in the history has failed; an attempt that runs, or that ended the item, is not there.
     if row.state != "open" and row.started_at is not None:
         error = row.body if row.outcome == "failed" else None
@@ -68,37 +68,37 @@ def explain_item(session: Session, batch_id: UUID, position: int) -> ItemExplana
         content_size=row.content_size,
         deaths=row.deaths,
         attempts=attempts,
-        waits_for=None if row.outcome else _waits_for(session, row._asdict()),
-        retried_as=_retried_as(session, batch_id, position) if row.outcome == "failed" else None,
+        waits_for=None if row.outcome else _describe_wait(session, row._asdict()),
+        retried_as=_find_retry(session, batch_id, position) if row.outcome == "failed" else None,
     )
 
 
-def _retried_as(session: Session, batch_id: UUID, position: int) -> dict[str, Any] | None:
+def _find_retry(session: Session, batch_id: UUID, position: int) -> dict[str, Any] | None:
     """Return the item of the newest child batch that repeats this one, and how it stands."""
-    row = session.execute(_RETRIED_AS, {"batch_id": batch_id, "position": position}).one_or_none()
+    row = session.execute(_SELECT_RETRY, {"batch_id": batch_id, "position": position}).one_or_none()
     return None if row is None else row._asdict()
 
 
-def _is_about(attempt: dict[str, Any], batch_id: UUID, position: int) -> bool:
+def _concerns_item(attempt: dict[str, Any], batch_id: UUID, position: int) -> bool:
     """Return whether an attempt at a chunk is one at this item: one that ran another item alone is not."""
-    alone = attempt.get("position")
-    return alone is None or (alone, attempt.get("batch", str(batch_id))) == (position, str(batch_id))
+    suspect = attempt.get("position")
+    return suspect is None or (suspect, attempt.get("batch", str(batch_id))) == (position, str(batch_id))
 
 
-def _waits_for(session: Session, facts: dict[str, Any]) -> str:
+def _describe_wait(session: Session, facts: dict[str, Any]) -> str:
     due = facts["due_at"].isoformat(timespec="seconds")
     if facts["state"] == "taken":
-        return _worker(facts, due)
+        return _describe_worker(facts, due)
     if facts["cancelled"]:
         return f"its cancellation, which whoever holds it carries out; looked at again at {due}"
     if facts["paused_at"] is not None:
         return f"the import, which is paused since {facts['paused_at'].isoformat(timespec='seconds')}, to be resumed"
-    if earlier := facts["key"] is not None and session.execute(_EARLIER, facts).one_or_none():
+    if earlier := facts["key"] is not None and session.execute(_SELECT_EARLIER, facts).one_or_none():
         return f"position {earlier.position} of batch {earlier.batch_id}, an earlier item of the same record"
-    return _turn(facts, due)
+    return _describe_turn(facts, due)
 
 
-def _turn(facts: dict[str, Any], due: str) -> str:
+def _describe_turn(facts: dict[str, Any], due: str) -> str:
     if facts["attempts"]:
         last = facts["history"][-1]["error"] if facts["history"] else "not known"
         return f"the next attempt, at {due}, after a pause since the last one failed: {last}"
@@ -107,7 +107,7 @@ def _turn(facts: dict[str, Any], due: str) -> str:
     return f"a free worker; rung again {facts['rings']} times so far, the next time at {due}"
 
 
-def _worker(facts: dict[str, Any], due: str) -> str:
+def _describe_worker(facts: dict[str, Any], due: str) -> str:
     since = facts["started_at"].isoformat(timespec="seconds")
     if facts["overdue"]:
         return f"another worker: {facts['worker']} took it at {since} and gave no sign of life until {due}"
