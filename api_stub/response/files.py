@@ -25,6 +25,7 @@ from schemas.file_attachments import (
 )
 from worker.blobs.read import BlobView
 from worker.kinds.file.rows import FoundFile
+from worker.ledger.model import NewItem
 from worker.ledger.read.report import BatchView, ItemView
 from worker.settings import settings
 
@@ -119,6 +120,12 @@ def _shown(request: Request, database: str, found: FoundFile, mark: str | None) 
         url=url_of(request, database, file),
         contents=None if mark is None else Contents(data=mark),
     )
+
+
+def label(item: NewItem) -> str:
+    """Return the name of the action as answers say it: the documented one, or what was sent instead."""
+    said = item.payload.get("mode") or item.payload.get("action")
+    return "NEW-UPDATE" if is_blank(said) else str(said)
 
 
 def _actions(done: Done) -> list[ActionStatus]:
