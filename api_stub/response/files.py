@@ -151,12 +151,16 @@ def _result(done: Done) -> Result:
 
 
 def problem(
-    request: Request, sort: ProblemType, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
+    request: Request,
+    type_: ProblemType,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    activity: str | None = None,
 ) -> Response:
     """Return the answer to a request that is refused whole; a body that is not what it should be is no HTTP error."""
-    status = 200 if sort in (NOT_JSON, NOT_A_LIST) else sort.status
+    status = 200 if type_ in (NOT_JSON, NOT_A_LIST) else type_.status
     said = FileProblem(result=Result(type="ERROR", msg=f"{detail} ({activity})" if activity else detail))
-    if sort is UNAUTHENTICATED:
+    if type_ is UNAUTHENTICATED:
         msg = "Authentication failed"
         query = f"?{request.url.query}" if request.url.query else ""
         url = request.scope["raw_path"].decode("latin-1") + query
