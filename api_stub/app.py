@@ -90,16 +90,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _refused(
-    request: Request, sort: ProblemType, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
+    request: Request,
+    type_: ProblemType,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    activity: str | None = None,
 ) -> Response:
     """Return the answer to a request that is refused whole, in the form of the family that it belongs to."""
     spell = files.problem if file_urls.is_ours(request.url.path) else envelopes.problem
-    return spell(request, sort, detail, headers, activity)
+    return spell(request, type_, detail, headers, activity)
 
 
 async def _problem(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, ProblemError)
-    return _refused(request, fault.sort, fault.detail, fault.headers)
+    return _refused(request, fault.type, fault.detail, fault.headers)
 
 
 async def _bad_parameter(request: Request, fault: Exception) -> Response:
@@ -110,8 +114,8 @@ async def _bad_parameter(request: Request, fault: Exception) -> Response:
 
 async def _http(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
-    sort = BY_STATUS.get(fault.status_code, ProblemType(fault.status_code, "http", str(fault.detail)))
-    return _refused(request, sort, f"{fault.detail}: {request.method} {request.url.path}", dict(fault.headers or {}))
+    type_ = BY_STATUS.get(fault.status_code, ProblemType(fault.status_code, "http", str(fault.detail)))
+    return _refused(request, type_, f"{fault.detail}: {request.method} {request.url.path}", dict(fault.headers or {}))
 
 
 async def _hung_up(request: Request, _fault: Exception) -> Response:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """One sort of problem: its HTTP status, the last part of its type URI, its title."""
+    """A type of problem: its HTTP status, the last part of its type URI, its title."""
 
     status: int
     slug: str
@@ -31,8 +31,8 @@ FULL = ProblemType(503, "full", "No room for more work right now")
 UNEXPECTED = ProblemType(500, "unexpected", "Unexpected failure on our side")
 
 BY_STATUS = {
-    sort.status: sort
-    for sort in (NO_DATABASE, BAD_PARAMETER, UNAUTHENTICATED, NO_SUCH_DATABASE, NOT_FOUND, METHOD, TOO_LARGE)
+    type_.status: type_
+    for type_ in (NO_DATABASE, BAD_PARAMETER, UNAUTHENTICATED, NO_SUCH_DATABASE, NOT_FOUND, METHOD, TOO_LARGE)
 }
 
 
@@ -40,12 +40,12 @@ BY_STATUS = {
 class ProblemError(Exception):
     """A request that is refused whole. ``detail`` says what to do about it."""
 
-    sort: ProblemType
+    type: ProblemType
     detail: str
     headers: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.sort.slug}: {self.detail}"
+        return f"{self.type.slug}: {self.detail}"
 
 
 def sentence(fault: Exception) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import event
 
-from api_stub.request import case_attachment_items
+from api_stub.request.entry_content import parse_case_attachments
 from api_stub.response import envelopes
 from bench.keys import fresh
 from bench.rows import bodies
@@ -94,7 +94,7 @@ def one_batch(clock: Clock, body: bytes) -> None:
     """Take one batch from its body to its answer, as API and worker do."""
     with clock.part("1 read and validate"):
         hashlib.sha256(body).digest()
-        items = case_attachment_items.items(json.loads(body))
+        items = parse_case_attachments(json.loads(body))
         new = NewBatch("case_attachments", "bench", items)
     with clock.part("2 accept"):
         accepted = accept(_DATABASE, new)

@@ -61,8 +61,8 @@ async def identify_files(request: Request) -> Identity:
     try:
         caller = await _caller_of_either(request)
     except ProblemError as wrong:
-        if wrong.sort is UNAUTHENTICATED:
-            raise ProblemError(wrong.sort, wrong.detail, {"WWW-Authenticate": _BASIC}) from wrong
+        if wrong.type is UNAUTHENTICATED:
+            raise ProblemError(wrong.type, wrong.detail, {"WWW-Authenticate": _BASIC}) from wrong
         raise
     return _identity(request, caller, link_database(request))
 

@@ -1,8 +1,8 @@
-"""Check passwords (RFC 7617) without making every request pay for the slow hash, nor every guess cheap.
+"""Check passwords (RFC 7617): right ones are remembered, wrong ones are answered late.
 
-A password that was right is remembered for a minute under a keyed hash, never
-in clear. Wrong ones are answered ever later, name by name, and only one check
-for a name runs at a time, so whoever guesses at one name slows down no other.
+A right password is remembered for a minute, under a keyed hash. Each failure in a row for a user delays its answer
+longer, up to two seconds; eight delayed answers at once are the limit (429). All names without a user count as one.
+A process computes two hashes at a time, one for each name, so guesses at one name leave the other slot free.
 """
 
 import base64
@@ -29,7 +29,7 @@ _MOST_PAUSING = 8
 
 @dataclass(slots=True)
 class _Name:
-    """What is known of the attempts at one name; all names that no user has share one."""
+    """The attempts at one name; all names without a user share one."""
 
     turn: anyio.Lock = field(default_factory=anyio.Lock)
     failures: int = 0

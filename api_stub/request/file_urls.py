@@ -94,8 +94,8 @@ def _query(request: Request) -> dict[str, str]:
     return {name.lower(): value for name, value in pairs}
 
 
-def _pair(table: str, item: str, sort: ProblemType = NOT_A_LIST) -> Collection:
+def _pair(table: str, item: str, type_: ProblemType = NOT_A_LIST) -> Collection:
     for what, name in (("table", table), ("item", item)):
         if wrong := flaw(name) if name else "must have at least one character":
-            raise ProblemError(sort, f"The {what}'s name {wrong}")
+            raise ProblemError(type_, f"The {what}'s name {wrong}")
     return Collection(table, item)

@@ -13,7 +13,7 @@ from api_stub.problems import BAD_PARAMETER, TOO_LARGE, ProblemError
 from api_stub.request import body_stream
 from api_stub.request.json_body import parse
 from worker.blobs.multipart import MultipartUpload
-from worker.kinds.validation import field_error
+from worker.kinds.validation import describe_errors, field_errors
 
 M = TypeVar("M", bound=BaseModel)
 MANIFEST_TYPES = ("text/csv", "application/x-ndjson", "application/gzip")
@@ -41,8 +41,7 @@ def as_model(value: object, model: type[M]) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as wrong:
-        errors = [field_error(dict(error)) for error in wrong.errors(include_url=False)]
-        raise ProblemError(BAD_PARAMETER, "; ".join(f"{e['field']} {e['message']}".strip() for e in errors)) from wrong
+        raise ProblemError(BAD_PARAMETER, describe_errors(field_errors(wrong))) from wrong
 
 
 async def row_lines(request: Request) -> list[bytes]:

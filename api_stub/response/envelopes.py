@@ -33,14 +33,22 @@ def respond(request: Request, answer: Envelope, status: int, headers: dict[str, 
 
 
 def problem(
-    request: Request, sort: ProblemType, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
+    request: Request,
+    type_: ProblemType,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    activity: str | None = None,
 ) -> Response:
     """Return the envelope of a request that is refused whole."""
     error = Problem(
-        type=f"/docs#{sort.slug}", title=sort.title, status=sort.status, detail=detail, instance=quote(request.url.path)
+        type=f"/docs#{type_.slug}",
+        title=type_.title,
+        status=type_.status,
+        detail=detail,
+        instance=quote(request.url.path),
     )
     answer = Envelope(data=None, error=error, debug=_debug(activity or str(new_batch_id())))
-    return respond(request, answer, sort.status, headers)
+    return respond(request, answer, type_.status, headers)
 
 
 def envelope(data: object, batch: BatchBrief | None = None) -> Envelope:

@@ -25,6 +25,7 @@ from schemas.file_attachments import (
 )
 from worker.blobs.read import BlobView
 from worker.kinds.file.rows import FoundFile
+from worker.ledger.model import NewItem
 from worker.ledger.read.report import BatchView, ItemView
 from worker.settings import settings
 
@@ -121,6 +122,12 @@ def _shown(request: Request, database: str, found: FoundFile, mark: str | None) 
     )
 
 
+def label(item: NewItem) -> str:
+    """Return the name of the action as answers say it: the documented one, or what was sent instead."""
+    said = item.payload.get("mode") or item.payload.get("action")
+    return "NEW-UPDATE" if is_blank(said) else str(said)
+
+
 def _actions(done: Done) -> list[ActionStatus]:
     return [_action(n, end, label) for n, (end, label) in enumerate(zip(done.actions, done.labels, strict=True))]
 
@@ -144,12 +151,16 @@ def _result(done: Done) -> Result:
 
 
 def problem(
-    request: Request, sort: ProblemType, detail: str, headers: dict[str, str] | None = None, activity: str | None = None
+    request: Request,
+    type_: ProblemType,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    activity: str | None = None,
 ) -> Response:
     """Return the answer to a request that is refused whole; a body that is not what it should be is no HTTP error."""
-    status = 200 if sort in (NOT_JSON, NOT_A_LIST) else sort.status
+    status = 200 if type_ in (NOT_JSON, NOT_A_LIST) else type_.status
     said = FileProblem(result=Result(type="ERROR", msg=f"{detail} ({activity})" if activity else detail))
-    if sort is UNAUTHENTICATED:
+    if type_ is UNAUTHENTICATED:
         msg = "Authentication failed"
         query = f"?{request.url.query}" if request.url.query else ""
         url = request.scope["raw_path"].decode("latin-1") + query

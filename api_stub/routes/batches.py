@@ -17,6 +17,7 @@ from api_stub.submit.submit import ApplicationState
 from schemas.answers import Batch, BatchList, BatchState, Envelope, ItemDetail, Outcome
 from worker.database import transaction
 from worker.execution.cancel import cancel_batch
+from worker.ledger.model import Accepted
 from worker.ledger.read import report
 from worker.ledger.read.report import BatchView, ItemView
 from worker.ledger.read.why import ItemExplanation, explain_item
@@ -140,9 +141,12 @@ async def post_retry(
 ) -> Response:
     """Run the failed items again that may run as they are, as a child batch; ``force=true``: overtaken ones, too."""
     await admit(identity.database)
-    view = await anyio.to_thread.run_sync(
-        _retry, request, identity.database, RetryRequest(batch_id, identity.name, force == "true")
+    accepted = await anyio.to_thread.run_sync(
+        _retry, identity.database, RetryRequest(batch_id, identity.name, force == "true")
     )
+    state: ApplicationState = request.app.state.application
+    state.publisher.publish(identity.database, accepted.messages)
+    view = await anyio.to_thread.run_sync(_view, identity.database, accepted.batch_id)
     wanted = preferences(request.headers.getlist("prefer"))
     if wanted.applied:
         view = await _held(request, identity.database, view, wanted)
@@ -197,7 +201,7 @@ def _cancel(identity: Identity, batch_id: UUID) -> BatchView:
     return _view(identity.database, batch_id)
 
 
-def _retry(request: Request, database: str, wanted: RetryRequest) -> BatchView:
+def _retry(database: str, wanted: RetryRequest) -> Accepted:
     _view(database, wanted.parent)
     try:
         with transaction(database) as session:
@@ -210,7 +214,5 @@ def _retry(request: Request, database: str, wanted: RetryRequest) -> BatchView:
             "No failed item is left to be retried: each was retried already, or has to be mended, as the report says. "
             "What was cancelled is its sender's to send again",
         )
-    state: ApplicationState = request.app.state.application
-    state.publisher.publish(database, accepted.messages)
     log_event("batch.accepted", database=database, batch=accepted.batch_id, parent=wanted.parent, caller=wanted.caller)
-    return _view(database, accepted.batch_id)
+    return accepted

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from api_stub.auth.identity import Identity, identify
 from api_stub.problems import BAD_PARAMETER, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
-from api_stub.request import case_attachment_items
 from api_stub.request.backpressure import admit
+from api_stub.request.entry_content import parse_case_attachment, parse_case_attachments
 from api_stub.request.json_body import read_json
 from api_stub.request.preferences import preferences
 from api_stub.response import envelopes, records
@@ -20,9 +20,10 @@ from api_stub.response.openapi import CREDENTIALS, refusals
 from api_stub.submit.submit import submit
 from schemas.answers import BatchBrief, Envelope
 from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
-from schemas.kinds import CREATE, DELETE, UPSERT
+from schemas.kinds import CREATE, DELETE
 from worker.database import NO_ANSWER_ERRORS
 from worker.errors import BlobMissingError, StoreUnavailableError
+from worker.kinds.case_attachment.parse import CaseAttachmentOptions
 from worker.ledger.model import NewItem
 from worker.log import log_transient
 from worker.settings import settings
@@ -66,9 +67,9 @@ async def put_batch(request: Request, identity: Known) -> Response:
     if len(body.content) > settings().max_items:
         raise ProblemError(TOO_LARGE, f"A batch has at most {settings().max_items} items; send several")
     if len(body.content) > settings().small_batch or body.lifted:
-        new = await anyio.to_thread.run_sync(case_attachment_items.items, body.content, body.lifted)
+        new = await anyio.to_thread.run_sync(parse_case_attachments, body.content, body.lifted)
     else:  # a thread would take longer than the few
-        new = case_attachment_items.items(body.content)
+        new = parse_case_attachments(body.content)
     wanted = preferences(request.headers.getlist("prefer"))
     view, ends = await submit(request, identity, new, body.sha256, wanted)
     # Not awaited is not awaited, even if it was done at once: clients get the one answer they asked for.
@@ -83,9 +84,8 @@ async def post_one(request: Request, identity: Known) -> Response:
     """Create one; a key that is known already is a conflict."""
     await admit(identity.database)
     body = await read_json(request, identity.database)
-    item = await anyio.to_thread.run_sync(
-        lambda: case_attachment_items.upsert(body.content, kind=CREATE, lifted=body.lifted)
-    )
+    options = CaseAttachmentOptions(CREATE)
+    item = await anyio.to_thread.run_sync(parse_case_attachment, body.content, body.lifted, options)
     return await _write(request, identity, item, body.sha256)
 
 
@@ -101,16 +101,15 @@ async def put_one(request: Request, identity: Known, key: KeyInPath) -> Response
         raise ProblemError(BAD_PARAMETER, "Key 0 names no record: POST /case-attachments makes one with a new key")
     await admit(identity.database)
     body = await read_json(request, identity.database)
-    extra = {"if_match": tags} if (tags := _if_match(request)) else {}
+    tags = _if_match(request)
     entry = body.content
     if isinstance(entry, dict):
         named = entry.setdefault("caseAttachment_Key", key)
         if type(named) is not int or named not in (key, 0):
             raise ProblemError(BAD_PARAMETER, f"caseAttachment_Key must be {key} as in the path, or left out")
         entry["caseAttachment_Key"] = key
-    item = await anyio.to_thread.run_sync(
-        lambda: case_attachment_items.upsert(entry, kind=UPSERT, lifted=body.lifted, **extra)
-    )
+    options = CaseAttachmentOptions(if_match=tags)
+    item = await anyio.to_thread.run_sync(parse_case_attachment, entry, body.lifted, options)
     return await _write(request, identity, item, body.sha256)
 
 

@@ -10,9 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from api_stub.auth.identity import Identity, identify_files
 from api_stub.problems import METHOD, NOT_A_LIST, NOT_FOUND, TOO_LARGE, ProblemError
-from api_stub.request import file_items
 from api_stub.request.backpressure import admit
-from api_stub.request.entry_content import field_error
+from api_stub.request.entry_content import parse_file_actions
 from api_stub.request.file_urls import JSON, PAGES, Call, call_of, link_of
 from api_stub.request.json_body import Body, read_json
 from api_stub.request.preferences import preferences
@@ -25,6 +24,7 @@ from schemas.file_attachments import FileAnswer, FileProblem, FileQuery, FileUpd
 from worker.database import NO_ANSWER_ERRORS, transaction
 from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.kinds.file.rows import Collection, FoundFile, find_file
+from worker.kinds.validation import describe_errors, field_errors
 from worker.log import log_transient
 from worker.settings import settings
 
@@ -140,7 +140,7 @@ async def _update(request: Request, identity: Identity, asked: Call) -> Response
     sent = _parsed(FileUpdate, body)
     if len(sent.actions) > settings().max_items:
         raise ProblemError(TOO_LARGE, f"A request has at most {settings().max_items} actions; send several")
-    items = await run_sync(file_items.items, asked.pair, sent, body.lifted)
+    items = await run_sync(parse_file_actions, asked.pair, sent, body.lifted)
     wanted = preferences(request.headers.getlist("prefer"))
     digest = _digest(asked, body)
     view, ends = await submit(request, identity, items, digest, wanted, kind="file_attachments")
@@ -150,7 +150,7 @@ async def _update(request: Request, identity: Identity, asked: Call) -> Response
     except NO_ANSWER_ERRORS as fault:
         # It is accepted: anything that says otherwise makes the client send it twice.
         log_transient("files.not_read", fault, database=identity.database, batch=view.id)
-    labels = [file_items.label(item) for item in items[len(items) - len(sent.actions) :]]
+    labels = [files.label(item) for item in items[len(items) - len(sent.actions) :]]
     accepted = view.finished_at is None or found is None or (wanted.respond_async and not wanted.wait)
     done = Done(view, ends, labels, accepted)
     shown = Asked(identity.database, sent.wanted, include=sent.include_file is True)
@@ -170,8 +170,7 @@ def _parsed(model: type[M], body: Body) -> M:
     try:
         return model.model_validate(body.content, by_alias=True, by_name=False)
     except ValidationError as wrong:
-        errors = [field_error(dict(error)) for error in wrong.errors(include_url=False)]
-        raise ProblemError(NOT_A_LIST, "; ".join(f"{e['field']} {e['message']}" for e in errors)) from wrong
+        raise ProblemError(NOT_A_LIST, describe_errors(field_errors(wrong))) from wrong
 
 
 def _digest(asked: Call, body: Body) -> bytes:

@@ -73,14 +73,20 @@ class _Backlog:
 
 @dataclass(slots=True)
 class Publisher:
-    """Publishes accepted chunks; to be used by one event loop."""
+    """Publishes accepted chunks; only the event loop's thread calls it."""
 
     thread: PublisherThread
     listener: Listener
     _backlogs: dict[str, _Backlog] = field(default_factory=lambda: defaultdict(_Backlog))
 
     def publish(self, database: str, chunks: Sequence[ChunkMessage], *, small: bool = False) -> None:
-        """Publish chunks. A ``small`` batch is one chunk; it may wait a moment and share a message with others."""
+        """Publish chunks. A ``small`` batch is one chunk; it may wait a moment and share a message with others.
+
+        Raises:
+            RuntimeError: no event loop runs in the calling thread.
+
+        """
+        asyncio.get_running_loop()
         # Without notifications nothing tells when a message in flight has been carried out.
         if not small or not self.listener.is_connected or _max_batches_in_message() == 1:
             self.thread.put(database, chunks)

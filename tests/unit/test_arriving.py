@@ -38,5 +38,5 @@ def test_a_body_that_comes_byte_by_byte_is_refused_though_there_is_always_one(mo
     monkeypatch.setattr(body_stream, "_LEAST", 2**50)  # which nobody reaches
     with pytest.raises(ProblemError) as refused:
         asyncio.run(length(sent()))
-    assert refused.value.sort.status == 408
+    assert refused.value.type.status == 408
     assert "for each second after the first 1" in refused.value.detail

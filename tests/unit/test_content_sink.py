@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api_stub.request import case_attachment_items
 from api_stub.request.base64_stream import decode
 from api_stub.request.content_sink import NOT_BASE64, ContentSink
+from api_stub.request.entry_content import parse_case_attachment
 from api_stub.request.json_lifter import Lifter, NotJsonError
 from worker.blobs.spool import Spool
 from worker.settings import settings
@@ -183,8 +183,8 @@ ENTRY: dict[str, object] = {"caseAttachment_Key": 1, "case_Key": 2}
 def test_an_item_takes_its_content_from_the_sink() -> None:
     small, large = (Opened([base64.b64encode(b"x" * size)]) for size in (INLINE, INLINE + 1))
 
-    inline = case_attachment_items.upsert({**ENTRY, "attachment": MARKER}, lifted={MARKER: small.sink})
-    stored = case_attachment_items.upsert({**ENTRY, "attachment": MARKER}, lifted={MARKER: large.sink})
+    inline = parse_case_attachment({**ENTRY, "attachment": MARKER}, lifted={MARKER: small.sink})
+    stored = parse_case_attachment({**ENTRY, "attachment": MARKER}, lifted={MARKER: large.sink})
 
     assert (inline.content, inline.stored, inline.payload["content"]) == (small.sink.spooled, None, "set")
     assert small.content == b"x" * INLINE
@@ -194,7 +194,7 @@ def test_an_item_takes_its_content_from_the_sink() -> None:
 def test_an_item_with_a_bad_content_is_refused_as_its_sink_says() -> None:
     bad = Opened([b"!"]).sink
 
-    verdict = case_attachment_items.upsert({**ENTRY, "attachment": MARKER}, lifted={MARKER: bad}).verdict
+    verdict = parse_case_attachment({**ENTRY, "attachment": MARKER}, lifted={MARKER: bad}).verdict
 
     assert verdict is not None
     assert (verdict.status, verdict.body) == (422, f"attachment {NOT_BASE64}")
@@ -213,7 +213,7 @@ def test_an_item_with_a_bad_content_is_refused_as_its_sink_says() -> None:
 def test_a_long_string_in_any_other_field_is_refused_as_ever(field: str, message: str) -> None:
     sink = Opened([b"\0 and so on " + b"\xed\xa0\x80" * 200]).sink
 
-    item = case_attachment_items.upsert({**ENTRY, field: MARKER}, lifted={MARKER: sink})
+    item = parse_case_attachment({**ENTRY, field: MARKER}, lifted={MARKER: sink})
 
     assert item.verdict is not None
     assert (item.verdict.status, item.verdict.body) == (422, f"{field} {message}")

@@ -94,3 +94,9 @@ def test_what_waits_at_the_end_is_rung_for(publisher: Publisher) -> None:
         assert sorted([*(n for some in before for n in some), *(r.chunk_id for r in chunks)]) == list(range(10))
 
     asyncio.run(publish())
+
+
+def test_publishing_outside_the_event_loop_is_refused(publisher: Publisher) -> None:
+    with pytest.raises(RuntimeError):
+        publisher.publish("demo", [small(1)])
+    assert taken_from(publisher.thread) == []

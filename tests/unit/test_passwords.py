@@ -22,7 +22,7 @@ async def answers(passwords: Passwords, file: Path, words: list[str]) -> Counter
         except InvalidCredentialError:
             found["wrong"] += 1
         except ProblemError as refused:
-            found[str(refused.sort.status)] += 1
+            found[str(refused.type.status)] += 1
 
     async with anyio.create_task_group() as group:
         for word in words:

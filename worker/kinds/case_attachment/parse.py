@@ -1,0 +1,63 @@
+"""Parse an entry into the item that creates or replaces one case attachment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from schemas.case_attachment import CaseAttachment, ContentMode
+from schemas.imports import OnConflict
+from schemas.kinds import UPSERT
+from worker.kinds.content_source import ContentSource, new_item
+from worker.kinds.validation import InvalidEntryError, check_object, invalid_verdict, summarize_fields
+from worker.ledger.model import NewItem
+
+CONTENT = "attachment"
+_NOT_IN_PAYLOAD = {"case_attachment_key", "attachment"}
+_SUMMARIZED = [info.alias or name for name, info in CaseAttachment.model_fields.items() if name != CONTENT]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseAttachmentOptions:
+    """What its request or import says of an entry; ``line``: of the manifest that the entry is from."""
+
+    kind: str = UPSERT
+    on_conflict: OnConflict = "replace"
+    if_match: Sequence[str] = ()
+    line: int | None = None
+
+
+def parse(entry: object, options: CaseAttachmentOptions, find_content: ContentSource) -> NewItem:
+    """Return the item that ``entry`` asks for; with a verdict if the entry is invalid."""
+    try:
+        fields = check_object(entry)
+        sent = CaseAttachment.model_validate(fields, by_alias=True, by_name=False)
+        content = find_content(CONTENT, sent.attachment)
+    except (ValidationError, InvalidEntryError) as error:
+        return invalid_item(entry, options, error)
+    mode: ContentMode = "set" if content is not None else "clear" if CONTENT in fields else "keep"
+    return new_item(options.kind, sent.case_attachment_key or None, _payload(sent, mode, options), content)
+
+
+def _payload(sent: CaseAttachment, mode: ContentMode, options: CaseAttachmentOptions) -> dict[str, Any]:
+    """Return what the ledger keeps of an entry and `CaseAttachmentPayload` reads: what is not the default."""
+    payload = sent.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_IN_PAYLOAD)
+    if mode != "keep":
+        payload["content"] = mode
+    if options.on_conflict != "replace":
+        payload["on_conflict"] = options.on_conflict
+    if options.if_match:
+        payload["if_match"] = list(options.if_match)
+    if options.line is not None:
+        payload["line"] = options.line
+    return payload
+
+
+def invalid_item(entry: object, options: CaseAttachmentOptions, error: ValidationError | InvalidEntryError) -> NewItem:
+    """Return the item of an invalid entry: its verdict, with the key if that can be read, and its fields cut short."""
+    key = entry.get("caseAttachment_Key") if isinstance(entry, dict) else None
+    record_key = key if type(key) is int and 0 <= key < 2**31 else 0
+    line = {} if options.line is None else {"line": options.line}
+    payload = line | summarize_fields(entry, _SUMMARIZED)
+    return NewItem(UPSERT, None, payload, verdict=invalid_verdict(error, record_key))
