@@ -11,7 +11,7 @@ from pathlib import Path
 
 from limpet.embedded.errors import StartError
 from limpet.embedded.home.data_folder import DataFolder
-from limpet.embedded.home.private_files import read_environment
+from limpet.embedded.home.variables import read_environment
 from limpet.embedded.supervision.launch import launched
 
 _START_DEADLINE = 90.0

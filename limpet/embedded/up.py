@@ -15,7 +15,6 @@ from limpet.embedded.home.data_folder import DataFolder, check_untaken, claim, c
 from limpet.embedded.home.environment import write_client, write_server
 from limpet.embedded.home.keyring import read_keyring
 from limpet.embedded.home.plan import Plan
-from limpet.embedded.home.private_files import write_private
 from limpet.embedded.servers import seaweed, valkey
 from limpet.embedded.servers.postgres import create_databases, database_url, postgres
 from limpet.embedded.servers.services import Services
@@ -25,6 +24,7 @@ from limpet.embedded.supervision.lifeline import Lifeline
 from limpet.embedded.supervision.process import Nest
 from limpet.embedded.supervision.roster import Roster
 from limpet.embedded.supervision.supervisor import Supervisor, together
+from worker.private_files import write_private
 
 _DATABASES = ("demo", "acme")
 _API_PORT = 8000

@@ -9,7 +9,7 @@ from limpet.embedded.errors import StartRefusedError
 from limpet.embedded.home import lock
 from limpet.embedded.home.keyring import Keyring, write_keyring
 from limpet.embedded.home.ports import Reservations
-from limpet.embedded.home.private_files import write_private
+from worker.private_files import write_private
 
 _FOLDERS = ("postgres", "valkey", "s3", "logs", "run")
 _FILES = ("secrets.json", "ports.json", "credentials.json", "client.env", "server.env", "pids.json")

@@ -8,7 +8,7 @@ from api_stub.auth.credentials import add_api_key, add_user, check_password, mak
 from limpet.embedded.endpoints import environment_of
 from limpet.embedded.home.keyring import write_keyring
 from limpet.embedded.home.plan import PROCESSES_PER_WORKER, Plan
-from limpet.embedded.home.private_files import write_environment
+from limpet.embedded.home.variables import write_environment
 
 _CLIENT = "demo"
 _TOKEN_LIFETIME = timedelta(days=30)

@@ -5,7 +5,7 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from limpet.embedded.home.private_files import write_private
+from worker.private_files import write_private
 
 
 def _new() -> str:

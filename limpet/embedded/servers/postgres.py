@@ -16,10 +16,10 @@ from psycopg import sql
 
 from limpet.embedded.home.data_folder import DataFolder, let_through
 from limpet.embedded.home.ports import HOST
-from limpet.embedded.home.private_files import write_private
 from limpet.embedded.supervision import probes
 from limpet.embedded.supervision.account import Account, account_for, check_reach
 from limpet.embedded.supervision.part import Command, StackPart
+from worker.private_files import write_private
 
 _USER = "limpet"
 Run = Callable[[Command], Awaitable[None]]

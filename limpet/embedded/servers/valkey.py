@@ -4,9 +4,9 @@ import importlib.util
 from pathlib import Path
 
 from limpet.embedded.home.ports import HOST
-from limpet.embedded.home.private_files import write_private
 from limpet.embedded.supervision import probes
 from limpet.embedded.supervision.part import Command, StackPart
+from worker.private_files import write_private
 
 
 def url(port: int, password: str) -> str:

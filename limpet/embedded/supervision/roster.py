@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limpet.embedded.home.private_files import write_private
+from worker.private_files import write_private
 
 
 @dataclass
