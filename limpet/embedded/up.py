@@ -25,6 +25,7 @@ from limpet.embedded.supervision.process import Nest
 from limpet.embedded.supervision.roster import Roster
 from limpet.embedded.supervision.supervisor import Supervisor, together
 from worker.private_files import write_private
+from worker.settings import settings
 
 _DATABASES = ("demo", "acme")
 _API_PORT = 8000
@@ -72,7 +73,7 @@ def _plan(options: UpOptions, home: DataFolder, reservations: ports.Reservations
         bucket=Bucket(f"{ports.HOST}:{kept['s3']}", keyring.s3_access_key, keyring.s3_secret_key),
     )
     # Beside external stores there may be APIs on other hosts, which must take the same tokens.
-    shared = os.environ.get("LIMPET_JWT_SECRET") if options.stores else None
+    shared = settings().jwt_secret.get_secret_value() if options.stores else ""
     plan = Plan(
         home=home,
         keyring=keyring,
