@@ -11,10 +11,10 @@ from limpet.demo.expectations import expect, tell
 from limpet.terminal.exit_codes import SOME_FAILED
 
 ROWS = 3000
-_EACH = 10  # every tenth row has a scan
+_SCAN_EVERY_ROWS = 10  # every tenth row has a scan
 _FIRST_KEY = 800_001
 _COLUMNS = ("caseAttachment_Key", "case_Key", "attachment_File", "attachment_Path", "update_Date", "comment")
-_LOST, _UNDATED = 1200, 2400  # rows that are wrong, as old archives have them
+_MISSING_SCAN_ROW, _UNDATED_ROW = 1200, 2400  # rows that are wrong, as old archives have them
 
 
 def import_archive(variables: Mapping[str, str], folder: Path) -> None:
@@ -41,7 +41,7 @@ def import_archive(variables: Mapping[str, str], folder: Path) -> None:
         rows = list(csv.DictReader(file))
     for row in rows:
         tell(f"line {row['line']}: {row['status']}, {row['error']}")
-    wanted = [str(_FIRST_KEY + number) for number in (_LOST, _UNDATED)]
+    wanted = [str(_FIRST_KEY + number) for number in (_MISSING_SCAN_ROW, _UNDATED_ROW)]
     expect("the rows that failed", [row["caseAttachment_Key"] for row in rows], wanted)
     expect("whether all others were created", f"{ROWS - len(rows):,} created" in done.stdout, wanted=True)
 
@@ -57,8 +57,8 @@ def _write(manifest: Path, scans: Path) -> None:
 def _rows(scans: Path) -> Iterator[tuple[object, ...]]:
     for number in range(ROWS):
         name = f"claim-{number:05}.txt"
-        scan = name if number % _EACH == 0 else ""
-        if scan and number != _LOST:
+        scan = name if number % _SCAN_EVERY_ROWS == 0 else ""
+        if scan and number != _MISSING_SCAN_ROW:
             (scans / scan).write_text(f"Claim {number}, page 1.\nSigned and filed.\n")
-        date = "last May" if number == _UNDATED else f"2019-{1 + number % 12:02}-15T09:30:00Z"
+        date = "last May" if number == _UNDATED_ROW else f"2019-{1 + number % 12:02}-15T09:30:00Z"
         yield _FIRST_KEY + number, 5000 + number // 4, name, scan, date, f"box {number // 100}"

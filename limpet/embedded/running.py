@@ -12,11 +12,11 @@ from pathlib import Path
 from limpet.embedded.errors import StartError
 from limpet.embedded.home.data_folder import DataFolder
 from limpet.embedded.home.variables import read_environment
-from limpet.embedded.supervision.launch import launched
+from limpet.embedded.supervision.launch import launch_command
 
-_START_DEADLINE = 90.0
-_STOP_DEADLINE = 30.0
-_TAIL = 40  # lines
+_START_TIMEOUT_SECONDS = 90.0
+_STOP_TIMEOUT_SECONDS = 30.0
+_TAIL_LINES = 40
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def running_stack(data: Path, port: int | None = None, workers: int = 2) -> Iter
     arguments = ["--data", str(home.path), "--workers", str(workers), *(["--port", str(port)] if port else [])]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(  # noqa: S603  our own program
-            launched([sys.executable, "-P", "-m", "limpet", "up", *arguments]),
+            launch_command([sys.executable, "-P", "-m", "limpet", "up", *arguments]),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -50,7 +50,7 @@ def running_stack(data: Path, port: int | None = None, workers: int = 2) -> Iter
 
 
 def _is_ready(process: subprocess.Popen[bytes], home: DataFolder) -> bool:
-    deadline = time.monotonic() + _START_DEADLINE
+    deadline = time.monotonic() + _START_TIMEOUT_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         # The mark of an earlier, killed stack has another number.
         if home.ready.exists() and home.ready.read_text() == f"{process.pid}\n":
@@ -66,11 +66,11 @@ def _variables(home: DataFolder, pid: int) -> dict[str, str]:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGINT)
     try:
-        process.wait(_STOP_DEADLINE)
+        process.wait(_STOP_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()  # its guardian ends the rest
         process.wait()
 
 
 def _tail(output: bytes) -> str:
-    return "\n".join(output.decode(errors="replace").splitlines()[-_TAIL:])
+    return "\n".join(output.decode(errors="replace").splitlines()[-_TAIL_LINES:])

@@ -17,7 +17,7 @@ _FILES = ("secrets.json", "ports.json", "credentials.json", "client.env", "serve
 
 @dataclass(frozen=True)
 class DataFolder:
-    """Paths in the folder; :func:`claim` has made those that are folders."""
+    """Paths in the folder; :func:`claim_folder` has made those that are folders."""
 
     path: Path
 
@@ -51,16 +51,16 @@ class DataFolder:
         return self.path / "pids.json"
 
 
-def create(path: Path) -> None:
+def create_folder(path: Path) -> None:
     """Make the folder if it is not there, for its owner only."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
-    except OSError as problem:
-        raise StartRefusedError(f"{path} can't be the data folder: {problem.strerror}.") from problem
+    except OSError as error:
+        raise StartRefusedError(f"{path} can't be the data folder: {error.strerror}.") from error
 
 
-def check_untaken(home: DataFolder) -> None:
+def check_names_free(home: DataFolder) -> None:
     """Look whether the folder is ours, or has none of the names that we need.
 
     Raises:
@@ -76,33 +76,33 @@ def check_untaken(home: DataFolder) -> None:
         )
 
 
-def claim(home: DataFolder) -> None:
+def claim_folder(home: DataFolder) -> None:
     """Make our names in the folder ours; strangers' files stay as they are. Needs the lock.
 
     Raises:
         RefusedError: one of the names is taken by something that is not ours.
 
     """
-    check_untaken(home)
+    check_names_free(home)
     if not home.secrets.exists():
         # Written first: from here on, whatever bears one of our names was made by us.
         write_keyring(home.secrets, Keyring())
     for name in _FOLDERS:
         try:
             (home / name).mkdir(mode=0o700, exist_ok=True)
-        except FileExistsError as problem:
-            raise StartRefusedError(f"{home / name} should be a folder of Limpet, but is something else.") from problem
+        except FileExistsError as error:
+            raise StartRefusedError(f"{home / name} should be a folder of Limpet, but is something else.") from error
     home.pids.unlink(missing_ok=True)
     home.ready.unlink(missing_ok=True)
 
 
-def let_through(home: DataFolder) -> None:
+def allow_traversal(home: DataFolder) -> None:
     """Let other users pass through the folder, not list it; but not where strangers' files may rely on its mode."""
     if all(entry.name in {*_FOLDERS, *_FILES, lock.NAME} for entry in home.path.iterdir()):
         home.path.chmod(home.path.stat().st_mode | 0o001)
 
 
-def keep_ports(home: DataFolder, names: Collection[str], reservations: Reservations) -> dict[str, int]:
+def assign_ports(home: DataFolder, names: Collection[str], reservations: Reservations) -> dict[str, int]:
     """Return a reserved port for each name, the same at each start as long as it is free."""
     file = home / "ports.json"
     kept: Mapping[str, int] = json.loads(file.read_text()) if file.exists() else {}

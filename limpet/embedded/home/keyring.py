@@ -8,7 +8,7 @@ from pathlib import Path
 from worker.private_files import write_private
 
 
-def _new() -> str:
+def _make_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
@@ -16,13 +16,13 @@ def _new() -> str:
 class Keyring:
     """Every password and key the embedded stack needs; the file is its only home."""
 
-    postgres: str = field(default_factory=_new)
-    valkey: str = field(default_factory=_new)
+    postgres: str = field(default_factory=_make_secret)
+    valkey: str = field(default_factory=_make_secret)
     s3_access_key: str = field(default_factory=lambda: secrets.token_hex(10))
-    s3_secret_key: str = field(default_factory=_new)
-    jwt: str = field(default_factory=_new)
+    s3_secret_key: str = field(default_factory=_make_secret)
+    jwt: str = field(default_factory=_make_secret)
     user: str = "limpet"
-    password: str = field(default_factory=_new)
+    password: str = field(default_factory=_make_secret)
     api_key: str = ""
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 HOST = "127.0.0.1"
 # Below the range from which systems take ports for outgoing connections (Linux 32768, macOS and
 # IANA 49152), so that no passing connection holds one of ours while a part restarts.
-_RANGE = range(20_000, 32_768)
+_PORT_RANGE = range(20_000, 32_768)
 
 
 def is_free(port: int) -> bool:
@@ -34,9 +34,9 @@ class Reservations(ExitStack):
     def take(self, port: int) -> bool:
         """Reserve the port; tell whether it was to be had."""
         with ExitStack() as undo:
-            sign = undo.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            marker = undo.enter_context(socket.socket(type=socket.SOCK_DGRAM))
             try:
-                sign.bind((HOST, port))
+                marker.bind((HOST, port))
             except OSError:
                 return False
             if not is_free(port):
@@ -46,7 +46,7 @@ class Reservations(ExitStack):
 
     def take_any(self) -> int:
         """Reserve a free port and return it."""
-        return next(port for port in random.sample(_RANGE, len(_RANGE)) if self.take(port))
+        return next(port for port in random.sample(_PORT_RANGE, len(_PORT_RANGE)) if self.take(port))
 
     def assign(self, names: Collection[str], kept: Mapping[str, int]) -> dict[str, int]:
         """Reserve a port for each name: the kept one if it is to be had."""

@@ -14,15 +14,15 @@ from signal import SIGINT
 import psycopg
 from psycopg import sql
 
-from limpet.embedded.home.data_folder import DataFolder, let_through
+from limpet.embedded.home.data_folder import DataFolder, allow_traversal
 from limpet.embedded.home.ports import HOST
 from limpet.embedded.supervision import probes
-from limpet.embedded.supervision.account import Account, account_for, check_reach
+from limpet.embedded.supervision.account import Account, account_for, check_access
 from limpet.embedded.supervision.part import Command, StackPart
 from worker.private_files import write_private
 
 _USER = "limpet"
-Run = Callable[[Command], Awaitable[None]]
+RunCommand = Callable[[Command], Awaitable[None]]
 
 
 def database_url(port: int, password: str, database: str) -> str:
@@ -30,17 +30,17 @@ def database_url(port: int, password: str, database: str) -> str:
     return f"postgresql+psycopg://{_USER}:{password}@{HOST}:{port}/{database}"
 
 
-async def postgres(home: DataFolder, port: int, password: str, run: Run) -> StackPart:
+async def postgres_part(home: DataFolder, port: int, password: str, run: RunCommand) -> StackPart:
     """Return the part, its data in the data folder's ``postgres``; the first time, ``run`` makes them."""
     folder = home / "postgres"
     account = account_for(folder, _program("postgres"))
     if account.kind == "dropped":
-        let_through(home)
-        check_reach(account, _program("postgres"), folder)
+        allow_traversal(home)
+        check_access(account, _program("postgres"), folder)
     data = folder / "data"
     if not data.exists():
         await _initialise(folder, account, password, run)
-    _forget_dead_server(data)
+    _remove_stale_pid_file(data)
     settings = {
         "listen_addresses": HOST,
         "unix_socket_directories": "",
@@ -57,7 +57,7 @@ async def postgres(home: DataFolder, port: int, password: str, run: Run) -> Stac
         environment=_environment(),
         folder=folder,
         account=account,
-        orphaned=SIGINT,
+        orphan_signal=SIGINT,
     )
     return StackPart(
         command,
@@ -74,13 +74,13 @@ def create_databases(port: int, password: str, names: tuple[str, ...]) -> None:
     with psycopg.connect(
         host=HOST, port=port, user=_USER, password=password, dbname="postgres", autocommit=True
     ) as connection:
-        there = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+        existing = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
         for name in names:
-            if name not in there:
+            if name not in existing:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
-async def _initialise(folder: Path, account: Account, password: str, run: Run) -> None:
+async def _initialise(folder: Path, account: Account, password: str, run: RunCommand) -> None:
     """Run initdb beside the data folder and move it there in one step: a half-made one is never used."""
     beside, secret = folder / "new", folder / "password"
     if beside.exists():
@@ -107,7 +107,7 @@ async def _initialise(folder: Path, account: Account, password: str, run: Run) -
     beside.rename(folder / "data")
 
 
-def _forget_dead_server(data: Path) -> None:
+def _remove_stale_pid_file(data: Path) -> None:
     """Remove ``postmaster.pid`` when its process is not PostgreSQL.
 
     After a crash of the machine or container the number may belong to anybody, and PostgreSQL

@@ -9,7 +9,7 @@ from limpet.embedded.supervision import probes
 from limpet.embedded.supervision.part import Command, StackPart
 
 # Every port is given: one that is not would be a fixed default, or another one plus 10000.
-_PORTS = {
+_PORT_FLAGS = {
     "s3": "-s3.port",
     "s3_grpc": "-s3.port.grpc",
     "s3_master": "-master.port",
@@ -21,7 +21,7 @@ _PORTS = {
     "s3_admin": "-admin.port",
     "s3_admin_grpc": "-admin.port.grpc",
 }
-PORTS = tuple(_PORTS)
+PORTS = tuple(_PORT_FLAGS)
 
 _FLAGS = (
     f"-ip={HOST}",
@@ -37,13 +37,13 @@ _FLAGS = (
 )
 
 
-def seaweed(folder: Path, ports: dict[str, int], bucket: Bucket) -> StackPart:
+def seaweed_part(folder: Path, ports: dict[str, int], bucket: Bucket) -> StackPart:
     """Return the part, its data in ``folder``; ``ports`` has a port for each of :data:`PORTS`."""
     command = Command(
         name="s3",
         argv=(
             *(str(_program()), "mini", f"-dir={folder}", *_FLAGS),
-            *(f"{flag}={ports[name]}" for name, flag in _PORTS.items()),
+            *(f"{flag}={ports[name]}" for name, flag in _PORT_FLAGS.items()),
             # Relative to the working folder: the path of a socket may have some hundred bytes only.
             *("-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
         ),
@@ -61,7 +61,7 @@ def seaweed(folder: Path, ports: dict[str, int], bucket: Bucket) -> StackPart:
         command,
         url=f"http://{bucket.endpoint}/{bucket.name}",
         probe=probes.bucket(bucket),
-        ports=tuple(ports[name] for name in _PORTS),
+        ports=tuple(ports[name] for name in _PORT_FLAGS),
         grace=8.0,
     )
 

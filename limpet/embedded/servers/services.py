@@ -53,7 +53,7 @@ class Services:
         # SIGTERM gives the tasks in hand some seconds and hands back what is not done then. Without `up` there is
         # nothing to wait for, and the same is asked for.
         environment = {**command.environment, "REMAP_SIGTERM": "SIGQUIT"}
-        command = replace(command, environment=environment, orphaned=SIGQUIT)
+        command = replace(command, environment=environment, orphan_signal=SIGQUIT)
         return StackPart(command, probe=probes.worker(self.plan.stores.broker, node), grace=15.0)
 
     def _relay(self) -> StackPart:

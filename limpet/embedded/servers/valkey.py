@@ -14,7 +14,7 @@ def url(port: int, password: str) -> str:
     return f"redis://:{password}@{HOST}:{port}/0"
 
 
-def valkey(folder: Path, port: int, password: str) -> StackPart:
+def valkey_part(folder: Path, port: int, password: str) -> StackPart:
     """Return the part, its data in ``folder``."""
     configuration = folder / "valkey.conf"
     write_private(configuration, _configuration(folder, port, password))

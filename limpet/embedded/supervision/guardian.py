@@ -14,26 +14,26 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-_GRACE = 8.0
-_LAST_WAIT = 2.0
+_GRACE_SECONDS = 8.0
+_KILL_WAIT_SECONDS = 2.0
 
 
 def _main() -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    groups = _follow(sys.stdin)
+    groups = _read_groups(sys.stdin)
     for group, number in groups.items():
         # The leader only: a worker's children must not be told to end by themselves.
         _send(os.kill, group, number)
-    _wait_for(groups, _GRACE)
+    _wait_for(groups, _GRACE_SECONDS)
     for group in groups:
         _send(os.killpg, group, signal.SIGKILL)
-    _wait_for(groups, _LAST_WAIT)
+    _wait_for(groups, _KILL_WAIT_SECONDS)
     for name in sys.argv[1:]:
         Path(name).unlink(missing_ok=True)
 
 
-def _follow(lines: Iterable[str]) -> dict[int, int]:
+def _read_groups(lines: Iterable[str]) -> dict[int, int]:
     """Return the groups, with their signals, that are there when the lines end."""
     groups: dict[int, int] = {}
     for line in lines:
@@ -52,11 +52,11 @@ def _send(kill: Callable[[int, int], None], target: int, number: int) -> None:
 
 def _wait_for(groups: Iterable[int], seconds: float) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end and any(_lives(group) for group in groups):
+    while time.monotonic() < end and any(_is_running(group) for group in groups):
         time.sleep(0.1)
 
 
-def _lives(group: int) -> bool:
+def _is_running(group: int) -> bool:
     """Tell whether a process of the group runs; where the kernel tells, the dead not yet buried don't count."""
     if Path("/proc/self/stat").exists():
         return group in _running_groups()

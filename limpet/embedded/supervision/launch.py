@@ -16,13 +16,15 @@ _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
 
 
-def launched(argv: Sequence[str], account: object = "own:0:0", orphaned: int = signal.SIGTERM) -> tuple[str, ...]:
-    """Return the command that runs ``argv`` under ``account`` and gets ``orphaned`` when this process dies."""
-    return (sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(orphaned)), str(account), *argv)
+def launch_command(
+    argv: Sequence[str], account: object = "own:0:0", orphan_signal: int = signal.SIGTERM
+) -> tuple[str, ...]:
+    """Return the command that runs ``argv`` under ``account`` and gets ``orphan_signal`` when this process dies."""
+    return (sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(orphan_signal)), str(account), *argv)
 
 
 def _main() -> None:
-    parent, orphaned, account, *argv = sys.argv[1:]
+    parent, orphan_signal, account, *argv = sys.argv[1:]
     kind, uid, gid = account.split(":")
     if kind == "namespace":
         _enter_namespace(int(uid), int(gid))
@@ -30,7 +32,7 @@ def _main() -> None:
         os.setgroups([])
         os.setgid(int(gid))
         os.setuid(int(uid))
-    _die_with(int(parent), int(orphaned))
+    _set_parent_death_signal(int(parent), int(orphan_signal))
     os.execv(argv[0], argv)  # noqa: S606  the whole purpose
 
 
@@ -44,10 +46,10 @@ def _enter_namespace(uid: int, gid: int) -> None:
     Path("/proc/self/uid_map").write_text(f"{uid} 0 1")
 
 
-def _die_with(parent: int, orphaned: int) -> None:
+def _set_parent_death_signal(parent: int, orphan_signal: int) -> None:
     """Ask for a signal at the parent's death. Comes after the change of user, which would cancel it."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, orphaned)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, orphan_signal)
     if os.getppid() != parent:  # it died before we could ask
         sys.exit("limpet: the process that started this one is gone")
 

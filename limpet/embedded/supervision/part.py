@@ -18,7 +18,7 @@ class Command:
     environment: Mapping[str, str] = field(repr=False)
     folder: Path
     account: Account = OWN
-    orphaned: int = SIGTERM
+    orphan_signal: int = SIGTERM
     """the signal it gets when `up` is gone"""
 
 

@@ -18,7 +18,7 @@ from limpet.embedded.endpoints import Bucket
 from limpet.embedded.errors import NotServingError
 
 Probe = Callable[[], None]
-_PATIENCE = 2.0  # seconds for one answer
+_ANSWER_SECONDS = 2.0
 
 
 def database(url: str) -> Probe:
@@ -27,10 +27,10 @@ def database(url: str) -> Probe:
 
     def probe() -> None:
         try:
-            with psycopg.connect(conninfo, connect_timeout=int(_PATIENCE)) as connection:
+            with psycopg.connect(conninfo, connect_timeout=int(_ANSWER_SECONDS)) as connection:
                 connection.execute("SELECT 1")
-        except psycopg.Error as problem:
-            raise NotServingError(str(problem)) from problem
+        except psycopg.Error as error:
+            raise NotServingError(str(error)) from error
 
     return probe
 
@@ -43,13 +43,15 @@ def broker(url: str) -> Probe:
 def _redis(url: str) -> Probe:
     def probe() -> None:
         try:
-            with redis.Redis.from_url(url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE) as client:
+            with redis.Redis.from_url(
+                url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_ANSWER_SECONDS
+            ) as client:
                 client.ping()
-        except redis.exceptions.AuthenticationError as problem:
+        except redis.exceptions.AuthenticationError as error:
             # A wrong password reads "HELLO must be called with the client already authenticated".
-            raise NotServingError("the password is not accepted") from problem
-        except redis.exceptions.RedisError as problem:
-            raise NotServingError(str(problem)) from problem
+            raise NotServingError("the password is not accepted") from error
+        except redis.exceptions.RedisError as error:
+            raise NotServingError(str(error)) from error
 
     return probe
 
@@ -57,15 +59,15 @@ def _redis(url: str) -> Probe:
 def _any_broker(url: str) -> Probe:
     def probe() -> None:
         try:
-            with kombu.Connection(url, connect_timeout=_PATIENCE) as connection:
+            with kombu.Connection(url, connect_timeout=_ANSWER_SECONDS) as connection:
                 connection.ensure_connection(max_retries=1)
-        except kombu.exceptions.KombuError as problem:
-            raise NotServingError(str(problem)) from problem
+        except kombu.exceptions.KombuError as error:
+            raise NotServingError(str(error)) from error
 
     return probe
 
 
-def bucket(place: Bucket) -> Probe:
+def bucket(target: Bucket) -> Probe:
     """Make the bucket if it is missing, put a small object, get it again, remove it.
 
     Listing is not enough: SeaweedFS lists before it can store.
@@ -73,31 +75,31 @@ def bucket(place: Bucket) -> Probe:
 
     def probe() -> None:
         try:
-            _round_trip(place)
-        except (minio.error.MinioException, urllib3.exceptions.HTTPError) as problem:
-            raise NotServingError(str(problem)) from problem
+            _check_round_trip(target)
+        except (minio.error.MinioException, urllib3.exceptions.HTTPError) as error:
+            raise NotServingError(str(error)) from error
 
     return probe
 
 
-def _round_trip(place: Bucket) -> None:
-    pool = urllib3.PoolManager(timeout=_PATIENCE, retries=False)
+def _check_round_trip(target: Bucket) -> None:
+    pool = urllib3.PoolManager(timeout=_ANSWER_SECONDS, retries=False)
     client = minio.Minio(
-        endpoint=place.endpoint,
-        access_key=place.access_key,
-        secret_key=place.secret_key,
-        secure=place.secure,
-        region=place.region,
+        endpoint=target.endpoint,
+        access_key=target.access_key,
+        secret_key=target.secret_key,
+        secure=target.secure,
+        region=target.region,
         http_client=pool,
     )
-    if not client.bucket_exists(bucket_name=place.name):
-        client.make_bucket(bucket_name=place.name)
+    if not client.bucket_exists(bucket_name=target.name):
+        client.make_bucket(bucket_name=target.name)
     key, content = f"probe/{secrets.token_hex(8)}", b"limpet up"
-    client.put_object(bucket_name=place.name, object_name=key, data=io.BytesIO(content), length=len(content))
-    answer = client.get_object(bucket_name=place.name, object_name=key)
+    client.put_object(bucket_name=target.name, object_name=key, data=io.BytesIO(content), length=len(content))
+    answer = client.get_object(bucket_name=target.name, object_name=key)
     with answer:
         same = answer.read() == content
-    client.remove_object(bucket_name=place.name, object_name=key)
+    client.remove_object(bucket_name=target.name, object_name=key)
     if not same:
         raise NotServingError("an object came back changed")
 
@@ -108,10 +110,10 @@ def page(url: str) -> Probe:
 
     def probe() -> None:
         try:
-            with direct.open(url, timeout=_PATIENCE):
+            with direct.open(url, timeout=_ANSWER_SECONDS):
                 return
-        except OSError as problem:  # URLError and HTTPError are OSErrors
-            raise NotServingError(f"{url}: {problem}") from problem
+        except OSError as error:  # URLError and HTTPError are OSErrors
+            raise NotServingError(f"{url}: {error}") from error
 
     return probe
 
@@ -125,8 +127,8 @@ def worker(broker_url: str, name: str) -> Probe:
         with celery.Celery(set_as_current=False, broker_read_url=broker_url, broker_write_url=broker_url) as app:
             try:
                 answers = app.control.ping(destination=[node], timeout=1.0, limit=1)
-            except (kombu.exceptions.KombuError, OSError) as problem:
-                raise NotServingError(str(problem)) from problem
+            except (kombu.exceptions.KombuError, OSError) as error:
+                raise NotServingError(str(error)) from error
         if not answers:
             raise NotServingError(f"{node} does not answer a ping")
 

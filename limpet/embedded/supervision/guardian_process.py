@@ -10,7 +10,7 @@ from pathlib import Path
 from limpet.embedded.supervision import guardian
 
 
-class Lifeline:
+class GuardianProcess:
     """Tells a guardian process which process groups to end if `up` dies, and replaces a guardian that dies itself."""
 
     def __init__(self, lock: int, files: Sequence[Path]) -> None:
@@ -20,12 +20,12 @@ class Lifeline:
         self._groups: dict[int, int] = {}
         self._closed = False
         self._process: Process | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start the guardian."""
         await self._start()
-        self._keeper = asyncio.create_task(self._keep())
+        self._restarting = asyncio.create_task(self._restart_when_dead())
 
     def add(self, group: int, signal: int) -> None:
         """A process group has begun; ``signal`` ends its leader."""
@@ -42,8 +42,8 @@ class Lifeline:
         self._closed = True
         if self._process and self._process.stdin:
             self._process.stdin.close()
-        if self._keeper:
-            await self._keeper
+        if self._restarting:
+            await self._restarting
 
     async def _start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
@@ -56,7 +56,7 @@ class Lifeline:
         for group, signal in self._groups.items():
             self._write(f"+ {group} {signal}\n")
 
-    async def _keep(self) -> None:
+    async def _restart_when_dead(self) -> None:
         while self._process:
             await self._process.wait()
             if self._closed:

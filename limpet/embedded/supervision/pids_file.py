@@ -8,7 +8,7 @@ from worker.private_files import write_private
 
 
 @dataclass
-class Roster:
+class PidsFile:
     """Keeps the file true; a part that is down at the moment is not in it."""
 
     path: Path
