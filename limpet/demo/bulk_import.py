@@ -1,4 +1,4 @@
-"""The demo's import: a manifest of some thousand rows and a tree of scans, by the command that a person would type."""
+"""The demo's import: `limpet import` with a manifest of some thousand rows and a tree of scans."""
 
 import csv
 import os
@@ -14,20 +14,20 @@ ROWS = 3000
 _SCAN_EVERY_ROWS = 10  # every tenth row has a scan
 _FIRST_KEY = 800_001
 _COLUMNS = ("caseAttachment_Key", "case_Key", "attachment_File", "attachment_Path", "update_Date", "comment")
-_MISSING_SCAN_ROW, _UNDATED_ROW = 1200, 2400  # rows that are wrong, as old archives have them
+_MISSING_SCAN_ROW, _UNDATED_ROW = 1200, 2400  # invalid rows, as old archives have them
 
 
 def import_archive(variables: Mapping[str, str], folder: Path) -> None:
-    """Write an archive below ``folder``, import it, and show which of its rows are refused and why.
+    """Write an archive below ``folder``, import it, and show its invalid rows with the reasons.
 
     Raises:
-        UnexpectedError: something is not as it should be.
+        UnexpectedError: a result differs from the expected one.
 
     """
     manifest, scans, failed = folder / "archive.csv", folder / "scans", folder / "failed.csv"
     _write(manifest, scans)
     tell("limpet import archive.csv --files scans --report failed.csv")
-    done = subprocess.run(  # noqa: S603  its progress bar is on standard error, if that is a terminal
+    done = subprocess.run(  # noqa: S603  our own program; its progress bar goes to standard error
         [sys.executable, "-m", "limpet", "import", manifest, "--files", scans, "--report", failed],
         env={**os.environ, **variables},
         stdout=subprocess.PIPE,

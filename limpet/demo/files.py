@@ -1,4 +1,4 @@
-"""The demo's look at family B: the documented example, a delete and a NEW-ONLY in one call, and the files after it."""
+"""The demo's step for file attachments: a DELETE and a NEW-ONLY in one call, and the files after it."""
 
 import base64
 import hashlib
@@ -43,10 +43,10 @@ class _FileAnswer(BaseModel):
 
 
 def show_files(variables: Mapping[str, str]) -> int:
-    """Add a draft, then delete it and add a note in one call; return how many actions were carried out.
+    """Add a draft, then delete it and add a note in one call; return the number of actions.
 
     Raises:
-        UnexpectedError: something is not as it should be.
+        UnexpectedError: a result differs from the expected one.
 
     """
     login = (variables["LIMPET_USER"], variables["LIMPET_PASSWORD"])

@@ -1,4 +1,4 @@
-"""``limpet demo``: the whole system once through, on real servers, each expectation checked."""
+"""``limpet demo``: runs the whole system on real servers and checks each result."""
 
 import hashlib
 import time
@@ -22,7 +22,7 @@ from schemas.answers import ItemStatus
 from schemas.case_attachment import CaseAttachment
 
 _WORKERS = 2
-_FLOWER_SECONDS = 30.0  # for Flower, which hears of a task a moment after it is done
+_FLOWER_SECONDS = 30.0  # for Flower, which learns of a task a moment after its end
 
 
 @click.command()
@@ -55,7 +55,7 @@ def demo(keep: Path | None) -> None:
 
 @contextmanager
 def _data_folder(keep: Path | None) -> Iterator[Path]:
-    """Yield the folder for the data. A temporary one is removed, unless its logs are needed to see what went wrong."""
+    """Yield the data folder. A temporary one is removed, unless an error makes its logs worth reading."""
     data = keep or Path(mkdtemp(prefix="limpet-demo-"))
     is_removed = keep is None
     try:
@@ -86,12 +86,12 @@ def _tour(client: Client, variables: dict[str, str]) -> None:
         say(6, "File actions on an item: a delete and a NEW-ONLY in one UpdateFileAttachments")
         actions = show_files(variables)
         say(7, "Flower, where the machinery can be watched: each item was a Celery task of its own")
-        # What is refused at the door never becomes a task.
+        # An item that the API finds invalid never becomes a task.
         _show_flower(flower, variables, 2 * count + 2 + actions)
 
 
 def _send(client: Client, items: Sequence[CaseAttachment], wanted: Sequence[str]) -> None:
-    """Send one batch, show its 207, and check that it ends as ``wanted``."""
+    """Send one batch, show its 207, and check its ends against ``wanted``."""
     began = time.monotonic()
     answer = client.put_batch(items)
     seconds = time.monotonic() - began
@@ -108,10 +108,10 @@ def _send(client: Client, items: Sequence[CaseAttachment], wanted: Sequence[str]
 
 
 def check(answer: BatchAnswer, wanted: Sequence[str]) -> None:
-    """Go on if the batch has ended, its items as ``wanted`` ("201 created" or the like for each).
+    """Check that the batch has finished and its items ended as ``wanted`` ("201 created" and the like).
 
     Raises:
-        UnexpectedError: something is different.
+        UnexpectedError: something differs.
 
     """
     statuses = answer.report.data
@@ -173,13 +173,13 @@ def _open_flower(variables: dict[str, str]) -> Iterator[httpx.Client]:
 
 
 def _count_workers(flower: httpx.Client) -> int:
-    """Return how many workers Flower has heard of; before that it would miss their tasks."""
+    """Return how many workers Flower knows; it misses the tasks of unknown ones."""
     answer = flower.get("workers", params={"json": "1"}).raise_for_status()
     return sum(worker.status for worker in _Workers.model_validate_json(answer.content).data)
 
 
 def _count_deliveries(flower: httpx.Client) -> int:
-    """Return how many tasks ended well and found work; one that came twice found none the second time."""
+    """Return how many tasks succeeded and found work; a task delivered twice finds none the second time."""
     query = {"taskname": "limpet.deliver", "state": "SUCCESS"}
     answer = flower.get("api/tasks", params=query).raise_for_status()
     return sum(task.result != "'nothing to do'" for task in _tasks.validate_json(answer.content).values())

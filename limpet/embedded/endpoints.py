@@ -1,4 +1,4 @@
-"""Where database, broker and object store are, and how to sign in there."""
+"""Addresses and credentials of database, broker and object store."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Bucket:
 
 @dataclass(frozen=True, repr=False)
 class Stores:
-    """The three servers below ours; URLs carry their passwords."""
+    """Database, broker and object store; the URLs contain passwords."""
 
     databases: Mapping[str, str]
     broker: str
@@ -30,7 +30,7 @@ class Stores:
 
 
 def environment_of(stores: Stores) -> dict[str, str]:
-    """Return the variables by which our processes find the stores."""
+    """Return the variables that tell our processes where the stores are."""
     return {
         "LIMPET_DATABASES": json.dumps(dict(stores.databases)),
         "LIMPET_BROKER_URL": stores.broker,
@@ -43,7 +43,7 @@ def environment_of(stores: Stores) -> dict[str, str]:
     }
 
 
-# Without a default, or with one that only fits a server of this machine.
+# Settings without a default, or whose default is a server of this machine.
 _REQUIRED = ("databases", "broker_url", "s3_endpoint", "s3_access_key", "s3_secret_key")
 
 

@@ -1,4 +1,4 @@
-"""A stack in the background, for the demo and for tests."""
+"""Runs a stack in the background, for the demo, tests, bench and chaos."""
 
 import signal
 import subprocess
@@ -23,11 +23,11 @@ _TAIL_LINES = 40
 def running_stack(data: Path, port: int | None = None, workers: int = 2) -> Iterator[dict[str, str]]:
     """Run ``limpet up`` on the folder ``data`` while the block runs.
 
-    Yields the variables of ``client.env`` and ``server.env``, and the supervisor's process as ``pid``.
-    What `up` says is in ``logs/up.log``. When the thread that calls this ends, the stack stops as well.
+    Yields the variables of ``client.env`` and ``server.env``, and the supervisor's process id as ``pid``.
+    `up` writes its messages to ``logs/up.log``. The stack also stops when the calling thread ends.
 
     Raises:
-        StartError: the stack was not ready in 90 s; the text shows the end of what it said.
+        StartError: the stack was not ready in 90 s; the text shows the last lines of its output.
 
     """
     home = DataFolder(data.resolve())
@@ -38,7 +38,7 @@ def running_stack(data: Path, port: int | None = None, workers: int = 2) -> Iter
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C at the terminal is the caller's; we pass it on below
+            start_new_session=True,  # the caller receives a terminal's Ctrl-C, and _stop passes it on
         )
         try:
             if not _is_ready(process, home):
@@ -52,7 +52,7 @@ def running_stack(data: Path, port: int | None = None, workers: int = 2) -> Iter
 def _is_ready(process: subprocess.Popen[bytes], home: DataFolder) -> bool:
     deadline = time.monotonic() + _START_TIMEOUT_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        # The mark of an earlier, killed stack has another number.
+        # A killed stack leaves a file with another pid.
         if home.ready.exists() and home.ready.read_text() == f"{process.pid}\n":
             return True
         time.sleep(0.1)
@@ -68,7 +68,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(_STOP_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        process.kill()  # its guardian ends the rest
+        process.kill()  # its guardian ends the other processes
         process.wait()
 
 

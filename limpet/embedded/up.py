@@ -1,4 +1,4 @@
-"""What ``limpet up`` does, from the first check to the last process gone."""
+"""Runs ``limpet up``, from the first check to the end of the last process."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ _SAME_SIGNAL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class UpOptions:
-    """What the command line says; ``stores`` are the external ones, if any."""
+    """Options of the command line; ``stores`` are the external ones, None for embedded ones."""
 
     data: Path
     port: int | None
@@ -46,8 +46,8 @@ def run(options: UpOptions) -> None:
     """Run the stack until SIGINT, SIGTERM or SIGHUP; return when every process has ended.
 
     Raises:
-        RefusedError: the stack may not start this way.
-        StartError: a part did not come up.
+        StartRefusedError: the stack can't start with these options.
+        StartError: a part did not start.
 
     """
     began = time.monotonic()
@@ -63,7 +63,7 @@ def run(options: UpOptions) -> None:
 
 
 def _make_plan(options: UpOptions, home: DataFolder, reservations: ports.Reservations) -> tuple[Plan, dict[str, int]]:
-    """Return the plan, and the ports of the servers that are kept from start to start."""
+    """Return the plan and each server's port, which stays the same at each start."""
     keyring = read_keyring(home.secrets)
     names = ("api", "flower") if options.stores else ("api", "flower", "postgres", "redis", *seaweed.PORTS)
     port_numbers = assign_ports(home, names, reservations)
@@ -72,7 +72,7 @@ def _make_plan(options: UpOptions, home: DataFolder, reservations: ports.Reserva
         broker=valkey.url(port_numbers["redis"], keyring.valkey),
         bucket=Bucket(f"{ports.HOST}:{port_numbers['s3']}", keyring.s3_access_key, keyring.s3_secret_key),
     )
-    # Beside external stores there may be APIs on other hosts, which must take the same tokens.
+    # APIs on other hosts may share the external stores, and must accept the same tokens.
     shared = settings().jwt_secret.get_secret_value() if options.stores else ""
     plan = Plan(
         home=home,
@@ -125,7 +125,7 @@ async def _start_stores(plan: Plan, port_numbers: dict[str, int], supervisor: Su
     home, keyring = plan.home, plan.keyring
 
     async def start_database() -> None:
-        # By itself, since the first start makes the data folder: the other two need not wait for that.
+        # Apart from the other two, which need not wait for initdb at the first start.
         await supervisor.start([await postgres_part(home, port_numbers["postgres"], keyring.postgres, supervisor.run)])
         await asyncio.to_thread(create_databases, port_numbers["postgres"], keyring.postgres, _DATABASES)
 
@@ -145,7 +145,7 @@ async def _await_stores(stores: Stores, supervisor: Supervisor) -> None:
 
 
 async def _run_unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
-    """Do the work unless ``stop`` comes before its end; return whether it was done. Its error is ours."""
+    """Do the work until ``stop`` is set; return whether it was done, and raise its error."""
     working, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -164,7 +164,7 @@ def _handle_signals(stop: asyncio.Event, kill_now: asyncio.Event) -> None:
     def on_signal() -> None:
         if not stop.is_set():
             stop.set()
-            # One Ctrl-C may arrive twice: from the terminal and from a parent that passes it on.
+            # One Ctrl-C may arrive twice: from the terminal and from a parent process.
             loop.call_later(_SAME_SIGNAL_SECONDS, takes_second.set)
         elif takes_second.is_set():
             kill_now.set()
@@ -172,7 +172,7 @@ def _handle_signals(stop: asyncio.Event, kill_now: asyncio.Event) -> None:
     takes_second = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants it to outlive the terminal
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it, to outlive the terminal
         loop.add_signal_handler(signal.SIGHUP, on_signal)
 
 

@@ -1,4 +1,4 @@
-"""The data folder of an embedded stack: what lies where, and what of it is ours."""
+"""The data folder of an embedded stack: its paths, and which of them belong to Limpet."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -17,12 +17,12 @@ _FILES = ("secrets.json", "ports.json", "credentials.json", "client.env", "serve
 
 @dataclass(frozen=True)
 class DataFolder:
-    """Paths in the folder; :func:`claim_folder` has made those that are folders."""
+    """Paths in the folder; :func:`claim_folder` creates the folders among them."""
 
     path: Path
 
     def __truediv__(self, name: str) -> Path:
-        """Return the path of one thing in the folder."""
+        """Return the path of ``name`` in the folder."""
         return self.path / name
 
     @property
@@ -32,12 +32,12 @@ class DataFolder:
 
     @property
     def run(self) -> Path:
-        """What may be thrown away while the stack is down."""
+        """Files that may be deleted while the stack is down."""
         return self.path / "run"
 
     @property
     def secrets(self) -> Path:
-        """The secrets; also the sign that the folder's names are ours."""
+        """The secrets; this file marks the folder as ours."""
         return self.path / "secrets.json"
 
     @property
@@ -47,12 +47,12 @@ class DataFolder:
 
     @property
     def pids(self) -> Path:
-        """The processes that run now."""
+        """The pids of the running processes."""
         return self.path / "pids.json"
 
 
 def create_folder(path: Path) -> None:
-    """Make the folder if it is not there, for its owner only."""
+    """Create the folder if it is missing, with mode 0700."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
@@ -61,14 +61,14 @@ def create_folder(path: Path) -> None:
 
 
 def check_names_free(home: DataFolder) -> None:
-    """Look whether the folder is ours, or has none of the names that we need.
+    """Check that the folder is ours, or has none of the names that we need.
 
     Raises:
-        RefusedError: one of the names is taken by something that is not ours.
+        StartRefusedError: a file or folder that is not ours has one of the names.
 
     """
     taken = [name for name in _FOLDERS + _FILES if (home / name).is_symlink() or (home / name).exists()]
-    # Looked for last, since another `up` that begins at this moment makes it first.
+    # Checked last: another `up` that starts now creates this file first.
     if taken and not home.secrets.is_file():
         raise StartRefusedError(
             f"{home.path} holds things that 'limpet up' did not make but needs the names of: {', '.join(taken)}. "
@@ -77,15 +77,15 @@ def check_names_free(home: DataFolder) -> None:
 
 
 def claim_folder(home: DataFolder) -> None:
-    """Make our names in the folder ours; strangers' files stay as they are. Needs the lock.
+    """Create our files and folders, and leave others untouched. The caller holds the lock.
 
     Raises:
-        RefusedError: one of the names is taken by something that is not ours.
+        StartRefusedError: a file or folder that is not ours has one of the names.
 
     """
     check_names_free(home)
     if not home.secrets.exists():
-        # Written first: from here on, whatever bears one of our names was made by us.
+        # Written first: from here on, every file with one of our names is ours.
         write_keyring(home.secrets, Keyring())
     for name in _FOLDERS:
         try:
@@ -97,13 +97,13 @@ def claim_folder(home: DataFolder) -> None:
 
 
 def allow_traversal(home: DataFolder) -> None:
-    """Let other users pass through the folder, not list it; but not where strangers' files may rely on its mode."""
+    """Let other users traverse, not list, the folder, unless it holds files of others that may rely on its mode."""
     if all(entry.name in {*_FOLDERS, *_FILES, lock.NAME} for entry in home.path.iterdir()):
         home.path.chmod(home.path.stat().st_mode | 0o001)
 
 
 def assign_ports(home: DataFolder, names: Collection[str], reservations: Reservations) -> dict[str, int]:
-    """Return a reserved port for each name, the same at each start as long as it is free."""
+    """Return a reserved port for each name: the one of the last start while it is free."""
     file = home / "ports.json"
     kept: Mapping[str, int] = json.loads(file.read_text()) if file.exists() else {}
     assigned = reservations.assign(names, kept)

@@ -1,4 +1,4 @@
-"""The two files of variables in the data folder: ``server.env`` for our processes, ``client.env`` for people."""
+"""Writes ``server.env`` for our processes and ``client.env`` for users of the API."""
 
 import os
 from dataclasses import replace
@@ -12,7 +12,7 @@ from limpet.embedded.home.variables import write_environment
 
 _CLIENT_NAME = "demo"
 _TOKEN_LIFETIME = timedelta(days=30)
-# These steer the tools that we run, whatever their arguments say: a stranger's setting must not lead them elsewhere.
+# Such variables override the arguments of the tools that we run, so the user's own are not inherited.
 _EXCLUDED_PREFIXES = ("CELERY_", "FLOWER_", "UVICORN_")
 
 
@@ -32,7 +32,7 @@ def write_server_environment(plan: Plan) -> dict[str, str]:
 
 
 def write_client_environment(plan: Plan) -> None:
-    """Write ``client.env``: all that is needed to use the API and Flower."""
+    """Write ``client.env``: URLs and credentials for the API and Flower."""
     names = list(plan.stores.databases)
     _ensure_user(plan, names)
     write_environment(
@@ -50,7 +50,7 @@ def write_client_environment(plan: Plan) -> None:
 
 
 def _ensure_api_key(plan: Plan, databases: list[str]) -> str:
-    """Return the client's API key, made anew when there is none that is good for these databases."""
+    """Return the client's API key; make a new one if none allows exactly these databases."""
     file = plan.home / "credentials.json"
     known = any(key.name == _CLIENT_NAME and key.databases == databases for key in read_credentials(file).api_keys)
     if plan.keyring.api_key and known:
@@ -61,7 +61,7 @@ def _ensure_api_key(plan: Plan, databases: list[str]) -> str:
 
 
 def _ensure_user(plan: Plan, databases: list[str]) -> None:
-    """Let the keyring's user in by its password; the first of ``databases`` is its default."""
+    """Register the keyring's user and password; the first of ``databases`` is its default."""
     file, keyring = plan.home / "credentials.json", plan.keyring
     known = next((user for user in read_credentials(file).users if user.name == keyring.user), None)
     if known is None or known.databases != databases or not check_password(known, keyring.password):

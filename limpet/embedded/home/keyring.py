@@ -1,4 +1,4 @@
-"""The secrets of one data folder, made once."""
+"""The secrets of one data folder, generated once."""
 
 import json
 import secrets
@@ -14,7 +14,7 @@ def _make_secret() -> str:
 
 @dataclass(frozen=True)
 class Keyring:
-    """Every password and key the embedded stack needs; the file is its only home."""
+    """Every password and key of the embedded stack; ``secrets.json`` is their only copy."""
 
     postgres: str = field(default_factory=_make_secret)
     valkey: str = field(default_factory=_make_secret)
@@ -26,7 +26,7 @@ class Keyring:
     api_key: str = ""
 
     def __repr__(self) -> str:
-        """Show no secret, wherever it is printed."""
+        """Hide the secrets in logs and tracebacks."""
         return "Keyring(...)"
 
 
@@ -36,5 +36,5 @@ def read_keyring(path: Path) -> Keyring:
 
 
 def write_keyring(path: Path, keyring: Keyring) -> None:
-    """Keep the secrets at ``path``, readable by the owner only."""
+    """Write the secrets to ``path``, readable by the owner only."""
     write_private(path, json.dumps(asdict(keyring), indent=1) + "\n")

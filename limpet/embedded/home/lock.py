@@ -1,8 +1,8 @@
-"""The lock on a data folder: one stack at a time.
+"""Locks a data folder, so that one stack at a time uses it.
 
-Two locks on one file. The `flock` belongs to the open file and is shared with the guardian: as
-long as it is held, processes of a stack may run. The record lock belongs to `up` alone and goes
-with it: as long as it is held, that `up` lives. Neither needs a process number to be believed.
+One file carries two locks. `up` shares the `flock` with its guardian: while it is held, processes of a
+stack may run. The record lock belongs to `up` alone: while it is held, that `up` lives. The kernel
+releases both, so neither depends on a pid.
 """
 
 import fcntl
@@ -17,18 +17,18 @@ from limpet.embedded.errors import StartRefusedError
 
 NAME = "limpet.lock"
 _PREFIX = "limpet up, pid "
-# A guardian needs at most 10 s and a moment to end what a killed `up` left behind.
+# A guardian needs little more than 10 s to end the processes of a killed `up`.
 _GUARDIAN_SECONDS = 15.0
 
 
 @contextmanager
 def hold(folder: Path, say: Callable[[str], None]) -> Iterator[int]:
-    """Hold the folder's lock while the block runs, and give the file descriptor for the guardian to inherit.
+    """Hold the folder's lock while the block runs; yield the file descriptor that the guardian inherits.
 
-    When only the guardian of a killed `up` holds it, wait until that has cleaned up.
+    If only the guardian of a killed `up` holds the lock, wait until it has cleaned up.
 
     Raises:
-        RefusedError: another `up` holds it, or the file is not a lock of ours.
+        StartRefusedError: another `up` holds the lock, or the file is not a lock of ours.
 
     """
     with os.fdopen(_open(folder / NAME), "r+") as file:
@@ -55,7 +55,7 @@ def _acquire(file: TextIO, folder: Path, say: Callable[[str], None]) -> None:
     while not _try_lock(fcntl.flock, file):
         if not _try_lock(fcntl.lockf, file) or time.monotonic() > deadline:
             raise StartRefusedError(f"{folder} is in use: another 'limpet up' (pid {holder}) runs on it.")
-        fcntl.lockf(file, fcntl.LOCK_UN)  # it was only asked for to see whether that `up` lives
+        fcntl.lockf(file, fcntl.LOCK_UN)  # it only showed that the other `up` is dead
         if not announced:
             say(f"waiting for the processes that 'limpet up' (pid {holder}) left when it was killed")
             announced = True

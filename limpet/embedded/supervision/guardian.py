@@ -1,9 +1,9 @@
-"""Ends what a killed `up` leaves behind; run as ``python -I -S guardian.py FILE...``.
+"""Ends the processes of a killed `up`; run as ``python -I -S guardian.py FILE...``.
 
-Standard input tells which process groups there are: ``+ GROUP SIGNAL`` and ``- GROUP``. The input
-ends when `up` does, however it does: then each group still there gets its signal and, after a
-while, SIGKILL; at last the files are removed. The kernel's own way (PDEATHSIG) does not reach the
-children of children, does not exist on macOS, and a server may ignore a plain signal.
+Lines of standard input add and remove process groups: ``+ GROUP SIGNAL`` and ``- GROUP``. The input
+ends when `up` does. Then each remaining group gets its signal and, 8 s later, SIGKILL; at last the
+files are removed. The kernel's PDEATHSIG is not enough: it does not reach grandchildren, macOS
+lacks it, and a server may ignore a plain signal.
 """
 
 import os
@@ -23,7 +23,7 @@ def _main() -> None:
         signal.signal(ignored, signal.SIG_IGN)
     groups = _read_groups(sys.stdin)
     for group, number in groups.items():
-        # The leader only: a worker's children must not be told to end by themselves.
+        # Signal the leader only: a Celery worker ends its children itself.
         _send(os.kill, group, number)
     _wait_for(groups, _GRACE_SECONDS)
     for group in groups:
@@ -34,7 +34,7 @@ def _main() -> None:
 
 
 def _read_groups(lines: Iterable[str]) -> dict[int, int]:
-    """Return the groups, with their signals, that are there when the lines end."""
+    """Return the groups that remain when the lines end, with their signals."""
     groups: dict[int, int] = {}
     for line in lines:
         match line.split():
@@ -46,7 +46,7 @@ def _read_groups(lines: Iterable[str]) -> dict[int, int]:
 
 
 def _send(kill: Callable[[int, int], None], target: int, number: int) -> None:
-    with suppress(ProcessLookupError):  # it is gone, as it should be
+    with suppress(ProcessLookupError):  # it has ended
         kill(target, number)
 
 
@@ -57,7 +57,7 @@ def _wait_for(groups: Iterable[int], seconds: float) -> None:
 
 
 def _is_running(group: int) -> bool:
-    """Tell whether a process of the group runs; where the kernel tells, the dead not yet buried don't count."""
+    """Return whether a process of the group runs; with /proc, zombies don't count."""
     if Path("/proc/self/stat").exists():
         return group in _running_groups()
     try:
@@ -69,7 +69,7 @@ def _is_running(group: int) -> bool:
 
 def _running_groups() -> Iterator[int]:
     for file in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we were looking
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
             # The name in brackets may hold spaces and brackets; state, parent and group follow the last one.
             state, _, group, *_ = file.read_text(errors="replace").rpartition(")")[2].split()
             if state not in "ZX":

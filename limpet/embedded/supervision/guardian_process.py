@@ -1,4 +1,4 @@
-"""The guardian as `up` sees it: a pipe whose end it notices."""
+"""Runs the guardian, which reads process groups from a pipe and acts when the pipe closes."""
 
 import asyncio
 import os
@@ -11,10 +11,10 @@ from limpet.embedded.supervision import guardian
 
 
 class GuardianProcess:
-    """Tells a guardian process which process groups to end if `up` dies, and replaces a guardian that dies itself."""
+    """Sends the guardian the process groups to end if `up` dies, and restarts a guardian that dies."""
 
     def __init__(self, lock: int, files: Sequence[Path]) -> None:
-        """``lock`` is the data folder's lock, which the guardian shares; ``files`` are removed at the end."""
+        """Share ``lock``, the data folder's, with the guardian, which removes ``files`` at the end."""
         self._lock = lock
         self._files = files
         self._groups: dict[int, int] = {}
@@ -28,17 +28,17 @@ class GuardianProcess:
         self._restarting = asyncio.create_task(self._restart_when_dead())
 
     def add(self, group: int, signal: int) -> None:
-        """A process group has begun; ``signal`` ends its leader."""
+        """Add a process group; ``signal`` ends its leader."""
         self._groups[group] = signal
         self._write(f"+ {group} {signal}\n")
 
     def drop(self, group: int) -> None:
-        """A process group has ended."""
+        """Remove a process group that has ended."""
         self._groups.pop(group, None)
         self._write(f"- {group}\n")
 
     async def close(self) -> None:
-        """Let the guardian end what is left, if anything, and wait for it."""
+        """Let the guardian end the remaining groups, and wait for it."""
         self._closed = True
         if self._process and self._process.stdin:
             self._process.stdin.close()

@@ -1,8 +1,8 @@
-"""The first breath of every process of the stack; run as ``python -I -S launch.py``.
+"""Starts every process of the stack; run as ``python -I -S launch.py``.
 
-Becomes the program it is given after it has taken the right user and asked the kernel for a
-signal when its parent dies. A program of its own because code between fork and exec is not
-safe in a process with threads. Standard library only: it runs without site-packages.
+Changes the user, asks the kernel for a signal when the parent dies, and then executes the given
+program. It is a program of its own because code between fork and exec is not safe in a process with
+threads. Standard library only: it runs without site-packages.
 """
 
 import ctypes
@@ -47,10 +47,10 @@ def _enter_namespace(uid: int, gid: int) -> None:
 
 
 def _set_parent_death_signal(parent: int, orphan_signal: int) -> None:
-    """Ask for a signal at the parent's death. Comes after the change of user, which would cancel it."""
+    """Ask the kernel for a signal at the parent's death; a later change of user would cancel it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, orphan_signal)
-    if os.getppid() != parent:  # it died before we could ask
+    if os.getppid() != parent:  # the parent died before the call
         sys.exit("limpet: the process that started this one is gone")
 
 

@@ -1,4 +1,4 @@
-"""Whether a server serves: each probe is a real operation, and raises :class:`NotServingError` until it succeeds."""
+"""Probes: each carries out a real operation, and raises :class:`NotServingError` until that succeeds."""
 
 import io
 import secrets
@@ -22,7 +22,7 @@ _ANSWER_SECONDS = 2.0
 
 
 def database(url: str) -> Probe:
-    """Sign in to PostgreSQL and select. ``url`` may be SQLAlchemy's form."""
+    """Sign in to PostgreSQL and select; ``url`` may have SQLAlchemy's form."""
     conninfo = url.replace("postgresql+psycopg://", "postgresql://", 1)
 
     def probe() -> None:
@@ -36,7 +36,7 @@ def database(url: str) -> Probe:
 
 
 def broker(url: str) -> Probe:
-    """Sign in to the broker: PING a Redis, open a connection to any other."""
+    """Sign in to the broker: PING Redis, or open a connection to another kind."""
     return _redis(url) if url.startswith(("redis://", "rediss://")) else _any_broker(url)
 
 
@@ -68,9 +68,9 @@ def _any_broker(url: str) -> Probe:
 
 
 def bucket(target: Bucket) -> Probe:
-    """Make the bucket if it is missing, put a small object, get it again, remove it.
+    """Create the bucket if it is missing; put a small object, get it, remove it.
 
-    Listing is not enough: SeaweedFS lists before it can store.
+    Listing is no proof: SeaweedFS lists before it can store.
     """
 
     def probe() -> None:
@@ -106,7 +106,7 @@ def _check_round_trip(target: Bucket) -> None:
 
 def page(url: str) -> Probe:
     """Get a page of this machine and expect 200."""
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever http_proxy says
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # ignores http_proxy
 
     def probe() -> None:
         try:
@@ -123,7 +123,7 @@ def worker(broker_url: str, name: str) -> Probe:
     node = f"{name}@{socket.gethostname()}"
 
     def probe() -> None:
-        # Both URLs, since CELERY_BROKER_URL in the environment would win over the plain one.
+        # Both URLs: CELERY_BROKER_URL in the environment would override ``broker``.
         with celery.Celery(set_as_current=False, broker_read_url=broker_url, broker_write_url=broker_url) as app:
             try:
                 answers = app.control.ping(destination=[node], timeout=1.0, limit=1)

@@ -1,4 +1,4 @@
-"""Starting processes, so that none is left behind."""
+"""Starts processes and ends their process groups, so none is left behind."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ _START_MARK = "--- limpet up starts this,"
 
 @dataclass(frozen=True)
 class ProcessContext:
-    """What every process of one stack shares."""
+    """What the processes of one stack share."""
 
     logs: Path
     guardian: GuardianProcess
@@ -31,12 +31,12 @@ class ProcessContext:
     say: Callable[[str], None]
 
     def log(self, name: str) -> Path:
-        """Return where the process ``name`` writes."""
+        """Return the log file of the process ``name``."""
         return self.logs / f"{name}.log"
 
 
 async def spawn(command: Command, context: ProcessContext) -> Process:
-    """Start ``command`` as the leader of a new process group that the guardian knows of."""
+    """Start ``command`` as leader of a new process group, and register the group with the guardian."""
     log = context.log(command.name)
     _rotate(log)
     with log.open("ab") as output:
@@ -56,7 +56,7 @@ async def spawn(command: Command, context: ProcessContext) -> Process:
 
 
 async def reap(process: Process, context: ProcessContext) -> int:
-    """Wait for the process, end what is left of its group, and return its exit code."""
+    """Wait for the process, kill the rest of its group, and return its exit code."""
     code = await process.wait()
     kill_group(process)
     context.guardian.drop(process.pid)
@@ -65,7 +65,7 @@ async def reap(process: Process, context: ProcessContext) -> int:
 
 def kill_group(process: Process) -> None:
     """Kill the process and its children at once."""
-    with suppress(ProcessLookupError):  # the usual case: nobody is left
+    with suppress(ProcessLookupError):  # the usual case: none is left
         os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -88,13 +88,13 @@ async def run_to_end(command: Command, context: ProcessContext) -> None:
 
 
 def log_tail(path: Path) -> str:
-    """Return the last lines of a process's latest run, with the log's path above."""
+    """Return the log's path and the last lines of the process's latest run."""
     latest = path.read_text(errors="replace").rpartition(_START_MARK)[2]
     return "\n".join([f"The end of {path}:", *(f"  {line}" for line in latest.splitlines()[1:][-_TAIL_LINES:])])
 
 
 def _python_environment() -> dict[str, str]:
-    """Return what some Python installations need to start: `launch.py` runs before any server."""
+    """Return the variables that some Python installations need to run `launch.py`."""
     return {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
 
 

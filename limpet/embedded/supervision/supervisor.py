@@ -1,4 +1,4 @@
-"""All parts of the stack: started in waves, stopped in the reverse order."""
+"""Starts the parts of the stack in waves, and stops them in reverse order."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ class Supervisor:
     """Keeps the parts of one stack running."""
 
     def __init__(self, context: ProcessContext) -> None:
-        """Nothing runs yet."""
+        """Create without starting any part."""
         self._context = context
         self._waves: list[dict[Child, asyncio.Task[None]]] = []
 
@@ -25,7 +25,7 @@ class Supervisor:
         """Start the parts at the same time; return when all serve.
 
         Raises:
-            StartError: one of them does not come up.
+            StartError: one of them does not start.
 
         """
         wave = {child: child.start() for child in [Child(part, self._context) for part in parts]}
@@ -44,24 +44,24 @@ class Supervisor:
         await self._timed(command.name, "", run_to_end(command, self._context))
 
     async def await_external(self, name: str, probe: Probe) -> None:
-        """Return once a server that others run serves.
+        """Return once an external server serves.
 
         Raises:
-            StartError: it did not in time.
+            StartError: it does not answer within 60 s.
 
         """
         await self._timed(name, "(external)", _await_answer(name, probe))
 
     async def watch(self) -> None:
-        """Wait for ever; raise what broke in the supervision itself."""
+        """Wait without end; raise an error of the supervision itself."""
         tasks = [task for wave in self._waves for task in wave.values()]
-        # Not gather(): that would end the tasks when this is cancelled, and with them the supervision.
+        # Not gather(): when cancelled, it would cancel the tasks that keep the parts running.
         broken, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in broken:
             task.result()
 
     async def stop(self, kill_now: asyncio.Event) -> None:
-        """Stop what was started, the last wave first; ``kill_now`` cuts every grace short."""
+        """Stop the started parts, last wave first; ``kill_now`` ends every grace."""
         for wave in reversed(self._waves):
             await asyncio.gather(*(child.stop(kill_now) for child in wave))
 
@@ -82,7 +82,7 @@ async def run_concurrently(*awaitables: Awaitable[None]) -> None:
 
 
 async def _await_child(child: Child, task: asyncio.Task[None]) -> None:
-    """Return when the child serves; raise when it can't, or when its task breaks."""
+    """Return when the child serves; raise when it can't, or when its task fails."""
     ready = asyncio.create_task(child.await_ready())
     try:
         await asyncio.wait({ready, task}, return_when=asyncio.FIRST_COMPLETED)
