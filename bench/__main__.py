@@ -1,4 +1,4 @@
-"""``python -m bench``: measure all rows of the table, print it, and write results and plots beside this file."""
+"""``python -m bench``: measure all rows of the table, print it, and write results and plots into ``results/``."""
 
 import argparse
 import json
@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import fullness, imports, large_body, latency, plots, scaling, throughput
-from bench.lines import Line, table
+from bench.report import plots
+from bench.report.lines import Line, table
+from bench.sections import fullness, imports, large_body, latency, scaling, throughput
 from bench.servers import Servers, running_servers
 from bench.sizes import FULL, QUICK, Sizes
 
-_HERE = Path(__file__).parent
+_RESULTS = Path(__file__).parent / "results"
 # In this order: what needs the whole ledger empty comes last.
 _SECTIONS: dict[str, Callable[[Servers, Sizes], list[Line]]] = {
     "throughput": throughput.measure,
@@ -48,7 +49,7 @@ def main() -> None:
         lines = _measured(servers, sizes, asked.only or list(_SECTIONS))
     print(f"\n{table(lines)}\n")
     # A part, or little of each, must not pass for the figures of a whole run.
-    out = asked.out or (_HERE if not (asked.quick or asked.only) else None)
+    out = asked.out or (_RESULTS if not (asked.quick or asked.only) else None)
     if out:
         _write(out, machine, lines)
         print(f"results.json, results.md and the plots are in {out}")

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.servers import Servers
 from limpet.embedded.home.ports import HOST, Reservations
-from limpet.embedded.supervision.launch import launched
+from limpet.embedded.supervision.launch import launch_command
 
 PROCESSES = 4  # of workers, as many as ours
 _ROOT = Path(__file__).parent.parent
@@ -124,7 +124,7 @@ class Peers:
         log = self.servers.data / "logs" / f"peer-{name}.log"
         with log.open("a") as said:
             process = subprocess.Popen(
-                launched([str(_PYTHON), "-m", *command]),
+                launch_command([str(_PYTHON), "-m", *command]),
                 cwd=_ROOT,
                 env={**os.environ, **self.servers.peers_environment(), "PYTHONPATH": str(_ROOT)},
                 stdin=pipe,

@@ -11,17 +11,17 @@ from pathlib import Path
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from chaos.calls import Calls
-from chaos.clients import Clients
-from chaos.faults import FAULTS, Tally
-from chaos.findings import Findings
-from chaos.ledger import Ledger, check_acceptance, check_states, wait_until_done
-from chaos.load import Load
-from chaos.probes import Probes
-from chaos.replay import Replay
+from chaos.checks.findings import Findings
+from chaos.checks.ledger import Ledger, check_acceptance, check_states, wait_until_done
+from chaos.checks.replay import Replay
+from chaos.checks.store import Store, check_answers, ring_collector
+from chaos.faults.probes import Probes
+from chaos.faults.storm import Storm
+from chaos.faults.strikes import FAULTS, Tally
+from chaos.load.calls import Calls
+from chaos.load.clients import Clients
+from chaos.load.requests import Load
 from chaos.stack import Stack
-from chaos.store import Store, check_answers, ring_collector
-from chaos.storm import Storm
 
 LONG = 5.0  # minutes from which on every victim must be struck in every way
 _DRAIN = 180.0  # seconds

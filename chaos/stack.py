@@ -9,7 +9,7 @@ from typing import Self
 
 import psycopg
 
-from chaos.load import RESTRICTED
+from chaos.load.requests import RESTRICTED
 from chaos.processes import Process, parts, process
 from limpet.embedded.errors import StartError
 from limpet.embedded.home.ports import Reservations

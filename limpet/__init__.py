@@ -1,1 +1,1 @@
-"""What a person starts: the ``limpet`` command, its client and the embedded stack."""
+"""The ``limpet`` command, its HTTP client and the embedded stack."""

@@ -26,6 +26,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from pydantic import BaseModel, Field
 
 from schemas.texts import UNKEEPABLE
+from worker.private_files import write_private
 
 _ALGORITHM = "HS256"
 # OWASP's least: some 20 ms and 19 MiB for each check, so that many at once fit into a small process.
@@ -201,16 +202,6 @@ def _changing(path: Path) -> Iterator[CredentialsFile]:
         fcntl.flock(folder, fcntl.LOCK_EX)
         file = read_credentials(path)
         yield file
-        _replace(path, file.model_dump(mode="json"))
+        write_private(path, json.dumps(file.model_dump(mode="json"), indent=1))
     finally:
         os.close(folder)
-
-
-def _replace(path: Path, content: dict[str, object]) -> None:
-    """Write ``content`` beside ``path`` and put it in place at once, readable by its owner only."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

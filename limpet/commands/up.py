@@ -1,6 +1,5 @@
 """The command ``limpet up``."""
 
-import os
 from pathlib import Path
 
 import click
@@ -26,5 +25,5 @@ def up(data: Path, port: int | None, workers: int, *, external: bool) -> None:
     PostgreSQL, Valkey and SeaweedFS, then the API, workers, relay, beat and Flower;
     all on the loopback interface, all data in one folder.
     """
-    stores = external_stores(os.environ) if external else None
+    stores = external_stores() if external else None
     run(UpOptions(data, port, workers, stores))

@@ -1,4 +1,4 @@
-"""The demo's import: a manifest of some thousand rows and a tree of scans, by the command that a person would type."""
+"""The demo's import: `limpet import` with a manifest of some thousand rows and a tree of scans."""
 
 import csv
 import os
@@ -11,23 +11,23 @@ from limpet.demo.expectations import expect, tell
 from limpet.terminal.exit_codes import SOME_FAILED
 
 ROWS = 3000
-_EACH = 10  # every tenth row has a scan
+_SCAN_EVERY_ROWS = 10  # every tenth row has a scan
 _FIRST_KEY = 800_001
 _COLUMNS = ("caseAttachment_Key", "case_Key", "attachment_File", "attachment_Path", "update_Date", "comment")
-_LOST, _UNDATED = 1200, 2400  # rows that are wrong, as old archives have them
+_MISSING_SCAN_ROW, _UNDATED_ROW = 1200, 2400  # invalid rows, as old archives have them
 
 
 def import_archive(variables: Mapping[str, str], folder: Path) -> None:
-    """Write an archive below ``folder``, import it, and show which of its rows are refused and why.
+    """Write an archive below ``folder``, import it, and show its invalid rows with the reasons.
 
     Raises:
-        UnexpectedError: something is not as it should be.
+        UnexpectedError: a result differs from the expected one.
 
     """
     manifest, scans, failed = folder / "archive.csv", folder / "scans", folder / "failed.csv"
     _write(manifest, scans)
     tell("limpet import archive.csv --files scans --report failed.csv")
-    done = subprocess.run(  # noqa: S603  its progress bar is on standard error, if that is a terminal
+    done = subprocess.run(  # noqa: S603  our own program; its progress bar goes to standard error
         [sys.executable, "-m", "limpet", "import", manifest, "--files", scans, "--report", failed],
         env={**os.environ, **variables},
         stdout=subprocess.PIPE,
@@ -41,7 +41,7 @@ def import_archive(variables: Mapping[str, str], folder: Path) -> None:
         rows = list(csv.DictReader(file))
     for row in rows:
         tell(f"line {row['line']}: {row['status']}, {row['error']}")
-    wanted = [str(_FIRST_KEY + number) for number in (_LOST, _UNDATED)]
+    wanted = [str(_FIRST_KEY + number) for number in (_MISSING_SCAN_ROW, _UNDATED_ROW)]
     expect("the rows that failed", [row["caseAttachment_Key"] for row in rows], wanted)
     expect("whether all others were created", f"{ROWS - len(rows):,} created" in done.stdout, wanted=True)
 
@@ -57,8 +57,8 @@ def _write(manifest: Path, scans: Path) -> None:
 def _rows(scans: Path) -> Iterator[tuple[object, ...]]:
     for number in range(ROWS):
         name = f"claim-{number:05}.txt"
-        scan = name if number % _EACH == 0 else ""
-        if scan and number != _LOST:
+        scan = name if number % _SCAN_EVERY_ROWS == 0 else ""
+        if scan and number != _MISSING_SCAN_ROW:
             (scans / scan).write_text(f"Claim {number}, page 1.\nSigned and filed.\n")
-        date = "last May" if number == _UNDATED else f"2019-{1 + number % 12:02}-15T09:30:00Z"
+        date = "last May" if number == _UNDATED_ROW else f"2019-{1 + number % 12:02}-15T09:30:00Z"
         yield _FIRST_KEY + number, 5000 + number // 4, name, scan, date, f"box {number // 100}"

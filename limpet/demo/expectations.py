@@ -1,17 +1,17 @@
-"""What the demo's steps share: how they speak, and how they hold what they find against what must be."""
+"""Output and checks that the demo's steps share."""
 
 import click
 
 
 class UnexpectedError(click.ClickException):
-    """Something is not as it should be; the text says what, and what was expected."""
+    """A result differs from the expected one; the text shows both."""
 
 
 def expect(what: str, found: object, wanted: object) -> None:
-    """Go on if ``found`` is ``wanted``.
+    """Check that ``found`` equals ``wanted``.
 
     Raises:
-        UnexpectedError: it is not.
+        UnexpectedError: they differ.
 
     """
     if found != wanted:
@@ -19,10 +19,10 @@ def expect(what: str, found: object, wanted: object) -> None:
 
 
 def say(number: int, text: str) -> None:
-    """Begin step ``number``."""
+    """Print the headline of step ``number``."""
     click.secho(f"{'' if number == 1 else chr(10)}{number}. {text}", bold=True)
 
 
 def tell(text: str) -> None:
-    """Say what was found."""
+    """Print a result."""
     click.echo(f"   {text}")

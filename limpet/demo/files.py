@@ -1,4 +1,4 @@
-"""The demo's look at family B: the documented example, a delete and a NEW-ONLY in one call, and the files after it."""
+"""The demo's step for file attachments: a DELETE and a NEW-ONLY in one call, and the files after it."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from limpet.demo.expectations import UnexpectedError, expect, tell
 
-_ITEM = "/jsonapi/UpdateFileAttachments/Incidents/48213"
+_ITEM_PATH = "/jsonapi/UpdateFileAttachments/Incidents/48213"
 _NOTE = b"The plumber comes on Monday at nine.\n"
 
 
@@ -42,26 +42,26 @@ class _FileAnswer(BaseModel):
     actions: list[_Action]
 
 
-def look_at_files(variables: Mapping[str, str]) -> int:
-    """Add a draft, then delete it and add a note in one call; return how many actions were carried out.
+def show_files(variables: Mapping[str, str]) -> int:
+    """Add a draft, then delete it and add a note in one call; return the number of actions.
 
     Raises:
-        UnexpectedError: something is not as it should be.
+        UnexpectedError: a result differs from the expected one.
 
     """
-    sign_in = (variables["LIMPET_USER"], variables["LIMPET_PASSWORD"])
-    with httpx.Client(base_url=variables["LIMPET_URL"], auth=sign_in, timeout=60, trust_env=False) as http:
+    login = (variables["LIMPET_USER"], variables["LIMPET_PASSWORD"])
+    with httpx.Client(base_url=variables["LIMPET_URL"], auth=login, timeout=60, trust_env=False) as http:
         try:
-            _update(http, [_new("draft.txt", b"To be written.\n")], ["201 Created"])
-            gone: dict[str, object] = {"action": "DELETE", "filename": "draft.txt"}
-            answer = _update(http, [gone, _new("note.txt", _NOTE)], ["204 Deleted", "201 Created"])
+            _update(http, [_make_action("draft.txt", b"To be written.\n")], ["201 Created"])
+            deletion: dict[str, object] = {"action": "DELETE", "filename": "draft.txt"}
+            answer = _update(http, [deletion, _make_action("note.txt", _NOTE)], ["204 Deleted", "201 Created"])
             _show(http, answer)
-        except (httpx.HTTPError, ValidationError) as fault:
-            raise UnexpectedError(f"{_ITEM} does not answer as it should: {fault}") from fault
+        except (httpx.HTTPError, ValidationError) as error:
+            raise UnexpectedError(f"{_ITEM_PATH} does not answer as it should: {error}") from error
     return 3
 
 
-def _new(name: str, content: bytes) -> dict[str, object]:
+def _make_action(name: str, content: bytes) -> dict[str, object]:
     return {
         "action": "NEW-ONLY",
         "filename": name,
@@ -72,7 +72,7 @@ def _new(name: str, content: bytes) -> dict[str, object]:
 
 def _update(http: httpx.Client, actions: list[dict[str, object]], wanted: list[str]) -> _FileAnswer:
     answer = _FileAnswer.model_validate_json(
-        http.post(_ITEM, json={"fileAttachList": actions}).raise_for_status().content
+        http.post(_ITEM_PATH, json={"fileAttachList": actions}).raise_for_status().content
     )
     expect("the result", answer.result.type, "OK")
     expect("how the actions ended", [f"{action.status} {action.body}" for action in answer.actions], wanted)

@@ -1,4 +1,4 @@
-"""Attachments of three insurance claims, made up: real files, made with the standard library alone."""
+"""Sample attachments of three fictitious insurance claims: real files, made with the standard library."""
 
 import base64
 import random
@@ -12,7 +12,7 @@ from schemas.case_attachment import CaseAttachment
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One attachment to send. ``content`` is its bytes, None for one that is kept elsewhere (``path``)."""
+    """One attachment to send. ``content`` is its bytes, None if it is stored elsewhere (``path``)."""
 
     key: int
     case: int
@@ -22,7 +22,7 @@ class Sample:
     path: str | None = None
 
     def item(self) -> CaseAttachment:
-        """Return it as the API takes it."""
+        """Return the attachment as the API's record."""
         where = {"attachment_path": self.path} if self.path else {}
         bytes_ = {"attachment": base64.b64encode(self.content).decode()} if self.content is not None else {}
         return CaseAttachment(
@@ -36,7 +36,7 @@ class Sample:
 
 
 def claims() -> list[Sample]:
-    """Return twelve attachments: papers, photos, notes, and one that is only named."""
+    """Return twelve attachments: papers, photos, notes, and one with a path only."""
     water, hail, theft = 48213, 48377, 48402
     note = b"Caller reports water under the sink since Sunday night. Main valve closed. Plumber ordered.\n"
     mail = b"From: j.rivera@example.org\r\nSubject: Hail damage\r\n\r\nPhotos attached, roof and car.\r\n"
@@ -58,7 +58,7 @@ def claims() -> list[Sample]:
 
 
 def follow_up() -> list[CaseAttachment]:
-    """Return three more, the second one cut off on its way: its base64 does not decode."""
+    """Return three receipts; the base64 of the second is truncated and does not decode."""
     first, second, third = (
         Sample(700113 + n, 48402, name, "receipt", pdf(name, ["Total 1,454.40"]))
         for n, name in enumerate(("receipt-shop.pdf", "receipt-scan.pdf", "receipt-online.pdf"))
@@ -69,7 +69,7 @@ def follow_up() -> list[CaseAttachment]:
 
 
 def png(width: int, height: int) -> bytes:
-    """Return a picture (RFC 2083): a grey sky, grainy as photos are, the same at each call."""
+    """Return a PNG (RFC 2083): a grainy grey sky, the same at each call."""
     grain = random.Random(width)  # noqa: S311  no secret
     rows = (b"\0" + grain.randbytes(3 * width).translate(_shade(128 - 80 * row // height)) for row in range(height))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits each of red, green, blue
@@ -86,7 +86,7 @@ def _png_chunk(name: bytes, data: bytes) -> bytes:
 
 
 def pdf(title: str, lines: Sequence[str]) -> bytes:
-    """Return one page of text (ISO 32000-1 §7.5). Title and lines are plain ASCII without brackets."""
+    """Return a PDF of one page (ISO 32000-1 §7.5). Title and lines are ASCII without brackets."""
     shown = " ".join(f"({line}) Tj T*" for line in lines)
     page = f"BT /F1 20 Tf 72 770 Td 32 TL ({title}) Tj T* /F1 12 Tf 18 TL {shown} ET".encode()
     objects = [

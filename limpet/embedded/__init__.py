@@ -1,1 +1,1 @@
-"""The embedded stack: real servers and our own processes on one machine, under one supervisor (``limpet up``)."""
+"""The embedded stack: ``limpet up`` supervises real servers and Limpet's own processes on one machine."""

@@ -1,10 +1,11 @@
-"""Where database, broker and object store are, and how to sign in there."""
+"""Addresses and credentials of database, broker and object store."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from limpet.embedded.errors import StartRefusedError
+from worker.settings import settings
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,7 +22,7 @@ class Bucket:
 
 @dataclass(frozen=True, repr=False)
 class Stores:
-    """The three servers below ours; URLs carry their passwords."""
+    """Database, broker and object store; the URLs contain passwords."""
 
     databases: Mapping[str, str]
     broker: str
@@ -29,7 +30,7 @@ class Stores:
 
 
 def environment_of(stores: Stores) -> dict[str, str]:
-    """Return the variables by which our processes find the stores."""
+    """Return the variables that tell our processes where the stores are."""
     return {
         "LIMPET_DATABASES": json.dumps(dict(stores.databases)),
         "LIMPET_BROKER_URL": stores.broker,
@@ -42,47 +43,34 @@ def environment_of(stores: Stores) -> dict[str, str]:
     }
 
 
-_NEEDED = (
-    "LIMPET_DATABASES",
-    "LIMPET_BROKER_URL",
-    "LIMPET_S3_ENDPOINT",
-    "LIMPET_S3_ACCESS_KEY",
-    "LIMPET_S3_SECRET_KEY",
-)
+# Settings without a default, or whose default is a server of this machine.
+_REQUIRED = ("databases", "broker_url", "s3_endpoint", "s3_access_key", "s3_secret_key")
 
 
-def external_stores(environment: Mapping[str, str]) -> Stores:
-    """Return the stores that the environment names.
+def external_stores() -> Stores:
+    """Return the stores that the settings of this process name.
 
     Raises:
-        RefusedError: a variable is missing or malformed; the text names each.
+        StartRefusedError: a variable is missing or malformed; the text names each, and shows no value.
 
     """
-    missing = [name for name in _NEEDED if not environment.get(name)]
+    try:
+        chosen = settings()
+    except SystemExit as error:
+        raise StartRefusedError(str(error)) from None
+    missing = [name for name in _REQUIRED if name not in chosen.model_fields_set or not getattr(chosen, name)]
     if missing:
-        raise StartRefusedError(
-            f"--external takes the servers from the environment, but there is no {', '.join(missing)}."
-        )
+        names = ", ".join(f"LIMPET_{name.upper()}" for name in missing)
+        raise StartRefusedError(f"--external takes the servers from the environment, but there is no {names}.")
     return Stores(
-        databases=_databases(environment["LIMPET_DATABASES"]),
-        broker=environment["LIMPET_BROKER_URL"],
+        databases={name: url.get_secret_value() for name, url in chosen.databases.items()},
+        broker=chosen.broker_url.get_secret_value(),
         bucket=Bucket(
-            endpoint=environment["LIMPET_S3_ENDPOINT"].removeprefix("http://").removeprefix("https://").rstrip("/"),
-            access_key=environment["LIMPET_S3_ACCESS_KEY"],
-            secret_key=environment["LIMPET_S3_SECRET_KEY"],
-            name=environment.get("LIMPET_S3_BUCKET") or "limpet",
-            region=environment.get("LIMPET_S3_REGION") or "us-east-1",
-            secure=environment.get("LIMPET_S3_SECURE", "").lower() in {"1", "true", "yes", "on"},
+            endpoint=chosen.s3_endpoint,
+            access_key=chosen.s3_access_key,
+            secret_key=chosen.s3_secret_key.get_secret_value(),
+            name=chosen.s3_bucket or Bucket.name,
+            region=chosen.s3_region or Bucket.region,
+            secure=chosen.s3_secure,
         ),
     )
-
-
-def _databases(text: str) -> dict[str, str]:
-    try:
-        databases = json.loads(text)
-    except ValueError as problem:
-        # The text holds passwords: neither it nor the parser's excerpt may be shown.
-        raise StartRefusedError("LIMPET_DATABASES is not JSON.") from problem
-    if not isinstance(databases, dict) or not databases or not all(isinstance(u, str) for u in databases.values()):
-        raise StartRefusedError("LIMPET_DATABASES must be a JSON object of database name to SQLAlchemy URL.")
-    return databases

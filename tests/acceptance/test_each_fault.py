@@ -10,10 +10,10 @@ import httpx
 import pytest
 from calls import b64, fresh_keys, item, put, read
 
-from chaos.calls import Calls
-from chaos.faults import FAULTS, FLUSH, Fault, flush, strike, targets
-from chaos.load import Load
-from chaos.probes import Probes
+from chaos.faults.probes import Probes
+from chaos.faults.strikes import FAULTS, FLUSH, Fault, flush, strike, targets
+from chaos.load.calls import Calls
+from chaos.load.requests import Load
 from chaos.processes import process
 from chaos.stack import Stack
 

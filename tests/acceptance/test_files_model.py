@@ -12,7 +12,7 @@ from file_calls import content, data, files_client, fresh_item, get, send
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chaos.file_serial import SerialFiles
+from chaos.models.file_attachments import SerialFiles
 
 _names = st.sampled_from(["a", "b", "c"])
 _actions = st.fixed_dictionaries(

@@ -10,7 +10,7 @@ from calls import fresh_keys, item, put, refusing
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chaos.serial import Sent, Serial
+from chaos.models.case_attachments import Sent, Serial
 
 KEYS = 4
 # A key is a number from 0 to KEYS: 0 is "none", the others are fresh for each history.

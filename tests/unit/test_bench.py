@@ -2,8 +2,8 @@ import itertools
 import json
 import xml.etree.ElementTree as ET
 
-from bench.lines import Goal, Line, in_short, table
-from bench.plots import goals, rates
+from bench.report.lines import Goal, Line, in_short, table
+from bench.report.plots import goals, rates
 from bench.rows import bodies, record, row
 from schemas.case_attachment import CaseAttachment
 from worker.tables.metadata import METADATA

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
-from chaos.answers import Told, ends_told
-from chaos.faults import BLOWS, FAULTS, FLUSH, Fault, Tally, deck, strike
-from chaos.file_serial import SerialFiles
-from chaos.load import Content, Load
+from chaos.faults.strikes import BLOWS, FAULTS, FLUSH, Fault, Tally, deck, strike
+from chaos.load.answers import Told, ends_told
+from chaos.load.requests import Content, Load
+from chaos.models.file_attachments import SerialFiles
 from chaos.processes import process
 
 NAMES = ("bulk0.3", "small1.7", "single0.2", "files1.5", "probe.4")

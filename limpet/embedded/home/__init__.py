@@ -1,1 +1,1 @@
-"""Home: the data folder of a stack, with its secrets, ports and files of variables."""
+"""Home: a stack's data folder, with its secrets, ports and files of variables."""

@@ -1,4 +1,4 @@
-"""The data folder of an embedded stack: what lies where, and what of it is ours."""
+"""The data folder of an embedded stack: its paths, and which of them belong to Limpet."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ from limpet.embedded.errors import StartRefusedError
 from limpet.embedded.home import lock
 from limpet.embedded.home.keyring import Keyring, write_keyring
 from limpet.embedded.home.ports import Reservations
-from limpet.embedded.home.private_files import write_private
+from worker.private_files import write_private
 
 _FOLDERS = ("postgres", "valkey", "s3", "logs", "run")
 _FILES = ("secrets.json", "ports.json", "credentials.json", "client.env", "server.env", "pids.json")
@@ -17,12 +17,12 @@ _FILES = ("secrets.json", "ports.json", "credentials.json", "client.env", "serve
 
 @dataclass(frozen=True)
 class DataFolder:
-    """Paths in the folder; :func:`claim` has made those that are folders."""
+    """Paths in the folder; :func:`claim_folder` creates the folders among them."""
 
     path: Path
 
     def __truediv__(self, name: str) -> Path:
-        """Return the path of one thing in the folder."""
+        """Return the path of ``name`` in the folder."""
         return self.path / name
 
     @property
@@ -32,12 +32,12 @@ class DataFolder:
 
     @property
     def run(self) -> Path:
-        """What may be thrown away while the stack is down."""
+        """Files that may be deleted while the stack is down."""
         return self.path / "run"
 
     @property
     def secrets(self) -> Path:
-        """The secrets; also the sign that the folder's names are ours."""
+        """The secrets; this file marks the folder as ours."""
         return self.path / "secrets.json"
 
     @property
@@ -47,28 +47,28 @@ class DataFolder:
 
     @property
     def pids(self) -> Path:
-        """The processes that run now."""
+        """The pids of the running processes."""
         return self.path / "pids.json"
 
 
-def create(path: Path) -> None:
-    """Make the folder if it is not there, for its owner only."""
+def create_folder(path: Path) -> None:
+    """Create the folder if it is missing, with mode 0700."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
-    except OSError as problem:
-        raise StartRefusedError(f"{path} can't be the data folder: {problem.strerror}.") from problem
+    except OSError as error:
+        raise StartRefusedError(f"{path} can't be the data folder: {error.strerror}.") from error
 
 
-def check_untaken(home: DataFolder) -> None:
-    """Look whether the folder is ours, or has none of the names that we need.
+def check_names_free(home: DataFolder) -> None:
+    """Check that the folder is ours, or has none of the names that we need.
 
     Raises:
-        RefusedError: one of the names is taken by something that is not ours.
+        StartRefusedError: a file or folder that is not ours has one of the names.
 
     """
     taken = [name for name in _FOLDERS + _FILES if (home / name).is_symlink() or (home / name).exists()]
-    # Looked for last, since another `up` that begins at this moment makes it first.
+    # Checked last: another `up` that starts now creates this file first.
     if taken and not home.secrets.is_file():
         raise StartRefusedError(
             f"{home.path} holds things that 'limpet up' did not make but needs the names of: {', '.join(taken)}. "
@@ -76,34 +76,34 @@ def check_untaken(home: DataFolder) -> None:
         )
 
 
-def claim(home: DataFolder) -> None:
-    """Make our names in the folder ours; strangers' files stay as they are. Needs the lock.
+def claim_folder(home: DataFolder) -> None:
+    """Create our files and folders, and leave others untouched. The caller holds the lock.
 
     Raises:
-        RefusedError: one of the names is taken by something that is not ours.
+        StartRefusedError: a file or folder that is not ours has one of the names.
 
     """
-    check_untaken(home)
+    check_names_free(home)
     if not home.secrets.exists():
-        # Written first: from here on, whatever bears one of our names was made by us.
+        # Written first: from here on, every file with one of our names is ours.
         write_keyring(home.secrets, Keyring())
     for name in _FOLDERS:
         try:
             (home / name).mkdir(mode=0o700, exist_ok=True)
-        except FileExistsError as problem:
-            raise StartRefusedError(f"{home / name} should be a folder of Limpet, but is something else.") from problem
+        except FileExistsError as error:
+            raise StartRefusedError(f"{home / name} should be a folder of Limpet, but is something else.") from error
     home.pids.unlink(missing_ok=True)
     home.ready.unlink(missing_ok=True)
 
 
-def let_through(home: DataFolder) -> None:
-    """Let other users pass through the folder, not list it; but not where strangers' files may rely on its mode."""
+def allow_traversal(home: DataFolder) -> None:
+    """Let other users traverse, not list, the folder, unless it holds files of others that may rely on its mode."""
     if all(entry.name in {*_FOLDERS, *_FILES, lock.NAME} for entry in home.path.iterdir()):
         home.path.chmod(home.path.stat().st_mode | 0o001)
 
 
-def keep_ports(home: DataFolder, names: Collection[str], reservations: Reservations) -> dict[str, int]:
-    """Return a reserved port for each name, the same at each start as long as it is free."""
+def assign_ports(home: DataFolder, names: Collection[str], reservations: Reservations) -> dict[str, int]:
+    """Return a reserved port for each name: the one of the last start while it is free."""
     file = home / "ports.json"
     kept: Mapping[str, int] = json.loads(file.read_text()) if file.exists() else {}
     assigned = reservations.assign(names, kept)

@@ -1,4 +1,4 @@
-"""The two files of variables in the data folder: ``server.env`` for our processes, ``client.env`` for people."""
+"""Writes ``server.env`` for our processes and ``client.env`` for users of the API."""
 
 import os
 from dataclasses import replace
@@ -8,15 +8,15 @@ from api_stub.auth.credentials import add_api_key, add_user, check_password, mak
 from limpet.embedded.endpoints import environment_of
 from limpet.embedded.home.keyring import write_keyring
 from limpet.embedded.home.plan import PROCESSES_PER_WORKER, Plan
-from limpet.embedded.home.private_files import write_environment
+from limpet.embedded.home.variables import write_environment
 
-_CLIENT = "demo"
+_CLIENT_NAME = "demo"
 _TOKEN_LIFETIME = timedelta(days=30)
-# These steer the tools that we run, whatever their arguments say: a stranger's setting must not lead them elsewhere.
-_NOT_INHERITED = ("CELERY_", "FLOWER_", "UVICORN_")
+# Such variables override the arguments of the tools that we run, so the user's own are not inherited.
+_EXCLUDED_PREFIXES = ("CELERY_", "FLOWER_", "UVICORN_")
 
 
-def write_server(plan: Plan) -> dict[str, str]:
+def write_server_environment(plan: Plan) -> dict[str, str]:
     """Write ``server.env`` and return the whole environment for our processes."""
     ours = {
         **environment_of(plan.stores),
@@ -27,21 +27,21 @@ def write_server(plan: Plan) -> dict[str, str]:
         "FLOWER_BASIC_AUTH": f"{plan.keyring.user}:{plan.keyring.password}",
     }
     write_environment(plan.home / "server.env", ours)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_EXCLUDED_PREFIXES)}
     return {**inherited, **ours}
 
 
-def write_client(plan: Plan) -> None:
-    """Write ``client.env``: all that is needed to use the API and Flower."""
+def write_client_environment(plan: Plan) -> None:
+    """Write ``client.env``: URLs and credentials for the API and Flower."""
     names = list(plan.stores.databases)
-    _register_user(plan, names)
+    _ensure_user(plan, names)
     write_environment(
         plan.home / "client.env",
         {
             "LIMPET_URL": plan.api_url,
             "LIMPET_DATABASE": names[0],
-            "LIMPET_API_KEY": _api_key(plan, names),
-            "LIMPET_TOKEN": make_token(plan.jwt_secret, _CLIENT, names, _TOKEN_LIFETIME),
+            "LIMPET_API_KEY": _ensure_api_key(plan, names),
+            "LIMPET_TOKEN": make_token(plan.jwt_secret, _CLIENT_NAME, names, _TOKEN_LIFETIME),
             "LIMPET_USER": plan.keyring.user,
             "LIMPET_PASSWORD": plan.keyring.password,
             "LIMPET_FLOWER_URL": plan.flower_url,
@@ -49,19 +49,19 @@ def write_client(plan: Plan) -> None:
     )
 
 
-def _api_key(plan: Plan, databases: list[str]) -> str:
-    """Return the client's API key, made anew when there is none that is good for these databases."""
+def _ensure_api_key(plan: Plan, databases: list[str]) -> str:
+    """Return the client's API key; make a new one if none allows exactly these databases."""
     file = plan.home / "credentials.json"
-    known = any(key.name == _CLIENT and key.databases == databases for key in read_credentials(file).api_keys)
+    known = any(key.name == _CLIENT_NAME and key.databases == databases for key in read_credentials(file).api_keys)
     if plan.keyring.api_key and known:
         return plan.keyring.api_key
-    made = add_api_key(file, _CLIENT, databases)
-    write_keyring(plan.home.secrets, replace(plan.keyring, api_key=made))
-    return made
+    clear = add_api_key(file, _CLIENT_NAME, databases)
+    write_keyring(plan.home.secrets, replace(plan.keyring, api_key=clear))
+    return clear
 
 
-def _register_user(plan: Plan, databases: list[str]) -> None:
-    """Let the keyring's user in by its password; the first of ``databases`` is its default."""
+def _ensure_user(plan: Plan, databases: list[str]) -> None:
+    """Register the keyring's user and password; the first of ``databases`` is its default."""
     file, keyring = plan.home / "credentials.json", plan.keyring
     known = next((user for user in read_credentials(file).users if user.name == keyring.user), None)
     if known is None or known.databases != databases or not check_password(known, keyring.password):

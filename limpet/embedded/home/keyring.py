@@ -1,32 +1,32 @@
-"""The secrets of one data folder, made once."""
+"""The secrets of one data folder, generated once."""
 
 import json
 import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from limpet.embedded.home.private_files import write_private
+from worker.private_files import write_private
 
 
-def _new() -> str:
+def _make_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
 @dataclass(frozen=True)
 class Keyring:
-    """Every password and key the embedded stack needs; the file is its only home."""
+    """Every password and key of the embedded stack; ``secrets.json`` is their only copy."""
 
-    postgres: str = field(default_factory=_new)
-    valkey: str = field(default_factory=_new)
+    postgres: str = field(default_factory=_make_secret)
+    valkey: str = field(default_factory=_make_secret)
     s3_access_key: str = field(default_factory=lambda: secrets.token_hex(10))
-    s3_secret_key: str = field(default_factory=_new)
-    jwt: str = field(default_factory=_new)
+    s3_secret_key: str = field(default_factory=_make_secret)
+    jwt: str = field(default_factory=_make_secret)
     user: str = "limpet"
-    password: str = field(default_factory=_new)
+    password: str = field(default_factory=_make_secret)
     api_key: str = ""
 
     def __repr__(self) -> str:
-        """Show no secret, wherever it is printed."""
+        """Hide the secrets in logs and tracebacks."""
         return "Keyring(...)"
 
 
@@ -36,5 +36,5 @@ def read_keyring(path: Path) -> Keyring:
 
 
 def write_keyring(path: Path, keyring: Keyring) -> None:
-    """Keep the secrets at ``path``, readable by the owner only."""
+    """Write the secrets to ``path``, readable by the owner only."""
     write_private(path, json.dumps(asdict(keyring), indent=1) + "\n")

@@ -1,8 +1,8 @@
-"""The lock on a data folder: one stack at a time.
+"""Locks a data folder, so that one stack at a time uses it.
 
-Two locks on one file. The `flock` belongs to the open file and is shared with the guardian: as
-long as it is held, processes of a stack may run. The record lock belongs to `up` alone and goes
-with it: as long as it is held, that `up` lives. Neither needs a process number to be believed.
+One file carries two locks. `up` shares the `flock` with its guardian: while it is held, processes of a
+stack may run. The record lock belongs to `up` alone: while it is held, that `up` lives. The kernel
+releases both, so neither depends on a pid.
 """
 
 import fcntl
@@ -16,26 +16,26 @@ from typing import TextIO
 from limpet.embedded.errors import StartRefusedError
 
 NAME = "limpet.lock"
-_SIGN = "limpet up, pid "
-# A guardian needs at most 10 s and a moment to end what a killed `up` left behind.
-_GUARDIAN_TIME = 15.0
+_PREFIX = "limpet up, pid "
+# A guardian needs little more than 10 s to end the processes of a killed `up`.
+_GUARDIAN_SECONDS = 15.0
 
 
 @contextmanager
-def held(folder: Path, say: Callable[[str], None]) -> Iterator[int]:
-    """Hold the folder's lock while the block runs, and give the file descriptor for the guardian to inherit.
+def hold(folder: Path, say: Callable[[str], None]) -> Iterator[int]:
+    """Hold the folder's lock while the block runs; yield the file descriptor that the guardian inherits.
 
-    When only the guardian of a killed `up` holds it, wait until that has cleaned up.
+    If only the guardian of a killed `up` holds the lock, wait until it has cleaned up.
 
     Raises:
-        RefusedError: another `up` holds it, or the file is not a lock of ours.
+        StartRefusedError: another `up` holds the lock, or the file is not a lock of ours.
 
     """
     with os.fdopen(_open(folder / NAME), "r+") as file:
-        _take(file, folder, say)
+        _acquire(file, folder, say)
         file.seek(0)
         file.truncate()
-        file.write(f"{_SIGN}{os.getpid()}\n")
+        file.write(f"{_PREFIX}{os.getpid()}\n")
         file.flush()
         yield file.fileno()
         fcntl.flock(file, fcntl.LOCK_UN)
@@ -44,26 +44,26 @@ def held(folder: Path, say: Callable[[str], None]) -> Iterator[int]:
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as problem:
-        raise StartRefusedError(f"{path} can't be used as the lock file: {problem.strerror}.") from problem
+    except OSError as error:
+        raise StartRefusedError(f"{path} can't be used as the lock file: {error.strerror}.") from error
 
 
-def _take(file: TextIO, folder: Path, say: Callable[[str], None]) -> None:
-    holder = _holder(file, folder)
-    give_up = time.monotonic() + _GUARDIAN_TIME
-    told = False
-    while not _locks(fcntl.flock, file):
-        if not _locks(fcntl.lockf, file) or time.monotonic() > give_up:
+def _acquire(file: TextIO, folder: Path, say: Callable[[str], None]) -> None:
+    holder = _read_holder(file, folder)
+    deadline = time.monotonic() + _GUARDIAN_SECONDS
+    announced = False
+    while not _try_lock(fcntl.flock, file):
+        if not _try_lock(fcntl.lockf, file) or time.monotonic() > deadline:
             raise StartRefusedError(f"{folder} is in use: another 'limpet up' (pid {holder}) runs on it.")
-        fcntl.lockf(file, fcntl.LOCK_UN)  # it was only asked for to see whether that `up` lives
-        if not told:
+        fcntl.lockf(file, fcntl.LOCK_UN)  # it only showed that the other `up` is dead
+        if not announced:
             say(f"waiting for the processes that 'limpet up' (pid {holder}) left when it was killed")
-            told = True
+            announced = True
         time.sleep(0.2)
     fcntl.lockf(file, fcntl.LOCK_EX)
 
 
-def _locks(lock: Callable[[TextIO, int], None], file: TextIO) -> bool:
+def _try_lock(lock: Callable[[TextIO, int], None], file: TextIO) -> bool:
     try:
         lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # POSIX allows both for a record lock that another holds
@@ -71,8 +71,8 @@ def _locks(lock: Callable[[TextIO, int], None], file: TextIO) -> bool:
     return True
 
 
-def _holder(file: TextIO, folder: Path) -> str:
+def _read_holder(file: TextIO, folder: Path) -> str:
     text = file.read()
-    if text and not text.startswith(_SIGN):
+    if text and not text.startswith(_PREFIX):
         raise StartRefusedError(f"{folder / NAME} is not a lock file of Limpet; choose another folder with --data.")
-    return text.removeprefix(_SIGN).strip() or "not known yet"
+    return text.removeprefix(_PREFIX).strip() or "not known yet"

@@ -1,4 +1,4 @@
-"""What one start of the stack is going to be: the facts that its files and parts are made from."""
+"""The plan of one start: the facts that the stack's files and parts are made from."""
 
 from dataclasses import dataclass
 
@@ -22,14 +22,14 @@ class Plan:
     flower_port: int
     workers: int
     external: bool
-    """the stores are others', and others may use them"""
+    """whether the stores are external, and may have other users"""
 
     @property
     def api_url(self) -> str:
-        """Where the API will be."""
+        """URL of the API."""
         return f"http://{HOST}:{self.api_port}"
 
     @property
     def flower_url(self) -> str:
-        """Where Flower will be, with a slash at the end."""
+        """URL of Flower, with a slash at the end."""
         return f"http://{HOST}:{self.flower_port}/flower/"

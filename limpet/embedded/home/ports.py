@@ -1,4 +1,4 @@
-"""Ports on the loopback interface."""
+"""Finds and reserves ports on the loopback interface."""
 
 import random
 import socket
@@ -7,14 +7,14 @@ from contextlib import ExitStack
 
 HOST = "127.0.0.1"
 # Below the range from which systems take ports for outgoing connections (Linux 32768, macOS and
-# IANA 49152), so that no passing connection holds one of ours while a part restarts.
-_RANGE = range(20_000, 32_768)
+# IANA 49152): no outgoing connection can take one of ours while a part restarts.
+_PORT_RANGE = range(20_000, 32_768)
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on ``port`` of 127.0.0.1 now."""
+    """Return whether a server could listen on ``port`` of 127.0.0.1 now."""
     with socket.socket() as probe:
-        # As servers do: a connection that lingers in TIME_WAIT takes no port away.
+        # As servers do: a connection in TIME_WAIT does not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -25,18 +25,18 @@ def is_free(port: int) -> bool:
 
 
 class Reservations(ExitStack):
-    """Ports kept from other stacks while the block runs.
+    """Reserves ports against other stacks while the block runs.
 
-    A server listens some seconds after its port was chosen. So that two stacks that start at the
-    same time don't choose the same, each holds the UDP port of that number, which no server here uses.
+    A server listens some seconds after its port was chosen. Until then the stack holds the UDP port of
+    the same number, which no server here uses, so two starting stacks don't choose the same port.
     """
 
     def take(self, port: int) -> bool:
-        """Reserve the port; tell whether it was to be had."""
+        """Reserve the port; return whether it was free."""
         with ExitStack() as undo:
-            sign = undo.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            marker = undo.enter_context(socket.socket(type=socket.SOCK_DGRAM))
             try:
-                sign.bind((HOST, port))
+                marker.bind((HOST, port))
             except OSError:
                 return False
             if not is_free(port):
@@ -46,9 +46,9 @@ class Reservations(ExitStack):
 
     def take_any(self) -> int:
         """Reserve a free port and return it."""
-        return next(port for port in random.sample(_RANGE, len(_RANGE)) if self.take(port))
+        return next(port for port in random.sample(_PORT_RANGE, len(_PORT_RANGE)) if self.take(port))
 
     def assign(self, names: Collection[str], kept: Mapping[str, int]) -> dict[str, int]:
-        """Reserve a port for each name: the kept one if it is to be had."""
+        """Reserve a port for each name: the one in ``kept`` if it is free."""
         ports = {name: kept[name] for name in names if name in kept and self.take(kept[name])}
         return {name: ports.get(name) or self.take_any() for name in names}

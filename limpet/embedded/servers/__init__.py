@@ -1,1 +1,1 @@
-"""Servers: what each process of the stack is started with."""
+"""Servers: the command line, configuration and probe of each part."""

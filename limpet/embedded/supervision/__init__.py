@@ -1,1 +1,1 @@
-"""Supervision: processes are started, watched, restarted and ended, and none is left behind."""
+"""Supervision: starts, watches, restarts and ends processes, and leaves none behind."""

@@ -1,4 +1,4 @@
-"""Under which user a process runs. PostgreSQL refuses root, so as root it needs another."""
+"""Chooses the user a process runs as: PostgreSQL refuses to run as root."""
 
 import os
 import pwd
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Literal
 
 from limpet.embedded.errors import StartRefusedError
-from limpet.embedded.supervision.launch import launched
+from limpet.embedded.supervision.launch import launch_command
 
-_CANDIDATES = ("postgres", "nobody", "daemon")
+_USER_CANDIDATES = ("postgres", "nobody", "daemon")
 
 
 @dataclass(frozen=True)
 class Account:
-    """How a process gets its user.
+    """The user of a process.
 
-    ``own``: as `up` itself. ``namespace``: root in a user namespace in which it is called ``uid``;
-    files stay root's. ``dropped``: really ``uid``, and its files, too.
+    ``own``: the user of `up`. ``namespace``: root, in a user namespace that shows it as ``uid``; its files
+    belong to root. ``dropped``: ``uid`` itself, which also owns the files.
     """
 
     kind: Literal["own", "namespace", "dropped"] = "own"
@@ -36,10 +36,10 @@ OWN = Account()
 def account_for(folder: Path, program: Path) -> Account:
     """Return the account for a server that refuses root and keeps its files in ``folder``.
 
-    Who owns a folder that has been used before has the say, since each account can only use its own files.
+    The owner of a folder from an earlier start decides, since each account can only use its own files.
 
     Raises:
-        RefusedError: as root, when neither way works here.
+        StartRefusedError: `up` runs as root, and neither way works on this system.
 
     """
     if os.geteuid() != 0:
@@ -47,33 +47,33 @@ def account_for(folder: Path, program: Path) -> Account:
     owner = folder.stat().st_uid
     if owner != 0:
         return Account("dropped", owner, pwd.getpwuid(owner).pw_gid)
-    entry = _unprivileged()
-    if _works(namespace := Account("namespace", entry.pw_uid, entry.pw_uid), program):
+    entry = _find_unprivileged_user()
+    if _can_run(namespace := Account("namespace", entry.pw_uid, entry.pw_uid), program):
         return namespace
     if any(folder.iterdir()):
         raise StartRefusedError(f"{folder} was made by root in a user namespace, and this system allows none now.")
     return Account("dropped", entry.pw_uid, entry.pw_gid)
 
 
-def check_reach(account: Account, *paths: Path) -> None:
-    """Look whether a dropped account can get to ``paths``.
+def check_access(account: Account, *paths: Path) -> None:
+    """Check that a dropped account can reach ``paths``.
 
     Raises:
-        RefusedError: a folder above one of them is closed to it.
+        StartRefusedError: the account can't traverse a folder above one of them.
 
     """
     for path in paths:
-        barred = [p for p in reversed(path.resolve().parents) if not _may_pass(p, account)]
-        if barred:
+        closed = [p for p in reversed(path.resolve().parents) if not _can_traverse(p, account)]
+        if closed:
             raise StartRefusedError(
                 f"PostgreSQL can't run as root here (no user namespaces), and user {account.uid} can't reach {path} "
-                f"because of the mode of {barred[0]}. Run 'limpet up' as an ordinary user, or move that elsewhere."
+                f"because of the mode of {closed[0]}. Run 'limpet up' as an ordinary user, or move that elsewhere."
             )
 
 
-def _unprivileged() -> pwd.struct_passwd:
+def _find_unprivileged_user() -> pwd.struct_passwd:
     known = {entry.pw_name: entry for entry in pwd.getpwall()}
-    for name in _CANDIDATES:
+    for name in _USER_CANDIDATES:
         if name in known:
             return known[name]
     raise StartRefusedError(
@@ -81,12 +81,12 @@ def _unprivileged() -> pwd.struct_passwd:
     )
 
 
-def _works(account: Account, program: Path) -> bool:
-    trial = launched((str(program), "--version"), account)
+def _can_run(account: Account, program: Path) -> bool:
+    trial = launch_command((str(program), "--version"), account)
     return subprocess.run(trial, check=False, capture_output=True).returncode == 0  # noqa: S603  our own program
 
 
-def _may_pass(folder: Path, account: Account) -> bool:
+def _can_traverse(folder: Path, account: Account) -> bool:
     status = folder.stat()
     if status.st_uid == account.uid:
         return bool(status.st_mode & 0o100)

@@ -1,4 +1,4 @@
-"""One part of the stack, kept running."""
+"""Keeps one part of the stack running."""
 
 import asyncio
 import time
@@ -9,95 +9,95 @@ from limpet.embedded.errors import NotServingError, StartError
 from limpet.embedded.home.ports import is_free
 from limpet.embedded.supervision.part import StackPart
 from limpet.embedded.supervision.probes import Probe
-from limpet.embedded.supervision.process import Nest, kill_group, log_tail, reap, spawn
+from limpet.embedded.supervision.process import ProcessContext, kill_group, log_tail, reap, spawn
 
-_FIRST_PAUSE = 0.2
-_LONGEST_PAUSE = 10.0
-_LONG_LIFE = 30.0
-_START_DEADLINE = 60.0
-_START_DEATHS = 3
-_SETTLE = 1.0
-_BURIAL = 5.0
+_MIN_PAUSE_SECONDS = 0.2
+_MAX_PAUSE_SECONDS = 10.0
+_STABLE_SECONDS = 30.0
+_START_TIMEOUT_SECONDS = 60.0
+_MAX_START_EXITS = 3
+_MIN_ALIVE_SECONDS = 1.0
+_REAP_TIMEOUT_SECONDS = 5.0
 
 
 class Child:
-    """Runs a part, starts it again whenever it dies, and stops it when told."""
+    """Runs a part, restarts it when it dies, and stops it on request."""
 
-    def __init__(self, part: StackPart, nest: Nest) -> None:
-        """Does not start anything yet: see :meth:`start`."""
+    def __init__(self, part: StackPart, context: ProcessContext) -> None:
+        """Create without starting; see :meth:`start`."""
         self.part = part
-        self._nest = nest
+        self._context = context
         self._process: Process | None = None
-        self._deaths = 0
-        self._ending = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._exits = 0
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Task[None]:
-        """Run the part until :meth:`end`; the task ends then, or when the supervision itself breaks."""
-        self._keeper = asyncio.create_task(self._keep())
-        return self._keeper
+        """Run the part until :meth:`stop`; return the task, which fails only if the supervision itself does."""
+        self._task = asyncio.create_task(self._keep_running())
+        return self._task
 
-    async def ready(self) -> None:
+    async def await_ready(self) -> None:
         """Return once the part serves.
 
         Raises:
-            StartError: it does not come up; the text shows the end of its log.
+            StartError: the part does not start; the text shows the end of its log.
 
         """
-        deadline = time.monotonic() + _START_DEADLINE
-        settled = time.monotonic() + _SETTLE
-        while problem := await self._problem(settled):
-            if self._deaths >= _START_DEATHS or time.monotonic() > deadline:
-                log = self._nest.log(self.part.name)
+        deadline = time.monotonic() + _START_TIMEOUT_SECONDS
+        ready_from = time.monotonic() + _MIN_ALIVE_SECONDS
+        while problem := await self._find_problem(ready_from):
+            if self._exits >= _MAX_START_EXITS or time.monotonic() > deadline:
+                log = self._context.log(self.part.name)
                 raise StartError(f"{self.part.name} does not start: {problem}\n{log_tail(log)}")
             await asyncio.sleep(0.1)
 
-    async def end(self, hurry: asyncio.Event) -> None:
-        """Stop the part: ask it, and kill it when its grace is over or ``hurry`` is set."""
-        if not self._keeper:
+    async def stop(self, kill_now: asyncio.Event) -> None:
+        """Send the stop signal; kill the part after its grace or when ``kill_now`` is set."""
+        if not self._task:
             return
-        self._ending.set()
+        self._stopping.set()
         self._signal_stop()
-        hurried = asyncio.create_task(hurry.wait())
-        await asyncio.wait({self._keeper, hurried}, timeout=self.part.grace, return_when=asyncio.FIRST_COMPLETED)
-        hurried.cancel()
+        killing = asyncio.create_task(kill_now.wait())
+        await asyncio.wait({self._task, killing}, timeout=self.part.grace, return_when=asyncio.FIRST_COMPLETED)
+        killing.cancel()
         if self._process:
-            self._nest.say(f"{self.part.name} has not stopped yet; killing it")
+            self._context.say(f"{self.part.name} has not stopped yet; killing it")
             kill_group(self._process)
-        await asyncio.wait({self._keeper}, timeout=_BURIAL)
+        await asyncio.wait({self._task}, timeout=_REAP_TIMEOUT_SECONDS)
 
-    async def _keep(self) -> None:
-        """Run the part again and again; pause longer after each quick death."""
-        pause = _FIRST_PAUSE
-        while not self._ending.is_set():
-            born = time.monotonic()
-            code = await self._live()
-            if self._ending.is_set():
+    async def _keep_running(self) -> None:
+        """Restart the part whenever it ends; pause longer after each short run."""
+        pause = _MIN_PAUSE_SECONDS
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            code = await self._run_once()
+            if self._stopping.is_set():
                 return
-            self._deaths += 1
-            pause = _FIRST_PAUSE if time.monotonic() - born >= _LONG_LIFE else pause
-            self._nest.say(f"{self.part.name} ended ({_cause(code)}); starting it again in {pause:g} s")
+            self._exits += 1
+            pause = _MIN_PAUSE_SECONDS if time.monotonic() - began >= _STABLE_SECONDS else pause
+            self._context.say(f"{self.part.name} ended ({_describe_exit(code)}); starting it again in {pause:g} s")
             await self._pause(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-            await self._own_ports()
+            pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+            await self._await_free_ports()
 
-    async def _live(self) -> int:
-        self._process = process = await spawn(self.part.command, self._nest)
-        self._nest.roster.add(self.part.name, process.pid)
-        if self._ending.is_set():
+    async def _run_once(self) -> int:
+        self._process = process = await spawn(self.part.command, self._context)
+        self._context.pids_file.add(self.part.name, process.pid)
+        if self._stopping.is_set():
             self._signal_stop()
-        code = await reap(process, self._nest)
+        code = await reap(process, self._context)
         self._process = None
-        self._nest.roster.drop(self.part.name)
+        self._context.pids_file.drop(self.part.name)
         return code
 
-    async def _problem(self, settled: float) -> str:
-        """Return why the part does not serve at this moment, or nothing."""
+    async def _find_problem(self, ready_from: float) -> str:
+        """Return why the part does not serve yet, empty if it does."""
         if not self._process:
             return "it ended at once"
         if not self.part.probe:
-            return "" if time.monotonic() >= settled else "it has only just started"
-        return await problem_of(self.part.probe)
+            return "" if time.monotonic() >= ready_from else "it has only just started"
+        return await run_probe(self.part.probe)
 
     def _signal_stop(self) -> None:
         if self._process and self._process.returncode is None:
@@ -105,26 +105,26 @@ class Child:
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):  # the usual end of a pause
-            await asyncio.wait_for(self._ending.wait(), seconds)
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
-    async def _own_ports(self) -> None:
-        """Wait until nobody else listens on the part's ports: a stranger may have come while it was down."""
-        told = False
-        while not self._ending.is_set() and (taken := [p for p in self.part.ports if not is_free(p)]):
-            if not told:
-                self._nest.say(f"{self.part.name} waits: another program listens on port {taken[0]}")
-                told = True
+    async def _await_free_ports(self) -> None:
+        """Wait while another program, started during the pause, listens on the part's ports."""
+        announced = False
+        while not self._stopping.is_set() and (taken := [p for p in self.part.ports if not is_free(p)]):
+            if not announced:
+                self._context.say(f"{self.part.name} waits: another program listens on port {taken[0]}")
+                announced = True
             await self._pause(1.0)
 
 
-async def problem_of(probe: Probe) -> str:
-    """Run a probe, which may block for some seconds, and return what is wrong, or nothing."""
+async def run_probe(probe: Probe) -> str:
+    """Run a probe, which may block for some seconds; return its error, empty if it succeeds."""
     try:
         await asyncio.to_thread(probe)
-    except NotServingError as problem:
-        return str(problem).strip() or "no answer"
+    except NotServingError as error:
+        return str(error).strip() or "no answer"
     return ""
 
 
-def _cause(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"

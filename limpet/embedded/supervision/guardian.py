@@ -1,9 +1,9 @@
-"""Ends what a killed `up` leaves behind; run as ``python -I -S guardian.py FILE...``.
+"""Ends the processes of a killed `up`; run as ``python -I -S guardian.py FILE...``.
 
-Standard input tells which process groups there are: ``+ GROUP SIGNAL`` and ``- GROUP``. The input
-ends when `up` does, however it does: then each group still there gets its signal and, after a
-while, SIGKILL; at last the files are removed. The kernel's own way (PDEATHSIG) does not reach the
-children of children, does not exist on macOS, and a server may ignore a plain signal.
+Lines of standard input add and remove process groups: ``+ GROUP SIGNAL`` and ``- GROUP``. The input
+ends when `up` does. Then each remaining group gets its signal and, 8 s later, SIGKILL; at last the
+files are removed. The kernel's PDEATHSIG is not enough: it does not reach grandchildren, macOS
+lacks it, and a server may ignore a plain signal.
 """
 
 import os
@@ -14,27 +14,27 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-_GRACE = 8.0
-_LAST_WAIT = 2.0
+_GRACE_SECONDS = 8.0
+_KILL_WAIT_SECONDS = 2.0
 
 
 def _main() -> None:
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    groups = _follow(sys.stdin)
+    groups = _read_groups(sys.stdin)
     for group, number in groups.items():
-        # The leader only: a worker's children must not be told to end by themselves.
+        # Signal the leader only: a Celery worker ends its children itself.
         _send(os.kill, group, number)
-    _wait_for(groups, _GRACE)
+    _wait_for(groups, _GRACE_SECONDS)
     for group in groups:
         _send(os.killpg, group, signal.SIGKILL)
-    _wait_for(groups, _LAST_WAIT)
+    _wait_for(groups, _KILL_WAIT_SECONDS)
     for name in sys.argv[1:]:
         Path(name).unlink(missing_ok=True)
 
 
-def _follow(lines: Iterable[str]) -> dict[int, int]:
-    """Return the groups, with their signals, that are there when the lines end."""
+def _read_groups(lines: Iterable[str]) -> dict[int, int]:
+    """Return the groups that remain when the lines end, with their signals."""
     groups: dict[int, int] = {}
     for line in lines:
         match line.split():
@@ -46,18 +46,18 @@ def _follow(lines: Iterable[str]) -> dict[int, int]:
 
 
 def _send(kill: Callable[[int, int], None], target: int, number: int) -> None:
-    with suppress(ProcessLookupError):  # it is gone, as it should be
+    with suppress(ProcessLookupError):  # it has ended
         kill(target, number)
 
 
 def _wait_for(groups: Iterable[int], seconds: float) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end and any(_lives(group) for group in groups):
+    while time.monotonic() < end and any(_is_running(group) for group in groups):
         time.sleep(0.1)
 
 
-def _lives(group: int) -> bool:
-    """Tell whether a process of the group runs; where the kernel tells, the dead not yet buried don't count."""
+def _is_running(group: int) -> bool:
+    """Return whether a process of the group runs; with /proc, zombies don't count."""
     if Path("/proc/self/stat").exists():
         return group in _running_groups()
     try:
@@ -69,7 +69,7 @@ def _lives(group: int) -> bool:
 
 def _running_groups() -> Iterator[int]:
     for file in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we were looking
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
             # The name in brackets may hold spaces and brackets; state, parent and group follow the last one.
             state, _, group, *_ = file.read_text(errors="replace").rpartition(")")[2].split()
             if state not in "ZX":

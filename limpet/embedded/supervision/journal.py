@@ -1,4 +1,4 @@
-"""What `limpet up` says: on the screen and in ``logs/up.log``."""
+"""Writes the messages of `limpet up` to the screen and to ``logs/up.log``."""
 
 import os
 import sys
@@ -10,16 +10,16 @@ import click
 
 
 def screen(text: str) -> None:
-    """Show ``text``; the stack goes on when nobody reads any more."""
+    """Print ``text``; a closed output does not stop the stack."""
     try:
         click.echo(text)
     except BrokenPipeError:
-        # Whoever read our output has gone (`limpet up | head`): from now on, say it to nobody.
+        # The reader of our output has ended (`limpet up | head`): discard further output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def journal(path: Path) -> Callable[[str], None]:
-    """Return a function that shows a text and keeps it at ``path`` with the time."""
+    """Return a function that prints a text and appends it to ``path`` with the time."""
 
     def say(text: str) -> None:
         screen(text)

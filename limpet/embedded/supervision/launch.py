@@ -1,8 +1,8 @@
-"""The first breath of every process of the stack; run as ``python -I -S launch.py``.
+"""Starts every process of the stack; run as ``python -I -S launch.py``.
 
-Becomes the program it is given after it has taken the right user and asked the kernel for a
-signal when its parent dies. A program of its own because code between fork and exec is not
-safe in a process with threads. Standard library only: it runs without site-packages.
+Changes the user, asks the kernel for a signal when the parent dies, and then executes the given
+program. It is a program of its own because code between fork and exec is not safe in a process with
+threads. Standard library only: it runs without site-packages.
 """
 
 import ctypes
@@ -16,13 +16,15 @@ _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
 
 
-def launched(argv: Sequence[str], account: object = "own:0:0", orphaned: int = signal.SIGTERM) -> tuple[str, ...]:
-    """Return the command that runs ``argv`` under ``account`` and gets ``orphaned`` when this process dies."""
-    return (sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(orphaned)), str(account), *argv)
+def launch_command(
+    argv: Sequence[str], account: object = "own:0:0", orphan_signal: int = signal.SIGTERM
+) -> tuple[str, ...]:
+    """Return the command that runs ``argv`` under ``account`` and gets ``orphan_signal`` when this process dies."""
+    return (sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(orphan_signal)), str(account), *argv)
 
 
 def _main() -> None:
-    parent, orphaned, account, *argv = sys.argv[1:]
+    parent, orphan_signal, account, *argv = sys.argv[1:]
     kind, uid, gid = account.split(":")
     if kind == "namespace":
         _enter_namespace(int(uid), int(gid))
@@ -30,7 +32,7 @@ def _main() -> None:
         os.setgroups([])
         os.setgid(int(gid))
         os.setuid(int(uid))
-    _die_with(int(parent), int(orphaned))
+    _set_parent_death_signal(int(parent), int(orphan_signal))
     os.execv(argv[0], argv)  # noqa: S606  the whole purpose
 
 
@@ -44,11 +46,11 @@ def _enter_namespace(uid: int, gid: int) -> None:
     Path("/proc/self/uid_map").write_text(f"{uid} 0 1")
 
 
-def _die_with(parent: int, orphaned: int) -> None:
-    """Ask for a signal at the parent's death. Comes after the change of user, which would cancel it."""
+def _set_parent_death_signal(parent: int, orphan_signal: int) -> None:
+    """Ask the kernel for a signal at the parent's death; a later change of user would cancel it."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, orphaned)
-    if os.getppid() != parent:  # it died before we could ask
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, orphan_signal)
+    if os.getppid() != parent:  # the parent died before the call
         sys.exit("limpet: the process that started this one is gone")
 
 

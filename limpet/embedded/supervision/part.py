@@ -1,4 +1,4 @@
-"""What the supervisor is told about a process."""
+"""Describes a process to the supervisor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,26 +11,26 @@ from limpet.embedded.supervision.probes import Probe
 
 @dataclass(frozen=True)
 class Command:
-    """One process: what is run, as whom, where. Its output goes to ``logs/<name>.log``."""
+    """A process: its program, user and folder. Its output goes to ``logs/<name>.log``."""
 
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     folder: Path
     account: Account = OWN
-    orphaned: int = SIGTERM
-    """the signal it gets when `up` is gone"""
+    orphan_signal: int = SIGTERM
+    """the signal that the process gets when `up` dies"""
 
 
 @dataclass(frozen=True)
 class StackPart:
-    """A command that is kept running until the stack stops."""
+    """A command that the supervisor keeps running until the stack stops."""
 
     command: Command
     url: str = ""
-    """shown to people; without secrets"""
+    """shown on the screen; without secrets"""
     probe: Probe | None = None
-    """says whether it serves; without one it is enough to be alive a moment"""
+    """checks whether the part serves; without a probe, running for one second is enough"""
     ports: tuple[int, ...] = ()
     stop: int = SIGTERM
     grace: float = 10.0

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos.calls import Calls, GaveUpError, Span
-from chaos.load import Load
+from chaos.load.calls import Calls, GaveUpError, Span
+from chaos.load.requests import Load
 from chaos.processes import parts
 
 _MOMENT = 0.05  # seconds

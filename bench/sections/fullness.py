@@ -4,7 +4,7 @@ from contextlib import ExitStack, closing
 
 from bench.bursts import burst
 from bench.keys import fresh
-from bench.lines import Goal, Line
+from bench.report.lines import Goal, Line
 from bench.rows import bodies, row
 from bench.servers import Servers
 from bench.sizes import Sizes

@@ -14,11 +14,11 @@ from uuid import UUID
 
 import psycopg
 
-from chaos.file_serial import SerialFiles
-from chaos.findings import Findings
-from chaos.ledger import Ledger
-from chaos.load import RESTRICTED, Content, Wanted, digest
-from chaos.serial import Sent, Serial
+from chaos.checks.findings import Findings
+from chaos.checks.ledger import Ledger
+from chaos.load.requests import RESTRICTED, Content, Wanted, digest
+from chaos.models.case_attachments import Sent, Serial
+from chaos.models.file_attachments import SerialFiles
 
 _SETTLED = """
     SELECT i.batch_id, i.position, i.acceptance, i.kind, i.key, i.record_key, i.outcome, i.status,

@@ -1,32 +1,32 @@
-"""Which processes of the stack run now: ``pids.json``."""
+"""Records the running processes of the stack in ``pids.json``."""
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limpet.embedded.home.private_files import write_private
+from worker.private_files import write_private
 
 
 @dataclass
-class Roster:
-    """Keeps the file true; a part that is down at the moment is not in it."""
+class PidsFile:
+    """The pids by part; a part that is down is not in the file."""
 
     path: Path
     up: int
     pids: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, pid: int) -> None:
-        """The part ``name`` runs as ``pid``."""
+        """Add the part ``name``, which runs as ``pid``."""
         self.pids[name] = pid
         self._write()
 
     def drop(self, name: str) -> None:
-        """The part ``name`` has ended."""
+        """Remove the part ``name``, which has ended."""
         self.pids.pop(name, None)
         self._write()
 
     def remove(self) -> None:
-        """Nothing runs any more."""
+        """Delete the file: no process runs."""
         self.path.unlink(missing_ok=True)
 
     def _write(self) -> None:

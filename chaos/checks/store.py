@@ -11,10 +11,10 @@ import celery
 import psycopg
 from minio import Minio
 
-from chaos.calls import Calls
-from chaos.findings import Findings
-from chaos.load import COLLECTIONS, Content, digest
-from chaos.replay import Replay
+from chaos.checks.findings import Findings
+from chaos.checks.replay import Replay
+from chaos.load.calls import Calls
+from chaos.load.requests import COLLECTIONS, Content, digest
 from worker.ledger.model import BULK_QUEUE
 
 _COLLECT_DEADLINE = 120.0

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 
 from bench.bursts import check
 from bench.keys import fresh
-from bench.lines import Goal, Line
 from bench.peer import Peers
+from bench.report.lines import Goal, Line
 from bench.rows import bodies
 from bench.servers import Caller, Servers
 from bench.sizes import Sizes

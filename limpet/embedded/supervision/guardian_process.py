@@ -1,4 +1,4 @@
-"""The guardian as `up` sees it: a pipe whose end it notices."""
+"""Runs the guardian, which reads process groups from a pipe and acts when the pipe closes."""
 
 import asyncio
 import os
@@ -10,40 +10,40 @@ from pathlib import Path
 from limpet.embedded.supervision import guardian
 
 
-class Lifeline:
-    """Tells a guardian process which process groups to end if `up` dies, and replaces a guardian that dies itself."""
+class GuardianProcess:
+    """Sends the guardian the process groups to end if `up` dies, and restarts a guardian that dies."""
 
     def __init__(self, lock: int, files: Sequence[Path]) -> None:
-        """``lock`` is the data folder's lock, which the guardian shares; ``files`` are removed at the end."""
+        """Share ``lock``, the data folder's, with the guardian, which removes ``files`` at the end."""
         self._lock = lock
         self._files = files
         self._groups: dict[int, int] = {}
         self._closed = False
         self._process: Process | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start the guardian."""
         await self._start()
-        self._keeper = asyncio.create_task(self._keep())
+        self._restarting = asyncio.create_task(self._restart_when_dead())
 
     def add(self, group: int, signal: int) -> None:
-        """A process group has begun; ``signal`` ends its leader."""
+        """Add a process group; ``signal`` ends its leader."""
         self._groups[group] = signal
         self._write(f"+ {group} {signal}\n")
 
     def drop(self, group: int) -> None:
-        """A process group has ended."""
+        """Remove a process group that has ended."""
         self._groups.pop(group, None)
         self._write(f"- {group}\n")
 
     async def close(self) -> None:
-        """Let the guardian end what is left, if anything, and wait for it."""
+        """Let the guardian end the remaining groups, and wait for it."""
         self._closed = True
         if self._process and self._process.stdin:
             self._process.stdin.close()
-        if self._keeper:
-            await self._keeper
+        if self._restarting:
+            await self._restarting
 
     async def _start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
@@ -56,7 +56,7 @@ class Lifeline:
         for group, signal in self._groups.items():
             self._write(f"+ {group} {signal}\n")
 
-    async def _keep(self) -> None:
+    async def _restart_when_dead(self) -> None:
         while self._process:
             await self._process.wait()
             if self._closed:

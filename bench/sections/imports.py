@@ -11,11 +11,11 @@ from pathlib import Path
 
 from bench.import_rows import write_manifest
 from bench.keys import fresh
-from bench.lines import Goal, Line
 from bench.peer import Peers
+from bench.report.lines import Goal, Line
+from bench.sections.throughput import limit
 from bench.servers import Servers
 from bench.sizes import Sizes
-from bench.throughput import limit
 from limpet.importing.contents import AT_ONCE
 from worker.settings import Settings
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from bench.lines import Line, in_short
+from bench.report.lines import Line, in_short
 
 _WIDTH, _LABEL, _BAR, _STEP = 860, 330, 18, 26
 _OURS, _OTHERS, _MISSED = "#1b6ca8", "#9aa5b1", "#c0392b"

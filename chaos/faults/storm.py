@@ -5,9 +5,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from chaos.clients import Clients
-from chaos.faults import FLUSH, Fault, Tally, deck, flush, stop_length, strike, targets
-from chaos.probes import Probes
+from chaos.faults.probes import Probes
+from chaos.faults.strikes import FLUSH, Fault, Tally, deck, flush, stop_length, strike, targets
+from chaos.load.clients import Clients
 from chaos.processes import Process
 from chaos.stack import Stack
 

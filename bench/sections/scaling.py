@@ -9,7 +9,7 @@ from celery import Celery
 
 from bench.bursts import burst
 from bench.keys import fresh
-from bench.lines import Line
+from bench.report.lines import Line
 from bench.rows import bodies
 from bench.servers import Servers
 from bench.sizes import Sizes

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import httpx
 
-from chaos.calls import Calls, GaveUpError, Span
-from chaos.load import Content, Load
+from chaos.load.calls import Calls, GaveUpError, Span
+from chaos.load.requests import Content, Load
 
 _AHEAD = 10  # batches of one client that may be unfinished
 _REMEMBERED = 100

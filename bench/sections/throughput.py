@@ -8,8 +8,8 @@ from statistics import median
 
 from bench.bursts import burst
 from bench.keys import fresh
-from bench.lines import Goal, Line
 from bench.peer import PROCESSES, Peers
+from bench.report.lines import Goal, Line
 from bench.rows import bodies
 from bench.servers import Caller, Servers
 from bench.sizes import Sizes

@@ -1,9 +1,7 @@
 """Files that only their owner may read, replaced as a whole."""
 
 import os
-import shlex
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -19,13 +17,3 @@ def write_private(path: Path, text: str) -> None:
     except BaseException:
         Path(beside).unlink()
         raise
-
-
-def write_environment(path: Path, variables: Mapping[str, str]) -> None:
-    """Write ``variables`` so that ``set -a; source FILE`` takes them into a shell's environment."""
-    write_private(path, "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()))
-
-
-def read_environment(path: Path) -> dict[str, str]:
-    """Return what :func:`write_environment` wrote."""
-    return dict(word.split("=", 1) for word in shlex.split(path.read_text()))

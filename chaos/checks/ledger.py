@@ -8,9 +8,9 @@ from uuid import UUID
 
 import psycopg
 
-from chaos.calls import Calls, Span
-from chaos.findings import Findings
-from chaos.load import Load, Wanted
+from chaos.checks.findings import Findings
+from chaos.load.calls import Calls, Span
+from chaos.load.requests import Load, Wanted
 from worker.verdicts import OUTCOMES
 
 _OPEN = """

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from chaos.answers import Told, ends_told
-from chaos.load import Request
+from chaos.load.answers import Told, ends_told
+from chaos.load.requests import Request
 
 _AGAIN = 0.3  # seconds
 _BUSY = (408, 429)

@@ -9,9 +9,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from bench.import_rows import memory, processes
-from bench.imports import MB, stored_alone
 from bench.keys import fresh
-from bench.lines import Goal, Line
+from bench.report.lines import Goal, Line
+from bench.sections.imports import MB, stored_alone
 from bench.servers import Servers
 from bench.sizes import Sizes
 

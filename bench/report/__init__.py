@@ -1,0 +1,1 @@
+"""Report: the table and the plots of a run."""

@@ -1,0 +1,1 @@
+"""Sections: each measures some rows of the table."""

@@ -1,0 +1,1 @@
+"""Load: the requests, the clients that send them, and what each answer said."""
