@@ -7,10 +7,11 @@ from pathlib import Path
 
 from limpet.http.imports import ImportCalls
 from limpet.importing.failed_rows import Ending, Writer, report_file
-from limpet.importing.sending import RowPart, bodies, flawed, line_of, parts
+from limpet.importing.sending import PART_LIMITS, bodies, line_of
 from limpet.importing.source import Source
 from schemas.imports import Checked, ImportKind, OnConflict
-from schemas.manifest.local_files import MAX_FILE_BYTES, TOO_LARGE, InvalidFileError, below, path_of, with_file_name
+from schemas.manifest.local_files import MAX_FILE_BYTES, TOO_LARGE, InvalidFileError, below
+from schemas.manifest.parts import RowPart, file_path, parts, row_members
 from schemas.manifest.reader import Row
 
 
@@ -63,7 +64,7 @@ class DryRun:
         """Return the counts; the refused rows are written to ``out``."""
         found = DryRunCounts()
         with report_file(out, self.source.header) as write:
-            for part in parts(self.source.rows(), 0):
+            for part in parts(self.source.rows(), 0, PART_LIMITS):
                 self._check(part, found, write)
         return found.counts()
 
@@ -76,16 +77,16 @@ class DryRun:
         _report(part.rows, endings, write)
 
     def _line(self, row: Row) -> bytes:
-        path = path_of(row.fields, self.kind) if self.folder and row.flaw is None else None
-        if path is None:
-            return line_of(row, row.fields)
+        path = file_path(row, self.kind) if self.folder else None
+        return line_of(row_members(row, self.kind, path, self._invalid_file(path) if path else None))
+
+    def _invalid_file(self, path: str) -> InvalidFileError | None:
         assert self.folder is not None
         try:
-            if below(self.folder, path).stat().st_size > MAX_FILE_BYTES:
-                return flawed(row, TOO_LARGE)
-        except InvalidFileError as flaw:
-            return flawed(row, str(flaw))
-        return line_of(row, with_file_name(row.fields, path, self.kind))
+            size = below(self.folder, path).stat().st_size
+        except InvalidFileError as invalid:
+            return invalid
+        return InvalidFileError(TOO_LARGE) if size > MAX_FILE_BYTES else None
 
 
 def _report(rows: Sequence[Row], endings: dict[int, Ending], write: Writer) -> None:

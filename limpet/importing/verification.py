@@ -14,11 +14,12 @@ from pydantic import ValidationError
 
 from limpet.http.imports import ImportCalls
 from limpet.importing.failed_rows import Ending, Writer, report_file
-from limpet.importing.sending import parts
+from limpet.importing.sending import PART_LIMITS
 from limpet.importing.source import Source
 from schemas.case_attachment import CaseAttachment
 from schemas.imports import ContentName, StoredRecord
 from schemas.manifest.local_files import InvalidFileError, below, digest, path_of, with_file_name
+from schemas.manifest.parts import file_path, parts
 from schemas.manifest.reader import Row
 
 _KEY = "caseAttachment_Key"
@@ -39,7 +40,7 @@ class Verification:
         """Compare all rows, then look for records that no row names; write what is wrong to ``out``."""
         keys, left = self._keys()
         with report_file(out, self.source.header) as write, ThreadPoolExecutor(_READERS) as pool:
-            for part in parts(self.source.rows(), 0):
+            for part in parts(self.source.rows(), 0, PART_LIMITS):
                 # Of rows with one key the last one says what is stored.
                 rows = [row for row in part.rows if _is_last(row, left)]
                 hashes = pool.map(self._look, rows)
@@ -56,7 +57,7 @@ class Verification:
         return found, {key: count + 1 for key, count in doubled.items()}
 
     def _look(self, row: Row) -> ContentName | InvalidFileError | None:
-        path = path_of(row.fields, "case-attachments") if self.folder and row.flaw is None else None
+        path = file_path(row, "case-attachments") if self.folder else None
         if path is None or self.folder is None:
             return None
         try:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import text
@@ -18,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from schemas.imports import OpenImport
 from schemas.manifest.local_files import check_columns
+from schemas.manifest.parts import PartLimits, RowPart, parts
 from schemas.manifest.reader import ManifestError, Row, read_header, rows, uncompressed
 from worker.database import is_transient, transaction
 from worker.errors import LimpetError
@@ -32,8 +32,8 @@ from worker.ledger.model import ChunkMessage, NewItem
 from worker.log import log_bug, log_event, summarize_fault
 from worker.settings import settings
 
-_ROWS = 2000
-_ROWS_WITH_FILES = 100
+_LIMITS = PartLimits(rows=2000)
+_LIMITS_WITH_FILES = PartLimits(rows=100)
 _LEASE = timedelta(seconds=20)
 _MOST_FAILURES = 5
 _FIRST_PAUSE = timedelta(seconds=1)
@@ -119,12 +119,12 @@ def _steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
     tree = tree_of(database, cursor.wanted)
     rule = ImportOptions(database, cursor.wanted.kind, cursor.wanted.on_conflict)
     end = time.monotonic() + _LONGEST
-    for whole in _parts(manifest, cursor, _ROWS if tree is None else _ROWS_WITH_FILES):
+    for whole in parts(_rows(manifest, cursor), cursor.next_row, _LIMITS if tree is None else _LIMITS_WITH_FILES):
         items = [parse_row(row, rule) for row in read_import_rows(rule, tree, whole.rows, _Pulse(database, batch_id))]
         if manifest_at(cursor.manifest).etag != cursor.etag:
             raise InvalidSourceError(_CHANGED)
         # Large files may leave time for some rows only; the next task begins behind them.
-        part = Part(whole.first, whole.rows[: len(items)])
+        part = RowPart(whole.first, whole.rows[: len(items)])
         over = time.monotonic() > end or len(items) < len(whole.rows)
         step = _append(database, batch_id, part, items, over=over)
         yield step
@@ -134,24 +134,12 @@ def _steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
     log_event("import.loaded", database=database, batch=batch_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Consecutive rows; ``first`` is the position of the first one."""
-
-    first: int
-    rows: Sequence[Row]
-
-
-def _parts(manifest: Manifest, cursor: Cursor, most: int) -> Iterator[Part]:
+def _rows(manifest: Manifest, cursor: Cursor) -> Iterator[Row]:
     stream = uncompressed(manifest.open())
     header = read_header(stream, cursor.wanted.columns)
     check_columns(header, cursor.wanted.kind)
     at_start = cursor.byte_offset == 0
-    found = rows(stream, header, *(() if at_start else (cursor.byte_offset, cursor.line)))
-    first = cursor.next_row
-    while part := list(islice(found, most)):
-        yield Part(first, part)
-        first += len(part)
+    return rows(stream, header, *(() if at_start else (cursor.byte_offset, cursor.line)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +154,7 @@ class _Pulse:
             transitions.renew_step(session, self.batch_id, _LEASE)
 
 
-def _append(database: str, batch_id: UUID, part: Part, items: list[NewItem], *, over: bool) -> Step:
+def _append(database: str, batch_id: UUID, part: RowPart, items: list[NewItem], *, over: bool) -> Step:
     """Append one part and move the cursor behind it.
 
     Raises:

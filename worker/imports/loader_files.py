@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from schemas.imports import ImportKind, ImportRow, InvalidRow
-from schemas.manifest.local_files import InvalidFileError, path_of, with_file_name
+from schemas.imports import ImportKind, ImportRow
+from schemas.manifest.local_files import InvalidFileError
+from schemas.manifest.parts import file_path, row_members
 from schemas.manifest.reader import Row
 from worker.blobs.lifecycle import StoredContent, intend
 from worker.database import transaction
@@ -20,7 +21,7 @@ _READERS = 4
 _GROUP = 4 * _READERS  # rows; what one group brings must be done before a task's time limit
 _LONGEST = 10.0  # seconds after which no further group is begun
 _PULSE = 5.0  # seconds
-RowContentState = StoredContent | InvalidFileError | None
+FileContent = StoredContent | InvalidFileError | None
 
 
 def read_import_rows(
@@ -32,16 +33,18 @@ def read_import_rows(
     seconds meanwhile.
     """
     if tree is None:
-        return [_import_row(row) for row in sent]
+        return [_import_row(row, rule.kind) for row in sent]
     found: list[ImportRow] = []
     end = time.monotonic() + _LONGEST
     with ThreadPoolExecutor(_READERS) as pool:
         readers = Readers(pool, pulse)
         while len(found) < len(sent) and time.monotonic() < end:
-            some = sent[len(found) : len(found) + _GROUP]
-            looked = readers.each(lambda row: _looked(tree, row, rule.kind), some)
-            stored = _brought(rule, tree, readers, list(zip(some, looked, strict=True)))
-            found += [_import_row(row, content, rule.kind) for row, content in zip(some, stored, strict=True)]
+            group = sent[len(found) : len(found) + _GROUP]
+            paths = [file_path(row, rule.kind) for row in group]
+            looked = readers.each(lambda path: _looked(tree, path), paths)
+            contents = _brought(rule.database, tree, readers, list(zip(paths, looked, strict=True)))
+            files = zip(group, paths, contents, strict=True)
+            found += [_import_row(row, rule.kind, path, content) for row, path, content in files]
     return found
 
 
@@ -60,46 +63,33 @@ class Readers:
         return [future.result() for future in futures]
 
 
-def _looked(tree: Tree, row: Row, kind: ImportKind) -> RowContentState:
-    path = path_of(row.fields, kind) if row.flaw is None else None
-    if path is None:
-        return None
+def _looked(tree: Tree, path: str | None) -> FileContent:
     try:
-        return tree.look(path)
-    except InvalidFileError as flaw:
-        return flaw
+        return tree.look(path) if path is not None else None
+    except InvalidFileError as invalid:
+        return invalid
 
 
 def _brought(
-    rule: ImportOptions, tree: Tree, readers: Readers, pairs: Sequence[tuple[Row, RowContentState]]
-) -> list[RowContentState]:
+    database: str, tree: Tree, readers: Readers, looked: Sequence[tuple[str | None, FileContent]]
+) -> list[FileContent]:
     """Return where each content is by now: among the blobs, or under an intended key."""
-    with transaction(rule.database) as session:
-        known = find_blobs(session, [(c.sha256, c.size) for _, c in pairs if isinstance(c, StoredContent)])
-    fresh = {
-        (c.sha256, c.size): path_of(row.fields, rule.kind) or ""
-        for row, c in pairs
-        if isinstance(c, StoredContent) and (c.sha256, c.size) not in known
-    }
-    keys = intend(rule.database, len(fresh)) if fresh else []
+    paths = {(c.sha256, c.size): path or "" for path, c in looked if isinstance(c, StoredContent)}
+    with transaction(database) as session:
+        known = find_blobs(session, paths)
+    fresh = {name: path for name, path in paths.items() if name not in known}
+    keys = intend(database, len(fresh)) if fresh else []
 
-    def bring(name: tuple[bytes, int], path: str, key: str) -> RowContentState:
+    def bring(name: tuple[bytes, int], path: str, key: str) -> FileContent:
         try:
             return tree.bring(path, StoredContent("", *name), key)
-        except InvalidFileError as flaw:
-            return flaw
+        except InvalidFileError as invalid:
+            return invalid
 
-    ends = dict(zip(fresh, readers.each(bring, fresh, fresh.values(), keys), strict=True))
-    return [ends.get((c.sha256, c.size), c) if isinstance(c, StoredContent) else c for _, c in pairs]
+    stored = dict(zip(fresh, readers.each(bring, fresh, fresh.values(), keys), strict=True))
+    return [stored.get((c.sha256, c.size), c) if isinstance(c, StoredContent) else c for _, c in looked]
 
 
-def _import_row(row: Row, content: RowContentState = None, kind: ImportKind = "case-attachments") -> ImportRow:
-    if row.flaw is not None:
-        return ImportRow(line=row.line, item=dict(row.fields), flaw=InvalidRow(message=row.flaw, status=400))
-    if isinstance(content, InvalidFileError):
-        flaw = InvalidRow(field="attachment_Path", message=str(content))
-        return ImportRow(line=row.line, item=dict(row.fields), flaw=flaw)
-    if content is None:
-        return ImportRow(line=row.line, item=dict(row.fields))
-    item = dict(with_file_name(row.fields, path_of(row.fields, kind) or "", kind))
-    return ImportRow(line=row.line, item=item, content=named(content))
+def _import_row(row: Row, kind: ImportKind, path: str | None = None, content: FileContent = None) -> ImportRow:
+    named_content = named(content) if isinstance(content, StoredContent) else content
+    return ImportRow.model_validate(row_members(row, kind, path, named_content))
