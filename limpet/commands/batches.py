@@ -6,6 +6,7 @@ from uuid import UUID
 
 import click
 
+from limpet.commands.options import database_option, json_option
 from limpet.http.client import Client, client_of
 from limpet.http.imports import ImportCalls
 from limpet.terminal.interrupt import ended_by_interrupt
@@ -16,17 +17,15 @@ from schemas.imports import Import
 
 _PATIENCE = 600.0
 _TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "json": "application/json"}
-_database = click.option("--database", help="The target database.  [default: LIMPET_DATABASE]")
-_batch = click.argument("batch", type=click.UUID)
-_json = click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
+_batch_argument = click.argument("batch", type=click.UUID)
 
 
 @click.command()
 @click.option("--state", type=click.Choice(["accepted", "running", "finished", "cancelled"]))
 @click.option("--outcome", type=click.Choice(get_args(Outcome)), help="Only those with items that ended so.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@_database
-@_json
+@database_option
+@json_option
 def batches(state: str | None, outcome: str | None, limit: int, database: str | None, *, as_json: bool) -> None:
     """List batches, newest first."""
     wanted = {"state": state, "outcome": outcome, "limit": str(limit)}
@@ -45,9 +44,9 @@ def _line(batch: Batch) -> str:
 
 
 @click.command()
-@_batch
-@_database
-@_json
+@_batch_argument
+@database_option
+@json_option
 def watch(batch: UUID, database: str | None, *, as_json: bool) -> None:
     """Watch a batch to its end. Ends with 0 if all went well, 3 if some items did not."""
     with client_of(database) as client:
@@ -65,10 +64,10 @@ def _watch(client: Client, batch_id: UUID, teller: ProgressReporter) -> None:
 
 
 @click.command()
-@_batch
+@_batch_argument
 @click.option("--format", "form", type=click.Choice(list(_TYPES)), default="csv", show_default=True)
 @click.option("--outcome", help="Only items that ended so; several with commas.")
-@_database
+@database_option
 def report(batch: UUID, form: str, outcome: str | None, database: str | None) -> None:
     """Write the report of a batch of any size to standard output."""
     path = f"/batches/{batch}/report" + (f"?outcome={outcome}" if outcome else "")
@@ -88,10 +87,10 @@ def report(batch: UUID, form: str, outcome: str | None, database: str | None) ->
 
 
 @click.command()
-@_batch
+@_batch_argument
 @click.option("--force", is_flag=True, help="Also what a later item has overtaken since.")
-@_database
-@_json
+@database_option
+@json_option
 def retry(batch: UUID, database: str | None, *, force: bool, as_json: bool) -> None:
     """Run the failed items again that may run as they are, as a new batch, and watch it.
 
@@ -105,8 +104,8 @@ def retry(batch: UUID, database: str | None, *, force: bool, as_json: bool) -> N
 
 
 @click.command()
-@_batch
-@_database
+@_batch_argument
+@database_option
 def cancel(batch: UUID, database: str | None) -> None:
     """Cancel a batch: what has not started will not, what has, finishes."""
     with client_of(database) as client:
@@ -114,16 +113,16 @@ def cancel(batch: UUID, database: str | None) -> None:
 
 
 @click.command()
-@_batch
-@_database
+@_batch_argument
+@database_option
 def pause(batch: UUID, database: str | None) -> None:
     """Pause an import: none of its chunks is started until 'limpet resume'."""
     _steer(batch, database, "pause")
 
 
 @click.command()
-@_batch
-@_database
+@_batch_argument
+@database_option
 def resume(batch: UUID, database: str | None) -> None:
     """Let a paused import go on."""
     _steer(batch, database, "resume")

@@ -8,6 +8,7 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from limpet.commands.operate import known_databases
+from limpet.commands.options import json_option
 from worker.blobs.fsck import Checker, Finding, Tally
 from worker.errors import RepairedElsewhereError, StoreUnavailableError
 from worker.log import summarize_fault
@@ -21,7 +22,7 @@ _FOUND = 3
 @click.option(
     "--repair", is_flag=True, help="Note objects that nothing names for the collector; nothing else is changed."
 )
-@click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
+@json_option
 def check(databases: tuple[str, ...], *, hashes: bool, repair: bool, as_json: bool) -> None:
     """Compare databases with the object store, in both directions; both may be in use.
 

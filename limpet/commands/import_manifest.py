@@ -3,7 +3,6 @@
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ from uuid import UUID
 
 import click
 
+from limpet.commands.options import database_option, files_option, json_option, manifest_argument, map_option
 from limpet.http.client import ClientError, RequestRefusedError, client_of
 from limpet.http.imports import ImportCalls
 from limpet.importing.contents import ContentUploader
 from limpet.importing.dry_run import DryRun
 from limpet.importing.failed_rows import check_report, failures, write_report
-from limpet.importing.manifest_argument import FOLDER, manifest_at, mapping_of
+from limpet.importing.manifest import manifest_at
 from limpet.importing.sending import Sender
 from limpet.importing.source import Source
 from limpet.terminal.exit_codes import SOME_FAILED
@@ -59,25 +59,25 @@ class ImportArguments:
 
 
 @click.command("import")
-@click.argument("manifest", type=click.Path(allow_dash=True, dir_okay=False))
-@click.option("--files", type=FOLDER, help="The folder of the files that attachment_Path names.")
-@click.option("--database", help="The target database.  [default: LIMPET_DATABASE]")
+@manifest_argument
+@files_option
+@database_option
 @click.option("--kind", type=click.Choice(["case-attachments", "files"]), default="case-attachments", show_default=True)
-@click.option("--map", "pairs", multiple=True, metavar="OLD=NEW", help="Read column OLD as NEW; repeatable.")
+@map_option
 @click.option("--on-conflict", type=click.Choice(["replace", "skip", "newer"]), default="replace", show_default=True)
 @click.option("--rows-per-second", type=click.IntRange(1), help="Carry out no more than this.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the failed rows here.")
 @click.option("--dry-run", is_flag=True, help="Say what would become of the rows, and change nothing.")
 @click.option("--name", help="Find the import again by this name.  [default: the manifest's path]")
 @click.option("--restart", is_flag=True, help="Begin anew, whatever there is of that name.")
-@click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
+@json_option
 @click.option("--patience", default=600.0, show_default=True, help="Seconds without an answer before giving up.")
-def import_command(database: str | None, pairs: Sequence[str], *, as_json: bool, **values: Any) -> None:
+def import_command(database: str | None, *, as_json: bool, **values: Any) -> None:
     """Bring the rows of MANIFEST (CSV or NDJSON, also gzip; - is standard input) and their files in.
 
     Ends with 0 if all is in, 3 if some rows failed, 4 if it was refused. Cut off, it goes on when it is run again.
     """
-    options = ImportArguments(mapping=mapping_of(pairs), **values)
+    options = ImportArguments(**values)
     teller = ProgressReporter(as_json=as_json)
     check_report(options.report, options.manifest)
     with manifest_at(options.manifest, options.mapping, options.kind) as source, client_of(database) as client:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import click
 
+from limpet.commands.options import database_option
 from limpet.http.client import client_of
 from schemas.answers import ItemDetail
 
@@ -12,7 +13,7 @@ from schemas.answers import ItemDetail
 @click.command()
 @click.argument("batch", type=click.UUID)
 @click.argument("position", type=click.IntRange(min=0))
-@click.option("--database", help="The target database.  [default: LIMPET_DATABASE]")
+@database_option
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on standard output.")
 def why(batch: UUID, position: int, database: str | None, *, as_json: bool) -> None:
     """Tell why an item is as it is: each attempt at it, and what it waits for."""

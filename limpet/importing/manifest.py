@@ -1,8 +1,7 @@
-"""What the commands of imports share: their exit codes, the manifest, and the client of the environment."""
+"""Open the manifest that a command names, and check its header."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import click
 
@@ -14,22 +13,11 @@ from schemas.imports import ImportKind
 from schemas.manifest.local_files import check_columns, known_columns
 from schemas.manifest.reader import Header, ManifestError
 
-# Looked at before anything is opened: an import whose folder is mistaken would stand in the way of the right one.
-FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
-
 
 class RefusedManifestError(ClientError):
     """The manifest can't be imported as it is."""
 
     exit_code = REFUSED
-
-
-def mapping_of(pairs: Sequence[str]) -> dict[str, str]:
-    """Return the pairs ``old=new``."""
-    split = [pair.partition("=") for pair in pairs]
-    if bad := [pair for pair, (old, _, new) in zip(pairs, split, strict=True) if not (old and new)]:
-        raise click.BadParameter(f"{bad[0]!r} is not old=new", param_hint="--map")
-    return {old: new for old, _, new in split}
 
 
 @contextmanager
