@@ -13,7 +13,7 @@ Mode = Literal["NEW-ONLY", "UPDATE-ONLY", "NEW-UPDATE", "DELETE"]
 AccessType = Literal["ATTACHACCESS-DEFAULT", "ATTACHACCESS-RESTRICTED", "ATTACHACCESS-UNRESTRICTED"]
 
 MAX_NAME_LENGTH = 255
-_LARGEST_ID = 2**63 - 1
+_MAX_ID = 2**63 - 1
 _MODES: dict[str, Mode] = {
     "": "NEW-UPDATE",
     "NEW-ONLY": "NEW-ONLY",
@@ -30,13 +30,13 @@ def is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def flaw(name: str) -> str | None:
+def name_error(name: str) -> str | None:
     """Return what forbids ``name`` as a name of a table, an item or a file, None if nothing does."""
     if len(name) > MAX_NAME_LENGTH:
         return f"must not be longer than {MAX_NAME_LENGTH} characters"
     # Cc: U+0000 to U+001F and U+007F to U+009F; Cs: half of a surrogate pair, which no text may hold.
-    bad = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None)
-    return None if bad is None else f"must not contain the control character U+{ord(bad):04X}"
+    forbidden = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None)
+    return None if forbidden is None else f"must not contain the control character U+{ord(forbidden):04X}"
 
 
 def _mode(value: object) -> Mode:
@@ -70,8 +70,8 @@ def _id(value: object, info: ValidationInfo) -> int | None:
     number = value if type(value) is int else None
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         number = int(value.strip()[:400])
-    if number is None or not 0 <= number <= _LARGEST_ID:
-        raise PydanticCustomError("id", f"must be a number or digits, from 0 to {_LARGEST_ID}, or blank")
+    if number is None or not 0 <= number <= _MAX_ID:
+        raise PydanticCustomError("id", f"must be a number or digits, from 0 to {_MAX_ID}, or blank")
     return number or None
 
 
@@ -80,7 +80,7 @@ def _name(value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise PydanticCustomError("name", "must be a string or null")
-    if wrong := flaw(value):
+    if wrong := name_error(value):
         raise PydanticCustomError("name", wrong)
     return value
 

@@ -11,12 +11,12 @@ from limpet.http.client import Client, client_of
 from limpet.http.imports import ImportCalls
 from limpet.terminal.interrupt import ended_by_interrupt
 from limpet.terminal.progress import Progress, ProgressReporter
-from limpet.terminal.watch import exit_code, tell_end, watch_to_end
+from limpet.terminal.watch import exit_code, report_end, watch_to_end
 from schemas.answers import Batch, BatchList, Outcome
 from schemas.imports import Import
 
-_PATIENCE = 600.0
-_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "json": "application/json"}
+_PATIENCE_SECONDS = 600.0
+_MEDIA_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "json": "application/json"}
 _batch_argument = click.argument("batch", type=click.UUID)
 
 
@@ -53,26 +53,26 @@ def watch(batch: UUID, database: str | None, *, as_json: bool) -> None:
         _watch(client, batch, ProgressReporter(as_json=as_json))
 
 
-def _watch(client: Client, batch_id: UUID, teller: ProgressReporter) -> None:
+def _watch(client: Client, batch_id: UUID, reporter: ProgressReporter) -> None:
     with ended_by_interrupt(f"batch {batch_id} goes on"):
         progress = Progress(sent=client.batch(batch_id).total, share=1.0)
-        end = watch_to_end(ImportCalls(client, _PATIENCE), batch_id, progress, teller)
-    tell_end(end, teller)
-    if not teller.as_json:
+        end = watch_to_end(ImportCalls(client, _PATIENCE_SECONDS), batch_id, progress, reporter)
+    report_end(end, reporter)
+    if not reporter.as_json:
         click.echo(_line(end))
     sys.exit(exit_code(end))
 
 
 @click.command()
 @_batch_argument
-@click.option("--format", "form", type=click.Choice(list(_TYPES)), default="csv", show_default=True)
+@click.option("--format", "form", type=click.Choice(list(_MEDIA_TYPES)), default="csv", show_default=True)
 @click.option("--outcome", help="Only items that ended so; several with commas.")
 @database_option
 def report(batch: UUID, form: str, outcome: str | None, database: str | None) -> None:
     """Write the report of a batch of any size to standard output."""
     path = f"/batches/{batch}/report" + (f"?outcome={outcome}" if outcome else "")
     with client_of(database) as client:
-        accept = _TYPES["ndjson" if form == "json" else form]
+        accept = _MEDIA_TYPES["ndjson" if form == "json" else form]
         with client.opened("GET", path, headers={"Accept": accept}) as response:
             if form != "json":
                 for text in response.iter_text():
@@ -130,5 +130,5 @@ def resume(batch: UUID, database: str | None) -> None:
 
 def _steer(batch: UUID, database: str | None, how: str) -> None:
     with client_of(database) as client:
-        there = client.ask(Import, "POST", f"/imports/{batch}/{how}")
-        click.echo(_line(client.batch(there.id)))
+        found = client.ask(Import, "POST", f"/imports/{batch}/{how}")
+        click.echo(_line(client.batch(found.id)))

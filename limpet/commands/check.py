@@ -13,7 +13,7 @@ from worker.blobs.fsck import Checker, Finding, Tally
 from worker.errors import RepairedElsewhereError, StoreUnavailableError
 from worker.log import summarize_fault
 
-_FOUND = 3
+_FINDINGS_EXIT_CODE = 3
 
 
 @click.command()
@@ -34,22 +34,22 @@ def check(databases: tuple[str, ...], *, hashes: bool, repair: bool, as_json: bo
         try:
             for finding in Checker(database, hashes, repair, tally).findings():
                 here += 1
-                _tell(database, finding, as_json=as_json)
+                _print_finding(database, finding, as_json=as_json)
         except (StoreUnavailableError, RepairedElsewhereError, DBAPIError) as fault:
             raise click.ClickException(f"{database}: {summarize_fault(fault)}") from fault
-        _sum_up(database, tally, here, as_json=as_json)
+        _print_summary(database, tally, here, as_json=as_json)
         found += here
-    sys.exit(_FOUND if found else 0)
+    sys.exit(_FINDINGS_EXIT_CODE if found else 0)
 
 
-def _tell(database: str, finding: Finding, *, as_json: bool) -> None:
+def _print_finding(database: str, finding: Finding, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"event": "finding", "database": database, **asdict(finding)}))
     else:
         click.echo(f"{database}: {finding.sort:<10}  {finding.object_key}  {finding.text}")
 
 
-def _sum_up(database: str, tally: Tally, found: int, *, as_json: bool) -> None:
+def _print_summary(database: str, tally: Tally, found: int, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"event": "end", "database": database, "findings": found, **asdict(tally)}))
         return

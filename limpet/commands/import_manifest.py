@@ -22,7 +22,7 @@ from limpet.importing.source import Source
 from limpet.terminal.exit_codes import SOME_FAILED
 from limpet.terminal.interrupt import ended_by_interrupt
 from limpet.terminal.progress import Progress, ProgressReporter
-from limpet.terminal.watch import exit_code, tell_end, watch_to_end
+from limpet.terminal.watch import exit_code, report_end, watch_to_end
 from schemas.answers import Batch
 from schemas.imports import Import, ImportKind, OnConflict, OpenImport
 from schemas.manifest.reader import ManifestError
@@ -78,24 +78,24 @@ def import_command(database: str | None, *, as_json: bool, **values: Any) -> Non
     Ends with 0 if all is in, 3 if some rows failed, 4 if it was refused. Cut off, it goes on when it is run again.
     """
     options = ImportArguments(**values)
-    teller = ProgressReporter(as_json=as_json)
+    reporter = ProgressReporter(as_json=as_json)
     check_report(options.report, options.manifest)
     with manifest_at(options.manifest, options.mapping, options.kind) as source, client_of(database) as client:
         calls = ImportCalls(client, options.patience)
         if options.dry_run:
-            sys.exit(_dry_run(calls, options, source, teller))
-        sys.exit(_run(calls, options, source, teller))
+            sys.exit(_dry_run(calls, options, source, reporter))
+        sys.exit(_run(calls, options, source, reporter))
 
 
-def _dry_run(calls: ImportCalls, options: ImportArguments, source: Source, teller: ProgressReporter) -> int:
+def _dry_run(calls: ImportCalls, options: ImportArguments, source: Source, reporter: ProgressReporter) -> int:
     counts = DryRun(calls, source, options.files, options.on_conflict, options.kind).run(options.report)
-    teller.event("dry-run", {"counts": counts})
-    if not teller.as_json:
+    reporter.event("dry-run", {"counts": counts})
+    if not reporter.as_json:
         click.echo("dry run, nothing was changed: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
     return SOME_FAILED if counts["refused"] else 0
 
 
-def _run(calls: ImportCalls, options: ImportArguments, source: Source, teller: ProgressReporter) -> int:
+def _run(calls: ImportCalls, options: ImportArguments, source: Source, reporter: ProgressReporter) -> int:
     wanted = OpenImport(
         name=options.known_as,
         fingerprint=options.fingerprint(source),
@@ -105,85 +105,85 @@ def _run(calls: ImportCalls, options: ImportArguments, source: Source, teller: P
         restart=options.restart,
     )
     with ended_by_interrupt("nothing was sent"):
-        there = calls.open(wanted)
-    _announce(there, teller)
-    other_pace = options.rows_per_second not in (None, there.rows_per_second)
-    if there.resumed and there.state != "finished" and other_pace:
-        pace = f"{there.rows_per_second:,} rows a second at most" if there.rows_per_second else "as fast as it can"
+        opened = calls.open(wanted)
+    _announce(opened, reporter)
+    other_pace = options.rows_per_second not in (None, opened.rows_per_second)
+    if opened.resumed and opened.state != "finished" and other_pace:
+        pace = f"{opened.rows_per_second:,} rows a second at most" if opened.rows_per_second else "as fast as it can"
         click.echo(f"it goes on as it was opened, {pace}; --restart begins anew at another pace", err=True)
-    shown = Shown(there, Progress(sent=there.next_row), teller)
+    run = ImportRun(opened, Progress(sent=opened.next_row), reporter)
     again = "the same command without --restart" if options.restart else "the same command"
-    with ended_by_interrupt(f"{again} goes on where this one stopped; 'limpet cancel {there.id}' ends the import"):
-        batch = _to_end(calls, options, source, shown)
-    _tell_end(batch, teller)
-    _report(calls, options, source, batch.id, teller)
+    with ended_by_interrupt(f"{again} goes on where this one stopped; 'limpet cancel {opened.id}' ends the import"):
+        batch = _send_and_watch(calls, options, source, run)
+    _print_end(batch, reporter)
+    _write_report(calls, options, source, batch.id, reporter)
     return exit_code(batch)
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An open import, and how it is shown."""
+class ImportRun:
+    """An open import, and how its progress is shown."""
 
-    there: Import
+    opened: Import
     progress: Progress
-    teller: ProgressReporter
+    reporter: ProgressReporter
 
 
-def _to_end(calls: ImportCalls, options: ImportArguments, source: Source, shown: Shown) -> Batch:
-    if shown.there.state == "open":
-        _send(calls, options, source, shown)
-    return watch_to_end(calls, shown.there.id, shown.progress, shown.teller)
+def _send_and_watch(calls: ImportCalls, options: ImportArguments, source: Source, run: ImportRun) -> Batch:
+    if run.opened.state == "open":
+        _send(calls, options, source, run)
+    return watch_to_end(calls, run.opened.id, run.progress, run.reporter)
 
 
-def _send(calls: ImportCalls, options: ImportArguments, source: Source, shown: Shown) -> None:
-    contents = ContentUploader(options.files, calls, shown.there) if options.files else None
-    progress = shown.progress
+def _send(calls: ImportCalls, options: ImportArguments, source: Source, run: ImportRun) -> None:
+    contents = ContentUploader(options.files, calls, run.opened) if options.files else None
+    progress = run.progress
 
-    def tell(next_row: int) -> None:
+    def report_progress(next_row: int) -> None:
         progress.sent = next_row
-        progress.share = source.read / source.size if source.size else 1.0
+        progress.share = source.bytes_read / source.size if source.size else 1.0
         progress.bytes = contents.uploaded if contents else 0
-        _wait_while_paused(calls, shown)
-        shown.teller.show(progress)
+        _wait_while_paused(calls, run)
+        run.reporter.show(progress)
 
     try:
-        Sender(calls, shown.there, contents).send(source.rows(), tell)
+        Sender(calls, run.opened, contents).send(source.rows(), report_progress)
     except RequestRefusedError as refusal:
         # Cancelled by somebody else: how its rows ended is still to be told.
-        if refusal.reason != "NotAppendableError" or calls.get(shown.there.id).state == "open":
+        if refusal.reason != "NotAppendableError" or calls.get(run.opened.id).state == "open":
             raise
     finally:
         if contents is not None:
             contents.close()
     progress.share = 1.0
-    calls.close(shown.there.id)
+    calls.close(run.opened.id)
 
 
-def _wait_while_paused(calls: ImportCalls, shown: Shown) -> None:
-    batch = calls.batch(shown.there.id)
-    shown.progress.count(batch.counts, batch.total)
+def _wait_while_paused(calls: ImportCalls, run: ImportRun) -> None:
+    batch = calls.batch(run.opened.id)
+    run.progress.count(batch.counts, batch.total)
     while batch.paused:
-        shown.progress.paused = True
-        shown.teller.show(shown.progress)
-        batch = calls.batch(shown.there.id, wait=1)
-    shown.progress.paused = False
+        run.progress.paused = True
+        run.reporter.show(run.progress)
+        batch = calls.batch(run.opened.id, wait=1)
+    run.progress.paused = False
 
 
-def _announce(there: Import, teller: ProgressReporter) -> None:
-    teller.event("opened", {"batch": str(there.id), "resumed": there.resumed, "nextRow": there.next_row})
-    if teller.as_json:
+def _announce(opened: Import, reporter: ProgressReporter) -> None:
+    reporter.event("opened", {"batch": str(opened.id), "resumed": opened.resumed, "nextRow": opened.next_row})
+    if reporter.as_json:
         return
-    if there.resumed and there.state == "finished":
-        click.echo(f"batch {there.id}: imported already, with {there.next_row:,} rows (--restart imports it again)")
-    elif there.resumed:
-        click.echo(f"batch {there.id}: goes on at row {there.next_row:,}")
+    if opened.resumed and opened.state == "finished":
+        click.echo(f"batch {opened.id}: imported already, with {opened.next_row:,} rows (--restart imports it again)")
+    elif opened.resumed:
+        click.echo(f"batch {opened.id}: goes on at row {opened.next_row:,}")
     else:
-        click.echo(f"batch {there.id}")
+        click.echo(f"batch {opened.id}")
 
 
-def _tell_end(batch: Batch, teller: ProgressReporter) -> None:
-    tell_end(batch, teller)
-    if teller.as_json:
+def _print_end(batch: Batch, reporter: ProgressReporter) -> None:
+    report_end(batch, reporter)
+    if reporter.as_json:
         return
     counts = ", ".join(f"{number:,} {outcome}" for outcome, number in batch.counts.items()) or "no rows"
     click.echo(f"{batch.state}: {counts}")
@@ -191,8 +191,8 @@ def _tell_end(batch: Batch, teller: ProgressReporter) -> None:
         click.echo(f"ended early: {batch.error}")
 
 
-def _report(
-    calls: ImportCalls, options: ImportArguments, source: Source, batch_id: UUID, teller: ProgressReporter
+def _write_report(
+    calls: ImportCalls, options: ImportArguments, source: Source, batch_id: UUID, reporter: ProgressReporter
 ) -> None:
     if options.report is None:
         return
@@ -200,5 +200,5 @@ def _report(
         written = write_report(options.report, source, failures(calls.client, batch_id))
     except ManifestError as changed:
         raise ClientError(f"{options.manifest}: {changed}; 'limpet report {batch_id}' has the failed rows") from changed
-    if written and not teller.as_json:
+    if written and not reporter.as_json:
         click.echo(f"{written:,} failed rows with their reasons in {options.report}")

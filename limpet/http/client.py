@@ -15,14 +15,14 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from schemas.answers import Batch, BatchBrief, Envelope, ItemStatus
 from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
 
-_HINT = "'limpet up' writes all of them to client.env: set -a; source .limpet/client.env; set +a"
+_SETUP_ADVICE = "'limpet up' writes all of them to client.env: set -a; source .limpet/client.env; set +a"
 # The API holds an answer for 25 s by itself and for 60 s at most.
-_PATIENCE = httpx.Timeout(90, connect=5)
+_TIMEOUT = httpx.Timeout(90, connect=5)
 # A proxy of the environment can't reach this machine's own loopback.
 LOOPBACK = ("127.0.0.1", "localhost")
-_DIRECT = {f"all://{host}": None for host in LOOPBACK}
-_SERVERS_FAULT = 500
-_PASSING = (408, 429)  # the body came too slowly, too many attempts
+_LOOPBACK_MOUNTS = {f"all://{host}": None for host in LOOPBACK}
+_FIRST_SERVER_ERROR = 500
+_TRANSIENT_STATUSES = (408, 429)  # the body came too slowly, too many attempts
 M = TypeVar("M", bound=BaseModel)
 _items = TypeAdapter(list[CaseAttachment])
 
@@ -98,18 +98,20 @@ class Client:
         """
         for name in ("LIMPET_URL", "LIMPET_DATABASE"):
             if not variables.get(name):
-                raise ClientError(f"{name} is not set. {_HINT}")
+                raise ClientError(f"{name} is not set. {_SETUP_ADVICE}")
         key, token = variables.get("LIMPET_API_KEY"), variables.get("LIMPET_TOKEN")
         if not (key or token):
-            raise ClientError(f"Neither LIMPET_API_KEY nor LIMPET_TOKEN is set. {_HINT}")
+            raise ClientError(f"Neither LIMPET_API_KEY nor LIMPET_TOKEN is set. {_SETUP_ADVICE}")
         headers = {
             "vbasoftware-database": variables["LIMPET_DATABASE"],
             **({"x-api-key": key} if key else {}),
             **({"Authorization": f"Bearer {token}"} if token else {}),
         }
-        with _translated(variables["LIMPET_URL"]):
+        with _translate_errors(variables["LIMPET_URL"]):
             return cls(
-                httpx.Client(base_url=variables["LIMPET_URL"], headers=headers, timeout=_PATIENCE, mounts=_DIRECT)
+                httpx.Client(
+                    base_url=variables["LIMPET_URL"], headers=headers, timeout=_TIMEOUT, mounts=_LOOPBACK_MOUNTS
+                )
             )
 
     def __enter__(self) -> Self:
@@ -169,18 +171,18 @@ class Client:
         """
         sent = ({"Content-Type": "application/json"} if body is not None else {}) | dict(headers or {})
         where = f"{method} {str(self._http.base_url).rstrip('/')}{path}"
-        with _translated(where), self._http.stream(method, path, content=body, headers=sent) as response:
+        with _translate_errors(where), self._http.stream(method, path, content=body, headers=sent) as response:
             if response.is_error:
                 text = _reason(where, response.status_code, response.read())
                 reason = response.headers.get("Limpet-Reason", "")
-                if response.status_code >= _SERVERS_FAULT or response.status_code in _PASSING:
+                if response.status_code >= _FIRST_SERVER_ERROR or response.status_code in _TRANSIENT_STATUSES:
                     raise HeldBackError(text) if reason == "HeldBack" else NoAnswerError(text)
                 raise RequestRefusedError(text, response.status_code, reason)
             yield response
 
 
 @contextmanager
-def _translated(where: str) -> Iterator[None]:
+def _translate_errors(where: str) -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL) as fault:

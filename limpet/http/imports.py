@@ -28,7 +28,7 @@ from schemas.imports import (
 )
 
 T = TypeVar("T")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 5.0
 _NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
@@ -99,7 +99,7 @@ class ImportCalls:
             NoAnswerError: none came for too long.
 
         """
-        end, pause = time.monotonic() + self.patience, _FIRST_PAUSE
+        end, pause = time.monotonic() + self.patience, _FIRST_PAUSE_SECONDS
         while True:
             try:
                 return call()
@@ -109,7 +109,7 @@ class ImportCalls:
                 if time.monotonic() > end:
                     raise
             time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
 
 def _json(body: BaseModel) -> bytes:

@@ -35,7 +35,7 @@ class DryRunCounts:
         self.keys.extend(key for key in answer.created if key)
         self.generated += answer.created.count(0)
 
-    def counts(self) -> dict[str, int]:
+    def totals(self) -> dict[str, int]:
         """Return how many rows would be created, updated, skipped and refused."""
         if self.valid:
             return {"valid": self.valid, "refused": self.refused}
@@ -62,21 +62,21 @@ class DryRun:
 
     def run(self, out: Path | None) -> dict[str, int]:
         """Return the counts; the refused rows are written to ``out``."""
-        found = DryRunCounts()
+        counts = DryRunCounts()
         with report_file(out, self.source.header) as write:
             for part in parts(self.source.rows(), 0, PART_LIMITS):
-                self._check(part, found, write)
-        return found.counts()
+                self._check(part, counts, write)
+        return counts.totals()
 
-    def _check(self, part: RowPart, found: DryRunCounts, write: Writer) -> None:
+    def _check(self, part: RowPart, counts: DryRunCounts, write: Writer) -> None:
         endings: dict[int, Ending] = {}
-        for body in bodies(self._line(row) for row in part.rows):
+        for body in bodies(self._encode(row) for row in part.rows):
             answer = self.calls.check(b"".join(body), self.on_conflict, self.kind)
-            found.add(answer)
+            counts.add(answer)
             endings |= {r.line: Ending(0, r.status, r.error) for r in answer.refused}
-        _report(part.rows, endings, write)
+        _write_invalid(part.rows, endings, write)
 
-    def _line(self, row: Row) -> bytes:
+    def _encode(self, row: Row) -> bytes:
         path = file_path(row, self.kind) if self.folder else None
         return line_of(row_members(row, self.kind, path, self._invalid_file(path) if path else None))
 
@@ -89,7 +89,7 @@ class DryRun:
         return InvalidFileError(TOO_LARGE) if size > MAX_FILE_BYTES else None
 
 
-def _report(rows: Sequence[Row], endings: dict[int, Ending], write: Writer) -> None:
+def _write_invalid(rows: Sequence[Row], endings: dict[int, Ending], write: Writer) -> None:
     for row in rows:
         if row.line in endings:
             write(row, endings[row.line])

@@ -20,10 +20,11 @@ from limpet.importing.source import Source
 from schemas.answers import ItemStatus
 from schemas.manifest.reader import Header, Row
 
-_ADDED = ("status", "error", "line")
+_REPORT_COLUMNS = ("status", "error", "line")
 # Beside columns of the manifest's own of those names.
-_ADDED_OTHERWISE = ("limpet_status", "limpet_error", "limpet_line")
-_SHORT = "too few cells: complete the row and remove this cell"
+_PREFIXED_REPORT_COLUMNS = ("limpet_status", "limpet_error", "limpet_line")
+_ERRORS = "surrogateescape"  # bytes of the manifest that are not UTF-8 are written back as they were
+_TOO_FEW_CELLS = "too few cells: complete the row and remove this cell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,8 @@ def report_file(out: Path | None, header: Header) -> Iterator[Writer]:
     if out is None:
         yield lambda _row, _ending: None
         return
-    # What is no UTF-8 in the manifest is written back byte for byte.
     try:
-        with _replacing(out) as place, place.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with _replace_when_complete(out) as path, path.open("w", encoding="utf-8", errors=_ERRORS, newline="") as file:
             yield _writer(file, header)
     except OSError as fault:
         raise ClientError(f"--report {out}: {fault}") from fault
@@ -79,7 +79,7 @@ def check_report(out: Path | None, manifest: str) -> None:
         raise click.BadParameter(f"{out} is the manifest itself", param_hint="--report")
     try:
         if _is_replaced(out):
-            _beside(out).unlink()
+            _create_beside(out).unlink()
     except OSError as fault:
         raise click.BadParameter(f"{out} can't be written: {fault.strerror}", param_hint="--report") from fault
 
@@ -96,7 +96,7 @@ def _is_replaced(out: Path) -> bool:
     return out.is_file() or not out.exists()
 
 
-def _beside(out: Path) -> Path:
+def _create_beside(out: Path) -> Path:
     """Return a new file in the folder of ``out``, all links followed."""
     new = out.resolve().with_name(f".limpet-{secrets.token_hex(4)}")
     new.touch(exist_ok=False)
@@ -104,17 +104,17 @@ def _beside(out: Path) -> Path:
 
 
 @contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
+def _replace_when_complete(out: Path) -> Iterator[Path]:
     """Yield a file that becomes ``out`` once it is whole: until then what was there stays."""
     if not _is_replaced(out):
         yield out
         return
-    new, place = _beside(out), out.resolve()
+    new, target = _create_beside(out), out.resolve()
     try:
         yield new
-        if place.exists():
-            shutil.copymode(place, new)
-        new.replace(place)
+        if target.exists():
+            shutil.copymode(target, new)
+        new.replace(target)
     finally:
         new.unlink(missing_ok=True)
 
@@ -140,9 +140,9 @@ def _writer(file: TextIO, header: Header) -> Writer:
     out.writerow([*own, *added])
 
     def write(row: Row, ending: Ending) -> None:
-        cells = row.cells or [row.raw.decode(errors="surrogateescape").rstrip("\r\n")]
+        cells = row.cells or [row.raw.decode(errors=_ERRORS).rstrip("\r\n")]
         known = [*cells[: len(own)], *[""] * (len(own) - len(cells))]
-        out.writerow([*known, ending.status, ending.error, row.line or "", *_surplus(cells, header.written)])
+        out.writerow([*known, ending.status, ending.error, row.line or "", *_extra_cells(cells, header.written)])
 
     return write
 
@@ -152,23 +152,23 @@ def own_columns(names: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
 
     A report that is imported again ends with those three: they are written anew.
     """
-    for added in (_ADDED, _ADDED_OTHERWISE):
+    for added in (_REPORT_COLUMNS, _PREFIXED_REPORT_COLUMNS):
         if tuple(names[-len(added) :]) == added:
             return names[: -len(added)], added
-    return names, _ADDED_OTHERWISE if set(_ADDED) & set(names) else _ADDED
+    return names, _PREFIXED_REPORT_COLUMNS if set(_REPORT_COLUMNS) & set(names) else _REPORT_COLUMNS
 
 
-def _surplus(cells: Sequence[str], written: Sequence[str]) -> Sequence[str]:
+def _extra_cells(cells: Sequence[str], written: Sequence[str]) -> Sequence[str]:
     """Return what stands behind the columns; where some cells lacked, a note that keeps the row from being taken."""
-    return [_SHORT] if len(cells) < len(written) else cells[len(written) :]
+    return [_TOO_FEW_CELLS] if len(cells) < len(written) else cells[len(written) :]
 
 
 def _write_json(file: TextIO, row: Row, ending: Ending) -> None:
     values = (ending.status, ending.error, row.line)
-    text = row.raw.decode(errors="surrogateescape").removeprefix("\ufeff").strip()
+    text = row.raw.decode(errors=_ERRORS).removeprefix("\ufeff").strip()
     if row.flaw is not None:
-        kept = text.encode(errors="surrogateescape").decode(errors="replace")
-        file.write(json.dumps({"row": kept, **dict(zip(_ADDED, values, strict=True))}) + "\n")
+        kept = text.encode(errors=_ERRORS).decode(errors="replace")
+        file.write(json.dumps({"row": kept, **dict(zip(_REPORT_COLUMNS, values, strict=True))}) + "\n")
         return
     found = json.loads(text)
     own, added = own_columns(list(found))

@@ -7,7 +7,7 @@ import click
 
 from limpet.http.client import ClientError
 from limpet.importing.failed_rows import own_columns
-from limpet.importing.source import Source, opened
+from limpet.importing.source import Source, open_source
 from limpet.terminal.exit_codes import REFUSED
 from schemas.imports import ImportKind
 from schemas.manifest.local_files import check_columns, known_columns
@@ -33,15 +33,15 @@ def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "c
     try:
         with ExitStack() as stack:
             try:
-                source = stack.enter_context(opened(manifest, mapping))
+                source = stack.enter_context(open_source(manifest, mapping))
                 check_columns(source.header, kind)
             except OSError as fault:
                 raise ManifestError(f"{fault}") from fault
             if ignored := _ignored(source.header, kind):
                 click.echo(f"{manifest}: columns that are ignored: {', '.join(ignored)}", err=True)
             yield source
-    except ManifestError as wrong:
-        raise RefusedManifestError(f"{manifest}: {wrong}") from wrong
+    except ManifestError as error:
+        raise RefusedManifestError(f"{manifest}: {error}") from error
 
 
 def _ignored(header: Header, kind: ImportKind) -> list[str]:

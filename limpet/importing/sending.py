@@ -19,8 +19,8 @@ from schemas.manifest.reader import Row
 # The contents of a part must all be stored before it is appended, and before the place of the first one expires.
 PART_LIMITS = PartLimits(rows=5000, row_bytes=4 * 2**20, files=400, file_bytes=2**28)
 MAX_BODY_BYTES = 2**23  # of one request; the API takes twice as much
-_PREPARING = 2
-_TRIES = 5
+_MAX_PREPARED_PARTS = 2
+_MAX_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +31,36 @@ class Sender:
     opened: Import
     contents: ContentUploader | None
 
-    def send(self, rows: Iterator[Row], tell: Callable[[int], None]) -> None:
-        """Append what the import lacks of ``rows``. After each part ``tell`` hears the next row and may wait.
+    def send(self, rows: Iterator[Row], report_progress: Callable[[int], None]) -> None:
+        """Append the rows that the import lacks; after each part call ``report_progress`` with the next row's position.
+
+        ``report_progress`` may wait, and sending waits with it.
 
         Raises:
-            RefusedError: the import was closed or cancelled by somebody else.
-            NoAnswerError: the server stayed away.
+            RequestRefusedError: another client closed or cancelled the import.
+            NoAnswerError: the server did not answer for too long.
 
         """
         skipped = sum(1 for _ in islice(rows, self.opened.next_row))
         waiting: deque[tuple[RowPart, Future[list[bytes]]]] = deque()
-        with ThreadPoolExecutor(_PREPARING, "parts") as pool:
+        with ThreadPoolExecutor(_MAX_PREPARED_PARTS, "parts") as pool:
             for part in parts(rows, skipped, PART_LIMITS, self._file_size):
-                waiting.append((part, pool.submit(self._lines, part)))
-                if len(waiting) > _PREPARING:
-                    tell(self._append(*waiting.popleft()))
+                waiting.append((part, pool.submit(self._prepare, part)))
+                if len(waiting) > _MAX_PREPARED_PARTS:
+                    report_progress(self._append(*waiting.popleft()))
             while waiting:
-                tell(self._append(*waiting.popleft()))
+                report_progress(self._append(*waiting.popleft()))
 
     def _append(self, part: RowPart, prepared: Future[list[bytes]]) -> int:
         lines = prepared.result()
-        for attempt in range(_TRIES):
+        for attempt in range(_MAX_ATTEMPTS):
             try:
                 return self._put(part.first, lines)
             except RequestRefusedError as refusal:
                 # A content that was known when we asked was removed since, or lay at its place for too long.
-                if refusal.reason != "ContentMissingError" or attempt == _TRIES - 1:
+                if refusal.reason != "ContentMissingError" or attempt == _MAX_ATTEMPTS - 1:
                     raise
-            lines = self._lines(part)
+            lines = self._prepare(part)
         raise AssertionError
 
     def _put(self, first: int, lines: Sequence[bytes]) -> int:
@@ -67,10 +69,10 @@ class Sender:
             first += len(body)
         return first
 
-    def _lines(self, part: RowPart) -> list[bytes]:
+    def _prepare(self, part: RowPart) -> list[bytes]:
         paths = [self._path(row) for row in part.rows]
         named = [path for path in paths if path is not None]
-        contents = self.contents.bring(named) if self.contents and named else {}
+        contents = self.contents.upload(named) if self.contents and named else {}
         return [
             line_of(row_members(row, self.opened.kind, path, contents[path] if path is not None else None))
             for row, path in zip(part.rows, paths, strict=True)

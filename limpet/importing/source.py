@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from schemas.manifest.reader import Header, ManifestError, Row, read_header, rows, uncompressed
 
-_State = tuple[int, int]
+_FileState = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Source:
     text: BinaryIO
     header: Header
     sha256: str
-    state: _State
+    state: _FileState
 
     def rows(self) -> Iterator[Row]:
         """Yield all rows, from the first.
@@ -36,13 +36,13 @@ class Source:
         """
         try:
             for row in rows(self.text, self.header):
-                self._check()
+                self._check_unchanged()
                 yield row
-            self._check()
+            self._check_unchanged()
         except OSError as fault:
             raise ManifestError(f"can't be read on: {fault}") from fault
 
-    def _check(self) -> None:
+    def _check_unchanged(self) -> None:
         if _state(self.stream) != self.state:
             raise ManifestError("changed while it was read; import it again when it is at rest")
 
@@ -52,13 +52,13 @@ class Source:
         return self.state[0]
 
     @property
-    def read(self) -> int:
+    def bytes_read(self) -> int:
         """How many bytes of the file have been read, of ``size``."""
         return min(self.size, self.stream.tell())
 
 
 @contextmanager
-def opened(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
+def open_source(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
     """Yield the manifest at a path, or of standard input (``-``), which is kept in a nameless file meanwhile.
 
     Raises:
@@ -66,7 +66,7 @@ def opened(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
         OSError: it can't be read.
 
     """
-    with _file(manifest) as stream:
+    with _open_file(manifest) as stream:
         state = _state(stream)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         stream.seek(0)
@@ -74,14 +74,14 @@ def opened(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
         yield Source(stream, text, read_header(text, mapping), digest, state)
 
 
-def _state(stream: BinaryIO) -> _State:
+def _state(stream: BinaryIO) -> _FileState:
     """Return what differs once a file was written to: its size, and when it was."""
     found = os.fstat(stream.fileno())
     return found.st_size, found.st_mtime_ns
 
 
 @contextmanager
-def _file(manifest: str) -> Iterator[BufferedReader | BufferedRandom]:
+def _open_file(manifest: str) -> Iterator[BufferedReader | BufferedRandom]:
     if manifest != "-":
         with Path(manifest).open("rb") as stream:
             yield stream

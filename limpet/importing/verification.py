@@ -22,8 +22,8 @@ from schemas.manifest.local_files import InvalidFileError, below, digest, path_o
 from schemas.manifest.parts import file_path, parts
 from schemas.manifest.reader import Row
 
-_KEY = "caseAttachment_Key"
-_READERS = 4
+_KEY_FIELD = "caseAttachment_Key"
+_MAX_READERS = 4
 
 
 @dataclass
@@ -38,16 +38,16 @@ class Verification:
 
     def run(self, out: Path | None) -> dict[str, int]:
         """Compare all rows, then look for records that no row names; write what is wrong to ``out``."""
-        keys, left = self._keys()
-        with report_file(out, self.source.header) as write, ThreadPoolExecutor(_READERS) as pool:
+        keys, remaining = self._keys()
+        with report_file(out, self.source.header) as write, ThreadPoolExecutor(_MAX_READERS) as pool:
             for part in parts(self.source.rows(), 0, PART_LIMITS):
                 # Of rows with one key the last one says what is stored.
-                rows = [row for row in part.rows if _is_last(row, left)]
-                hashes = pool.map(self._look, rows)
+                rows = [row for row in part.rows if _is_last(row, remaining)]
+                hashes = pool.map(self._hash_file, rows)
                 self._compare(list(zip(rows, hashes, strict=True)), write)
             if self.extra:
-                for key in self._strangers(keys):
-                    self._note("extra", None, f"{_KEY} {key} is in no row of the manifest", write, key)
+                for key in self._extra_keys(keys):
+                    self._write("extra", None, f"{_KEY_FIELD} {key} is in no row of the manifest", write, key)
         return dict(self.counts)
 
     def _keys(self) -> "tuple[array[int], dict[int, int]]":
@@ -56,36 +56,36 @@ class Verification:
         doubled = Counter(a for a, b in pairwise(found) if a == b)
         return found, {key: count + 1 for key, count in doubled.items()}
 
-    def _look(self, row: Row) -> ContentName | InvalidFileError | None:
+    def _hash_file(self, row: Row) -> ContentName | InvalidFileError | None:
         path = file_path(row, "case-attachments") if self.folder else None
         if path is None or self.folder is None:
             return None
         try:
             return digest(below(self.folder, path))
-        except InvalidFileError as flaw:
-            return flaw
+        except InvalidFileError as invalid:
+            return invalid
 
-    def _compare(self, looked: "list[tuple[Row, ContentName | InvalidFileError | None]]", write: Writer) -> None:
-        wanted = [key for row, _ in looked if (key := _key(row))]
+    def _compare(self, hashed: "list[tuple[Row, ContentName | InvalidFileError | None]]", write: Writer) -> None:
+        wanted = [key for row, _ in hashed if (key := _key(row))]
         there = {record.key: record for record in self.calls.stored(wanted)} if wanted else {}
-        for row, content in looked:
+        for row, content in hashed:
             key = _key(row)
             if row.flaw is not None or isinstance(content, InvalidFileError):
-                self._note("different", row, row.flaw or f"its file {content}", write)
+                self._write("different", row, row.flaw or f"its file {content}", write)
             elif key is None:
-                self._note("keyless", row, f"without a {_KEY} it can't be found", write)
+                self._write("keyless", row, f"without a {_KEY_FIELD} it can't be found", write)
             elif key not in there:
-                self._note("missing", row, f"no record {key}", write)
+                self._write("missing", row, f"no record {key}", write)
             elif differences := list(_differences(row, content, there[key])):
-                self._note("different", row, "; ".join(differences), write)
+                self._write("different", row, "; ".join(differences), write)
             else:
                 self.counts["equal"] += 1
 
-    def _note(self, what: str, row: Row | None, why: str, write: Writer, key: int = 0) -> None:
+    def _write(self, what: str, row: Row | None, why: str, write: Writer, key: int = 0) -> None:
         self.counts[what] += 1
-        write(row or _stranger(self.source, key), Ending(0, what, why))
+        write(row or _extra_row(self.source, key), Ending(0, what, why))
 
-    def _strangers(self, keys: "array[int]") -> Iterator[int]:
+    def _extra_keys(self, keys: "array[int]") -> Iterator[int]:
         after = 0
         while page := self.calls.stored_keys(after):
             for key in page:
@@ -95,29 +95,29 @@ class Verification:
             after = page[-1]
 
 
-def _stranger(source: Source, key: int) -> Row:
-    cells = [str(key) if name == _KEY else "" for name in source.header.columns]
-    return Row(0, 0, f'{{"{_KEY}": {key}}}'.encode(), {_KEY: key}, cells)
+def _extra_row(source: Source, key: int) -> Row:
+    cells = [str(key) if name == _KEY_FIELD else "" for name in source.header.columns]
+    return Row(0, 0, f'{{"{_KEY_FIELD}": {key}}}'.encode(), {_KEY_FIELD: key}, cells)
 
 
 def _key(row: Row) -> int | None:
-    key = row.fields.get(_KEY)
+    key = row.fields.get(_KEY_FIELD)
     return key if type(key) is int and 0 < key < 2**31 and row.flaw is None else None
 
 
-def _is_last(row: Row, left: dict[int, int]) -> bool:
+def _is_last(row: Row, remaining: dict[int, int]) -> bool:
     key = _key(row)
-    if key is None or key not in left:
+    if key is None or key not in remaining:
         return True
-    left[key] -= 1
-    return left[key] == 0
+    remaining[key] -= 1
+    return remaining[key] == 0
 
 
 def _differences(row: Row, content: ContentName | InvalidFileError | None, stored: StoredRecord) -> Iterator[str]:
     path = path_of(row.fields, "case-attachments")
     fields: Mapping[str, Any] = with_file_name(row.fields, path) if content and path else row.fields
     try:
-        sent, there = map(_as_sent, (fields, {**stored.fields, _KEY: 0}))
+        sent, there = map(_validate, (fields, {**stored.fields, _KEY_FIELD: 0}))
     except ValidationError as wrong:
         yield "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors())
         return
@@ -129,5 +129,5 @@ def _differences(row: Row, content: ContentName | InvalidFileError | None, store
         yield f"the content is {stored.sha256 or 'none'}, and {content.sha256} in the file"
 
 
-def _as_sent(fields: Mapping[str, Any]) -> CaseAttachment:
+def _validate(fields: Mapping[str, Any]) -> CaseAttachment:
     return CaseAttachment.model_validate(fields, by_alias=True, by_name=False)

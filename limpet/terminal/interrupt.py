@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_INTERRUPTED = 128 + signal.SIGINT  # as a shell says it
+_INTERRUPT_EXIT_CODE = 128 + signal.SIGINT  # as a shell says it
 
 
 @contextmanager
-def ended_by_interrupt(told: str) -> Iterator[None]:
-    """End the process at once if it is interrupted while the block runs, after ``told`` on standard error.
+def ended_by_interrupt(message: str) -> Iterator[None]:
+    """End the process at once if it is interrupted while the block runs, after ``message`` on standard error.
 
     Whoever waits for it sees that SIGINT ended it, so that a loop of a shell ends, too.
     """
@@ -24,9 +24,9 @@ def ended_by_interrupt(told: str) -> Iterator[None]:
     def end(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends it even if nobody takes what is written
         with suppress(Exception):  # there is no standard error, or its reader got the same signal
-            os.write(sys.stderr.fileno(), f"\n{told}\n".encode())  # not buffered: it may come in the middle of a write
+            os.write(sys.stderr.fileno(), f"\n{message}\n".encode())  # unbuffered: a write may be under way
         signal.raise_signal(signal.SIGINT)
-        os._exit(_INTERRUPTED)  # the first process of a container outlives the signal
+        os._exit(_INTERRUPT_EXIT_CODE)  # the first process of a container outlives the signal
 
     before = signal.signal(signal.SIGINT, end)
     try:

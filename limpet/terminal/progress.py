@@ -10,9 +10,9 @@ from typing import TextIO
 
 from schemas.answers import Outcome
 
-_BAD: tuple[Outcome, ...] = ("invalid", "failed", "cancelled")
-_PERIOD = 0.5  # seconds
-_CELLS = 20  # of the bar
+FAILED_OUTCOMES: tuple[Outcome, ...] = ("invalid", "failed", "cancelled")
+_PERIOD_SECONDS = 0.5
+_BAR_CELLS = 20
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
@@ -32,7 +32,7 @@ class Progress:
     def count(self, counts: Mapping[Outcome, int], total: int) -> None:
         """Take the counts of the batch."""
         self.done = total - counts.get("pending", 0)
-        self.failed = sum(counts.get(outcome, 0) for outcome in _BAD)
+        self.failed = sum(counts.get(outcome, 0) for outcome in FAILED_OUTCOMES)
         if self.first is None:
             self.first = self.done
 
@@ -68,7 +68,7 @@ class ProgressReporter:
         now = time.monotonic()
         if not last and now < self._next:
             return
-        self._next = now + _PERIOD
+        self._next = now + _PERIOD_SECONDS
         if self._json:
             self.event("progress", facts(progress))
         elif self._screen is not None:
@@ -116,7 +116,7 @@ def line(progress: Progress) -> str:
     elif (eta := progress.eta) is not None:
         minutes, seconds = divmod(int(eta), 60)
         parts.insert(0, f"{minutes}:{seconds:02} left")
-    return f"[{'#' * int(_CELLS * share):.<{_CELLS}}] {100 * share:.0f} %  " + ", ".join(parts)
+    return f"[{'#' * int(_BAR_CELLS * share):.<{_BAR_CELLS}}] {100 * share:.0f} %  " + ", ".join(parts)
 
 
 def size(count: float) -> str:

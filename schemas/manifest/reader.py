@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, NoReturn, cast
 
 Format = Literal["csv", "ndjson"]
 _BOM = b"\xef\xbb\xbf"
-_LONGEST_LINE = 2**20
+_MAX_LINE_BYTES = 2**20
 _INTEGERS = ("caseAttachment_Key", "case_Key", "id")
 _INTEGER = re.compile(r"-?\d{1,20}", re.ASCII)
 
@@ -120,14 +120,14 @@ class _Lines:
         piece = data = self._read()
         if not data:
             return None
-        while len(piece) == _LONGEST_LINE and not piece.endswith(b"\n"):  # never held whole
+        while len(piece) == _MAX_LINE_BYTES and not piece.endswith(b"\n"):  # never held whole
             piece = self._read()
         self._number += 1
         return _Line(data, self._number, start, self._offset)
 
     def _read(self) -> bytes:
         try:
-            data = self._stream.readline(_LONGEST_LINE)
+            data = self._stream.readline(_MAX_LINE_BYTES)
         except (EOFError, gzip.BadGzipFile, zlib.error) as wrong:
             raise ManifestError(f"the gzip file is damaged behind line {self._number}: {wrong}") from wrong
         self._offset += len(data)
@@ -180,8 +180,8 @@ def _csv_row(columns: Sequence[str], cells: list[str], line: int, end: int, raw:
         flaw = _not_utf8(raw)
     if flaw is None and cells and columns and len(cells) != len(columns):
         flaw = f"has {len(cells)} columns, and the header has {len(columns)}"
-    if flaw is None and len(raw) >= _LONGEST_LINE:
-        flaw = f"is longer than {_LONGEST_LINE} bytes"
+    if flaw is None and len(raw) >= _MAX_LINE_BYTES:
+        flaw = f"is longer than {_MAX_LINE_BYTES} bytes"
     fields: dict[str, Any] = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
     for name in _INTEGERS:
         if _INTEGER.fullmatch(fields.get(name, "")):

@@ -152,10 +152,10 @@ def append_rows(session: Session, to: ImportView, items: Sequence[NewItem]) -> l
     acceptance = session.scalar(_GROW, count)
     assert acceptance is not None
     start = session.scalar(_PACE, count) if to.rows_per_second else None
-    slot = AppendTarget(to.batch_id, acceptance, to.next_row, BULK_QUEUE, to.rows_per_second, start)
-    most = min(settings().chunk_items, to.rows_per_second or settings().chunk_items)
-    messages = append_chunks(session, slot, divide(items, most))
-    copy_items(session, slot, items)
+    target = AppendTarget(to.batch_id, acceptance, to.next_row, BULK_QUEUE, to.rows_per_second, start)
+    max_items = min(settings().chunk_items, to.rows_per_second or settings().chunk_items)
+    messages = append_chunks(session, target, divide(items, max_items))
+    copy_items(session, target, items)
     return messages
 
 

@@ -27,7 +27,7 @@ from worker.imports.append import NotAppendableError
 from worker.imports.contents import adopt_contents
 from worker.imports.loader_files import read_import_rows
 from worker.imports.rows import ImportOptions, parse_row
-from worker.imports.sources import InvalidSourceError, Manifest, manifest_at, tree_of
+from worker.imports.sources import InvalidSourceError, Manifest, find_manifest, tree_of
 from worker.ledger.model import ChunkMessage, NewItem
 from worker.log import log_bug, log_event, summarize_fault
 from worker.settings import settings
@@ -35,11 +35,11 @@ from worker.settings import settings
 _LIMITS = PartLimits(rows=2000)
 _LIMITS_WITH_FILES = PartLimits(rows=100)
 _LEASE = timedelta(seconds=20)
-_MOST_FAILURES = 5
+_MAX_FAILURES = 5
 _FIRST_PAUSE = timedelta(seconds=1)
-_LONGEST = 20.0  # seconds of one task
-_WAIT = timedelta(seconds=1)
-_AT_ONCE = timedelta(0)
+_MAX_TASK_SECONDS = 20.0
+_RECHECK_PAUSE = timedelta(seconds=1)
+_NO_PAUSE = timedelta(0)
 _CHANGED = "the manifest changed while it was imported; import it again"
 
 
@@ -64,7 +64,7 @@ class Step:
 
 
 # A manifest that came in a body lives as long as it is read.
-_KEPT = text("""
+_KEEP_BODY = text("""
     UPDATE garbage SET due_at = now() + :kept FROM loader
     WHERE loader.batch_id = :batch_id AND garbage.object_key = loader.manifest
 """)
@@ -86,7 +86,7 @@ def load(database: str, batch_id: UUID) -> Iterator[Step]:
         return
     try:
         cursor = Cursor(row.manifest, row.etag, OpenImport.model_validate(row.options), *row[3:])
-        yield from _steps(database, batch_id, cursor)
+        yield from _run_steps(database, batch_id, cursor)
     except (ManifestError, InvalidSourceError) as wrong:
         log_event("import.refused", database=database, batch=batch_id, reason=str(wrong))
         _close(database, batch_id, str(wrong))
@@ -105,36 +105,38 @@ def _note_failure(database: str, batch_id: UUID, fault: Exception) -> None:
     log_bug("import.failed", fault, database=database, batch=batch_id)
     with transaction(database) as session:
         failures = transitions.count_failure(session, batch_id, _FIRST_PAUSE)
-    if failures >= _MOST_FAILURES:
+    if failures >= _MAX_FAILURES:
         reason = (
             f"Its rows could not be read on, {failures} times: {summarize_fault(fault)}. Those before are carried out"
         )
         _close(database, batch_id, reason)
 
 
-def _steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
-    manifest = manifest_at(cursor.manifest)
+def _run_steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
+    manifest = find_manifest(cursor.manifest)
     if manifest.etag != cursor.etag:
         raise InvalidSourceError(_CHANGED)
     tree = tree_of(database, cursor.wanted)
-    rule = ImportOptions(database, cursor.wanted.kind, cursor.wanted.on_conflict)
-    end = time.monotonic() + _LONGEST
-    for whole in parts(_rows(manifest, cursor), cursor.next_row, _LIMITS if tree is None else _LIMITS_WITH_FILES):
-        items = [parse_row(row, rule) for row in read_import_rows(rule, tree, whole.rows, _Pulse(database, batch_id))]
-        if manifest_at(cursor.manifest).etag != cursor.etag:
+    options = ImportOptions(database, cursor.wanted.kind, cursor.wanted.on_conflict)
+    end = time.monotonic() + _MAX_TASK_SECONDS
+    limits = _LIMITS if tree is None else _LIMITS_WITH_FILES
+    for part in parts(_read_rows(manifest, cursor), cursor.next_row, limits):
+        rows_read = read_import_rows(options, tree, part.rows, _StepLease(database, batch_id))
+        items = [parse_row(row, options) for row in rows_read]
+        if find_manifest(cursor.manifest).etag != cursor.etag:
             raise InvalidSourceError(_CHANGED)
         # Large files may leave time for some rows only; the next task begins behind them.
-        part = RowPart(whole.first, whole.rows[: len(items)])
-        over = time.monotonic() > end or len(items) < len(whole.rows)
-        step = _append(database, batch_id, part, items, over=over)
+        taken = RowPart(part.first, part.rows[: len(items)])
+        out_of_time = time.monotonic() > end or len(items) < len(part.rows)
+        step = _append_part(database, batch_id, taken, items, out_of_time=out_of_time)
         yield step
-        if over or not step.more:
+        if out_of_time or not step.more:
             return
     _close(database, batch_id)
     log_event("import.loaded", database=database, batch=batch_id)
 
 
-def _rows(manifest: Manifest, cursor: Cursor) -> Iterator[Row]:
+def _read_rows(manifest: Manifest, cursor: Cursor) -> Iterator[Row]:
     stream = uncompressed(manifest.open())
     header = read_header(stream, cursor.wanted.columns)
     check_columns(header, cursor.wanted.kind)
@@ -143,7 +145,7 @@ def _rows(manifest: Manifest, cursor: Cursor) -> Iterator[Row]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pulse:
+class _StepLease:
     """Keeps the loader's due time ahead while files are read, so that nobody else begins to read them too."""
 
     database: str
@@ -154,7 +156,7 @@ class _Pulse:
             transitions.renew_step(session, self.batch_id, _LEASE)
 
 
-def _append(database: str, batch_id: UUID, part: RowPart, items: list[NewItem], *, over: bool) -> Step:
+def _append_part(database: str, batch_id: UUID, part: RowPart, items: list[NewItem], *, out_of_time: bool) -> Step:
     """Append one part and move the cursor behind it.
 
     Raises:
@@ -163,17 +165,17 @@ def _append(database: str, batch_id: UUID, part: RowPart, items: list[NewItem], 
     """
     last = part.rows[-1]
     line = last.line + max(1, last.raw.count(b"\n")) - 1
-    with service.noting_places(database, items), transaction(database) as session:
+    with service.note_places_if_missing(database, items), transaction(database) as session:
         to = append.lock_import(session, batch_id, part.first)
         if to.next_row != part.first:
             raise NotAppendableError("these rows are there already")
         messages = append.append_rows(session, to, adopt_contents(session, items))
-        full = append.count_chunks_ahead(session, batch_id, settings().import_chunks_ahead + 1)
-        waits = full > settings().import_chunks_ahead or to.paused_at is not None
-        lease = _WAIT if waits else _AT_ONCE if over else _LEASE
+        ahead = append.count_chunks_ahead(session, batch_id, settings().import_chunks_ahead + 1)
+        must_wait = ahead > settings().import_chunks_ahead or to.paused_at is not None
+        lease = _RECHECK_PAUSE if must_wait else _NO_PAUSE if out_of_time else _LEASE
         transitions.advance_loader(session, batch_id, last.end, line, lease)
-        session.execute(_KEPT, {"batch_id": batch_id, "kept": service.BODY_RETENTION})
-    return Step(messages, more=not waits)
+        session.execute(_KEEP_BODY, {"batch_id": batch_id, "kept": service.BODY_RETENTION})
+    return Step(messages, more=not must_wait)
 
 
 def _close(database: str, batch_id: UUID, error: str | None = None) -> None:

@@ -17,34 +17,34 @@ from worker.imports.rows import ImportOptions
 from worker.imports.sources import Tree
 
 T = TypeVar("T")
-_READERS = 4
-_GROUP = 4 * _READERS  # rows; what one group brings must be done before a task's time limit
-_LONGEST = 10.0  # seconds after which no further group is begun
-_PULSE = 5.0  # seconds
+_MAX_READERS = 4
+_GROUP_ROWS = 4 * _MAX_READERS  # what one group brings must be done before a task's time limit
+_MAX_READ_SECONDS = 10.0  # no group begins later
+_RENEW_PERIOD_SECONDS = 5.0
 FileContent = StoredContent | InvalidFileError | None
 
 
 def read_import_rows(
-    rule: ImportOptions, tree: Tree | None, sent: Sequence[Row], pulse: Callable[[], None]
+    options: ImportOptions, tree: Tree | None, rows: Sequence[Row], renew_lease: Callable[[], None]
 ) -> list[ImportRow]:
-    """Return rows as they are appended, their contents stored; a file that can't be had is its row's flaw.
+    """Store the contents of ``rows`` and return the rows to append; a row whose file can't be read is invalid.
 
-    With files it may be the first rows of ``sent`` only: so many as some seconds allow. ``pulse`` is called every few
-    seconds meanwhile.
+    With files, these may be only the first of ``rows``, as many as `_MAX_READ_SECONDS` allows. Reading calls
+    ``renew_lease`` every few seconds.
     """
     if tree is None:
-        return [_import_row(row, rule.kind) for row in sent]
+        return [_import_row(row, options.kind) for row in rows]
     found: list[ImportRow] = []
-    end = time.monotonic() + _LONGEST
-    with ThreadPoolExecutor(_READERS) as pool:
-        readers = Readers(pool, pulse)
-        while len(found) < len(sent) and time.monotonic() < end:
-            group = sent[len(found) : len(found) + _GROUP]
-            paths = [file_path(row, rule.kind) for row in group]
-            looked = readers.each(lambda path: _looked(tree, path), paths)
-            contents = _brought(rule.database, tree, readers, list(zip(paths, looked, strict=True)))
+    end = time.monotonic() + _MAX_READ_SECONDS
+    with ThreadPoolExecutor(_MAX_READERS) as pool:
+        readers = Readers(pool, renew_lease)
+        while len(found) < len(rows) and time.monotonic() < end:
+            group = rows[len(found) : len(found) + _GROUP_ROWS]
+            paths = [file_path(row, options.kind) for row in group]
+            looked = readers.map(lambda path: _inspect(tree, path), paths)
+            contents = _store_contents(options.database, tree, readers, list(zip(paths, looked, strict=True)))
             files = zip(group, paths, contents, strict=True)
-            found += [_import_row(row, rule.kind, path, content) for row, path, content in files]
+            found += [_import_row(row, options.kind, path, content) for row, path, content in files]
     return found
 
 
@@ -53,24 +53,24 @@ class Readers:
     """Threads that read files, and the sign of life while they do."""
 
     pool: ThreadPoolExecutor
-    pulse: Callable[[], None]
+    renew_lease: Callable[[], None]
 
-    def each(self, work: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
+    def map(self, work: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
         """Return what ``work`` returns for each of the arguments, in their order."""
         futures = [self.pool.submit(work, *one) for one in zip(*arguments, strict=True)]
-        while wait(futures, timeout=_PULSE).not_done:
-            self.pulse()
+        while wait(futures, timeout=_RENEW_PERIOD_SECONDS).not_done:
+            self.renew_lease()
         return [future.result() for future in futures]
 
 
-def _looked(tree: Tree, path: str | None) -> FileContent:
+def _inspect(tree: Tree, path: str | None) -> FileContent:
     try:
-        return tree.look(path) if path is not None else None
+        return tree.inspect(path) if path is not None else None
     except InvalidFileError as invalid:
         return invalid
 
 
-def _brought(
+def _store_contents(
     database: str, tree: Tree, readers: Readers, looked: Sequence[tuple[str | None, FileContent]]
 ) -> list[FileContent]:
     """Return where each content is by now: among the blobs, or under an intended key."""
@@ -80,16 +80,16 @@ def _brought(
     fresh = {name: path for name, path in paths.items() if name not in known}
     keys = intend(database, len(fresh)) if fresh else []
 
-    def bring(name: tuple[bytes, int], path: str, key: str) -> FileContent:
+    def store(name: tuple[bytes, int], path: str, key: str) -> FileContent:
         try:
-            return tree.bring(path, StoredContent("", *name), key)
+            return tree.store(path, StoredContent("", *name), key)
         except InvalidFileError as invalid:
             return invalid
 
-    stored = dict(zip(fresh, readers.each(bring, fresh, fresh.values(), keys), strict=True))
+    stored = dict(zip(fresh, readers.map(store, fresh, fresh.values(), keys), strict=True))
     return [stored.get((c.sha256, c.size), c) if isinstance(c, StoredContent) else c for _, c in looked]
 
 
 def _import_row(row: Row, kind: ImportKind, path: str | None = None, content: FileContent = None) -> ImportRow:
-    named_content = named(content) if isinstance(content, StoredContent) else content
-    return ImportRow.model_validate(row_members(row, kind, path, named_content))
+    row_content = named(content) if isinstance(content, StoredContent) else content
+    return ImportRow.model_validate(row_members(row, kind, path, row_content))

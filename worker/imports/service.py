@@ -20,7 +20,7 @@ from worker.imports import append, transitions
 from worker.imports.append import ImportView, NewImport, NotAppendableError
 from worker.imports.contents import ContentMissingError, adopt_contents, verify_uploaded
 from worker.imports.rows import ImportOptions, parse_row, read_rows
-from worker.imports.sources import InvalidSourceError, Manifest, manifest_at, object_key, tree_of
+from worker.imports.sources import InvalidSourceError, Manifest, find_manifest, object_key, tree_of
 from worker.ledger.cancel import settle_cancelled
 from worker.ledger.model import ChunkMessage, NewItem
 
@@ -47,11 +47,11 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
         facts = f"{manifest.key} {manifest.etag}"
         wanted = wanted.model_copy(update={"fingerprint": wanted.fingerprint or fingerprint(facts, wanted)})
     if wanted.restart:
-        _end_latest(database, caller, wanted.name)
+        _cancel_latest(database, caller, wanted.name)
     with transaction(database) as session:
-        there = append.find_latest(session, caller, wanted.name)
-        if there is not None and not wanted.restart and _goes_on(there, wanted):
-            return there, True
+        latest = append.find_latest(session, caller, wanted.name)
+        if latest is not None and not wanted.restart and _is_same_import(latest, wanted):
+            return latest, True
         batch_id = append.open_import(
             session,
             NewImport(
@@ -86,7 +86,7 @@ def _manifest(database: str, wanted: OpenImport) -> Manifest | None:
     if wanted.manifest is None:
         return None
     tree_of(database, wanted)
-    return manifest_at(object_key(database, wanted.manifest))
+    return find_manifest(object_key(database, wanted.manifest))
 
 
 def fingerprint(manifest: str, wanted: OpenImport) -> str:
@@ -106,15 +106,15 @@ def keep_body(database: str) -> str:
     return name
 
 
-def _goes_on(there: ImportView, wanted: OpenImport) -> bool:
-    """Return whether ``wanted`` is ``there``; if it is another one, and that may be so."""
-    same = there.fingerprint == wanted.fingerprint
-    began = f"import {there.batch_id} of {there.accepted_at:%Y-%m-%d %H:%M}"
-    if same and there.error is not None:
+def _is_same_import(latest: ImportView, wanted: OpenImport) -> bool:
+    """Return whether ``wanted`` is ``latest``; if it is another one, and that may be so."""
+    same = latest.fingerprint == wanted.fingerprint
+    began = f"import {latest.batch_id} of {latest.accepted_at:%Y-%m-%d %H:%M}"
+    if same and latest.error is not None:
         return False  # it ended before its rows did, and what stopped it may be gone
-    if same and there.cancelled:
+    if same and latest.cancelled:
         raise ChangedError(f"{began} was cancelled; --restart imports the manifest anew")
-    if not same and there.finished_at is None:
+    if not same and latest.finished_at is None:
         raise ChangedError(
             f"the manifest or an option is not what it was when {began} began, and that is not finished: "
             "go on with the manifest as it was, or --restart to cancel that one and begin anew"
@@ -122,11 +122,11 @@ def _goes_on(there: ImportView, wanted: OpenImport) -> bool:
     return same
 
 
-def _end_latest(database: str, caller: str, name: str) -> None:
+def _cancel_latest(database: str, caller: str, name: str) -> None:
     with transaction(database) as session:
-        there = append.find_latest(session, caller, name)
-    if there is not None and there.finished_at is None:
-        cancel(database, there.batch_id)
+        latest = append.find_latest(session, caller, name)
+    if latest is not None and latest.finished_at is None:
+        cancel(database, latest.batch_id)
 
 
 def cancel(database: str, batch_id: UUID) -> bool:
@@ -156,7 +156,7 @@ def append_lines(database: str, batch_id: UUID, first: int, lines: Sequence[byte
 
 
 @contextmanager
-def noting_places(database: str, items: Sequence[NewItem]) -> Iterator[None]:
+def note_places_if_missing(database: str, items: Sequence[NewItem]) -> Iterator[None]:
     """If contents turn out to be missing, note the places of ``items`` for removal: some may have come too late."""
     try:
         yield
@@ -177,10 +177,10 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[Import
         seen = append.read_import(session, batch_id)
     if seen is None:
         raise NotAppendableError(f"there is no import {batch_id}")
-    rule = ImportOptions(database, kind_of(seen), seen.on_conflict)
-    items = [parse_row(row, rule) for row in islice(rows, max(0, seen.next_row - first), None)]
+    options = ImportOptions(database, kind_of(seen), seen.on_conflict)
+    items = [parse_row(row, options) for row in islice(rows, max(0, seen.next_row - first), None)]
     first = max(first, seen.next_row)
-    with noting_places(database, items):
+    with note_places_if_missing(database, items):
         verify_uploaded(items)
         with transaction(database) as session:
             to = append.lock_import(session, batch_id, first)

@@ -14,15 +14,15 @@ from worker.blobs.lifecycle import StoredContent
 from worker.errors import BlobMissingError, LimpetError
 from worker.settings import settings
 
-_PIECE = 2**20
-_LONGEST_KEY = 1024  # bytes of UTF-8, as S3 has it
+_PIECE_BYTES = 2**20
+_MAX_KEY_BYTES = 1024  # bytes of UTF-8, as S3 has it
 
 
 class InvalidSourceError(LimpetError):
     """A manifest or a place of files is not there, or not allowed; the text says which."""
 
 
-class Object(io.RawIOBase):
+class ObjectReader(io.RawIOBase):
     """An object of the store as a file that can be read from anywhere."""
 
     def __init__(self, key: str, size: int) -> None:
@@ -62,7 +62,7 @@ class Object(io.RawIOBase):
         if not self._left and self._at < self._size:
             self._left = next(self._pieces, b"")
             if not self._left:
-                self._pieces = s3.read(self._key, self._at, self._size - self._at, _PIECE)
+                self._pieces = s3.read(self._key, self._at, self._size - self._at, _PIECE_BYTES)
                 self._left = next(self._pieces, b"")
         count = min(len(target), len(self._left))
         target[:count] = self._left[:count]
@@ -81,10 +81,10 @@ class Manifest:
 
     def open(self) -> BinaryIO:
         """Return it as a file."""
-        return cast("BinaryIO", io.BufferedReader(Object(self.key, self.size), _PIECE))
+        return cast("BinaryIO", io.BufferedReader(ObjectReader(self.key, self.size), _PIECE_BYTES))
 
 
-def manifest_at(key: str) -> Manifest:
+def find_manifest(key: str) -> Manifest:
     """Return the manifest under an object key.
 
     Raises:
@@ -114,14 +114,14 @@ def object_key(database: str, name: str) -> str:
 class Tree(Protocol):
     """Files that rows name by a path."""
 
-    def look(self, path: str) -> StoredContent:
+    def inspect(self, path: str) -> StoredContent:
         """Return what is in a file; its ``object_key`` is of no use yet."""
 
-    def bring(self, path: str, looked: StoredContent, key: str) -> StoredContent:
-        """Store the file under ``key``, as it was looked at."""
+    def store(self, path: str, inspected: StoredContent, key: str) -> StoredContent:
+        """Store the file under ``key``, unless it changed since `inspect`."""
 
 
-class Sent:
+class HashingReader:
     """A file on its way to the store, hashed while it is read: what it was before or after is no proof."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -141,20 +141,20 @@ class Folder:
 
     root: Path
 
-    def look(self, path: str) -> StoredContent:
+    def inspect(self, path: str) -> StoredContent:
         """Return what is in a file."""
-        found = digest(below(self.root, path))
-        return StoredContent("", bytes.fromhex(found.sha256), found.size)
+        content = digest(below(self.root, path))
+        return StoredContent("", bytes.fromhex(content.sha256), content.size)
 
-    def bring(self, path: str, looked: StoredContent, key: str) -> StoredContent:
+    def store(self, path: str, inspected: StoredContent, key: str) -> StoredContent:
         """Store the file, unless it changed."""
         file = below(self.root, path)
         with file.open("rb") as stream:
-            sent = Sent(stream)
-            s3.put(key, cast("BinaryIO", sent), looked.size)
-        if sent.sha256.digest() != looked.sha256:
+            sent = HashingReader(stream)
+            s3.put(key, cast("BinaryIO", sent), inspected.size)
+        if sent.sha256.digest() != inspected.sha256:
             raise InvalidFileError(CHANGED)
-        return StoredContent(key, looked.sha256, looked.size)
+        return StoredContent(key, inspected.sha256, inspected.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Prefix:
 
     prefix: str
 
-    def look(self, path: str) -> StoredContent:
+    def inspect(self, path: str) -> StoredContent:
         """Return what is in an object."""
         key = self._key(path)
         try:
@@ -174,13 +174,13 @@ class Prefix:
         except BlobMissingError as missing:
             raise InvalidFileError("there is no such object below the prefix of the files") from missing
 
-    def bring(self, path: str, looked: StoredContent, key: str) -> StoredContent:
+    def store(self, path: str, inspected: StoredContent, key: str) -> StoredContent:
         """Copy the object within the store, unless it changed: the copy is what counts."""
-        s3.copy(self._key(path), key, looked.size)
+        s3.copy(self._key(path), key, inspected.size)
         size, _ = s3.version_of(key)
-        if (s3.sha256_of(key, size), size) != (looked.sha256, looked.size):
+        if (s3.sha256_of(key, size), size) != (inspected.sha256, inspected.size):
             raise InvalidFileError(CHANGED)
-        return StoredContent(key, looked.sha256, looked.size)
+        return StoredContent(key, inspected.sha256, inspected.size)
 
     def _key(self, path: str) -> str:
         parts = PurePosixPath(path.replace("\\", "/")).parts
@@ -189,7 +189,7 @@ class Prefix:
         key = f"{self.prefix}/{'/'.join(parts)}"
         # What no store takes for a key would look like a store that is away.
         length = len(key.encode(errors="replace"))
-        if not parts or length > _LONGEST_KEY or any("\ud800" <= c <= "\udfff" for c in key):
+        if not parts or length > _MAX_KEY_BYTES or any("\ud800" <= c <= "\udfff" for c in key):
             raise InvalidFileError("is no text that an object can be named by")
         return key
 
@@ -209,7 +209,7 @@ def tree_of(database: str, wanted: OpenImport) -> Tree | None:
     root = settings().import_folders.get(name)
     if root is None or not root.is_dir():
         raise InvalidSourceError(f"folder: {name!r} is none of the folders that the operator allowed")
-    found = (root / rest).resolve()
-    if not found.is_relative_to(root.resolve()) or not found.is_dir():
+    folder = (root / rest).resolve()
+    if not folder.is_relative_to(root.resolve()) or not folder.is_dir():
         raise InvalidSourceError(f"folder: {wanted.folder!r} is no folder there")
-    return Folder(found)
+    return Folder(folder)

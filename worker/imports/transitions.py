@@ -47,9 +47,9 @@ _IDLE = text("""
 
 def close_idle(session: Session, age: timedelta, error: str) -> list[UUID]:
     """Open → closed, with ``error``, where no row came and none was carried out for ``age``; return which."""
-    held = list(session.scalars(_OPEN_LONG, {"age": age}))
+    batch_ids = list(session.scalars(_OPEN_LONG, {"age": age}))
     # A statement of its own sees the rows that came before the locks.
-    idle = list(session.scalars(_IDLE, {"ids": held, "age": age}))
+    idle = list(session.scalars(_IDLE, {"ids": batch_ids, "age": age}))
     for batch_id in idle:
         session.execute(_CLOSE, {"batch_id": batch_id, "error": error})
     return idle
@@ -101,7 +101,7 @@ def resume(session: Session, batch_id: UUID) -> bool:
     return True
 
 
-_RING_LOADERS = text(f"""
+_TAKE_LOADERS = text(f"""
     UPDATE loader SET rings = least(rings + 1, 1000), due_at = clock_timestamp() + {PUBLISH_BACKOFF}
     WHERE batch_id IN (SELECT l.batch_id FROM loader AS l JOIN import AS i ON i.batch_id = l.batch_id
                        WHERE l.due_at <= clock_timestamp() AND i.paused_at IS NULL AND i.closed_at IS NULL
@@ -112,7 +112,7 @@ _RING_LOADERS = text(f"""
 
 def take_due_loaders(session: Session, first: timedelta, limit: int) -> list[UUID]:
     """Return the imports whose next step is due, each due again later, doubling from ``first`` to a minute."""
-    return list(session.scalars(_RING_LOADERS, {"first": first, "limit": limit}))
+    return list(session.scalars(_TAKE_LOADERS, {"first": first, "limit": limit}))
 
 
 _STEP = text("""
@@ -122,12 +122,12 @@ _STEP = text("""
 """)
 
 
-_HOLD = text("UPDATE loader SET due_at = clock_timestamp() + :lease WHERE batch_id = :batch_id AND due_at IS NOT NULL")
+_RENEW = text("UPDATE loader SET due_at = clock_timestamp() + :lease WHERE batch_id = :batch_id AND due_at IS NOT NULL")
 
 
 def renew_step(session: Session, batch_id: UUID, lease: timedelta) -> None:
     """Due → due after ``lease``, the cursor where it was: its worker is alive."""
-    session.execute(_HOLD, {"batch_id": batch_id, "lease": lease})
+    session.execute(_RENEW, {"batch_id": batch_id, "lease": lease})
 
 
 def advance_loader(session: Session, batch_id: UUID, byte_offset: int, line: int, lease: timedelta) -> bool:
