@@ -1,4 +1,4 @@
-"""How batches stand, and steering them: batches, watch, report, retry, cancel, pause, resume."""
+"""Show and steer batches: the commands batches, watch, report, retry, cancel, pause and resume."""
 
 import sys
 from typing import get_args
@@ -78,12 +78,12 @@ def report(batch: UUID, form: str, outcome: str | None, database: str | None) ->
                 for text in response.iter_text():
                     sys.stdout.write(text)
                 return
-            # As one array, without ever holding it.
-            before = "[\n"
+            # One array, written line by line: it may not fit in memory.
+            separator = "[\n"
             for line in response.iter_lines():
-                sys.stdout.write(f"{before}{line}")
-                before = ",\n"
-            sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
+                sys.stdout.write(f"{separator}{line}")
+                separator = ",\n"
+            sys.stdout.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
 @click.command()
@@ -94,7 +94,7 @@ def report(batch: UUID, form: str, outcome: str | None, database: str | None) ->
 def retry(batch: UUID, database: str | None, *, force: bool, as_json: bool) -> None:
     """Run the failed items again that may run as they are, as a new batch, and watch it.
 
-    Cancelled ones are not among them: whoever still wants those sends them again.
+    Cancelled items are not among them; send those again if you still want them.
     """
     with client_of(database) as client:
         child = client.ask(Batch, "POST", f"/batches/{batch}/retry?force={str(force).lower()}")
@@ -128,7 +128,7 @@ def resume(batch: UUID, database: str | None) -> None:
     _steer(batch, database, "resume")
 
 
-def _steer(batch: UUID, database: str | None, how: str) -> None:
+def _steer(batch: UUID, database: str | None, action: str) -> None:
     with client_of(database) as client:
-        found = client.ask(Import, "POST", f"/imports/{batch}/{how}")
+        found = client.ask(Import, "POST", f"/imports/{batch}/{action}")
         click.echo(_line(client.batch(found.id)))

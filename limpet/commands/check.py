@@ -1,4 +1,4 @@
-"""``limpet check``: is everything there that the ledger names, and nothing else?"""
+"""``limpet check``: compare what the ledger names with what the object store has."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""``limpet import``: a manifest and its files in, watched and resumable."""
+"""``limpet import``: send a manifest and its files, and watch the import to its end; resumable."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ from schemas.manifest.reader import ManifestError
 
 @dataclass(frozen=True)
 class ImportArguments:
-    """What the command line says of one import."""
+    """The command line of one import."""
 
     manifest: str
     files: Path | None
@@ -45,14 +45,14 @@ class ImportArguments:
     patience: float
 
     @property
-    def known_as(self) -> str:
-        """The name by which the same import is found again."""
+    def import_name(self) -> str:
+        """The name by which a second run finds the same import."""
         if self.name:
             return self.name
         return "standard input" if self.manifest == "-" else str(Path(self.manifest).resolve())
 
     def fingerprint(self, source: Source) -> str:
-        """Return what must be the same for the import to go on."""
+        """Return the hash of the manifest and the options; an import is resumed only with the same one."""
         folder = str(self.files.resolve()) if self.files else None
         facts = [source.sha256, self.kind, self.mapping, self.on_conflict, folder]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -97,7 +97,7 @@ def _dry_run(calls: ImportCalls, options: ImportArguments, source: Source, repor
 
 def _run(calls: ImportCalls, options: ImportArguments, source: Source, reporter: ProgressReporter) -> int:
     wanted = OpenImport(
-        name=options.known_as,
+        name=options.import_name,
         fingerprint=options.fingerprint(source),
         kind=options.kind,
         on_conflict=options.on_conflict,
@@ -149,7 +149,7 @@ def _send(calls: ImportCalls, options: ImportArguments, source: Source, run: Imp
     try:
         Sender(calls, run.opened, contents).send(source.rows(), report_progress)
     except RequestRefusedError as refusal:
-        # Cancelled by somebody else: how its rows ended is still to be told.
+        # Another client cancelled the import: go on, to report how its rows ended.
         if refusal.reason != "NotAppendableError" or calls.get(run.opened.id).state == "open":
             raise
     finally:

@@ -1,4 +1,4 @@
-"""Operator commands that run where the servers are: migrations, tokens, API keys, users."""
+"""Operator commands on a server's host: migrate, token, keys and users."""
 
 import sys
 import unicodedata
@@ -28,7 +28,7 @@ def migrate() -> None:
 
 
 def known_databases(names: tuple[str, ...]) -> list[str]:
-    """Return ``names``, each of which is configured, or all that are."""
+    """Return ``names`` if all are configured; without names, all configured databases."""
     if not settings().databases:
         raise click.ClickException(
             "LIMPET_DATABASES is not set. 'limpet up' writes all that the servers need to server.env: "
@@ -123,7 +123,7 @@ def remove_user(name: str) -> None:
 
 
 def _read_password() -> str:
-    """Return the password; never from the command line, which every user of the machine can read."""
+    """Read the password; never from the command line, which every user of the machine can read."""
     if sys.stdin.isatty():
         password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:

@@ -1,4 +1,4 @@
-"""``limpet verify``: is what the manifest says what is stored?"""
+"""``limpet verify``: compare a manifest and its files with the stored records."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``limpet why``: what happened to one item so far, and what it waits for."""
+"""``limpet why``: show the attempts at one item, and what it waits for."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -29,7 +29,7 @@ def why(batch: UUID, position: int, database: str | None, *, as_json: bool) -> N
 def _lines(item: ItemDetail) -> Iterator[str]:
     name = ", ".join(f"{part.key} {part.value}" for part in item.id)
     yield f"{item.kind} of {name}, accepted {item.accepted_at:%Y-%m-%d %H:%M:%S %Z}"
-    yield f"{item.outcome} ({item.status}): {item.body}{_afterwards(item)}"
+    yield f"{item.outcome} ({item.status}): {item.body}{_retry_note(item)}"
     for error in item.errors or ():
         yield f"  {error.field}: {error.message}"
     if item.waits_for:
@@ -41,7 +41,7 @@ def _lines(item: ItemDetail) -> Iterator[str]:
         yield f"  {attempt.at:%Y-%m-%d %H:%M:%S %Z}  {attempt.worker}  {attempt.error or _without_error(item)}"
 
 
-def _afterwards(item: ItemDetail) -> str:
+def _retry_note(item: ItemDetail) -> str:
     if again := item.retried_as:
         return f" [retried as position {again.position} of batch {again.batch}: {again.outcome}]"
     return "" if item.retry == "never" else f" [retry: {item.retry}]"

@@ -1,4 +1,4 @@
-"""PUTs to the object store, by the standard library: httpx takes three times its processor time for a small file."""
+"""PUT to the object store with the standard library: for a small file, httpx takes three times the processor time."""
 
 import base64
 import ssl
@@ -20,23 +20,23 @@ _READ_TIMEOUT_SECONDS = 120  # the store may be slow to acknowledge what is larg
 
 
 class PutAnswer(NamedTuple):
-    """What the store says to one PUT."""
+    """The store's answer to one PUT."""
 
     status: int
     text: str
 
 
 class ObjectPuts:
-    """Connections to the store, kept; as many as are in use at once. Any thread may put."""
+    """Keeps connections to the store, as many as threads put at the same time. Thread-safe."""
 
     def __init__(self) -> None:
         self._idle: dict[tuple[str, str], deque[_Connection]] = defaultdict(deque)
 
     def put(self, url: str, headers: Mapping[str, str], body: Iterable[bytes]) -> PutAnswer:
-        """Send ``body``, whose length is among the ``headers``. What it raises while it is read is passed on.
+        """Send ``body``; ``headers`` have its length. Exceptions of the iterator pass through.
 
         Raises:
-            NoAnswerError: there is none; it may pass.
+            NoAnswerError: no answer came; a retry may succeed.
 
         """
         address = urlsplit(url)
@@ -73,15 +73,15 @@ class _Connection:
             self.http.connect()
             cast("socket", self.http.sock).settimeout(_READ_TIMEOUT_SECONDS)
         target = url if self.absolute else urlunsplit(urlsplit(url)._replace(scheme="", netloc=""))
-        with suppress(BrokenPipeError, ConnectionResetError):  # who refuses a body need not read it, and has said why
+        with suppress(BrokenPipeError, ConnectionResetError):  # a store may refuse without reading the body
             self.http.request("PUT", target, body, {**headers, **self.added})
         answer = self.http.getresponse()
         return PutAnswer(answer.status, answer.read().decode(errors="replace"))
 
 
 def _take_idle(idle: deque[_Connection]) -> _Connection | None:
-    """Take a connection out of ``idle`` that the store has not closed meanwhile."""
-    with suppress(IndexError):  # none is left
+    """Take a connection out of ``idle`` that the store has not closed."""
+    with suppress(IndexError):  # no connection is left
         while True:
             connection = idle.pop()
             if connection.http.sock is None or not select([connection.http.sock], [], [], 0)[0]:
@@ -91,7 +91,7 @@ def _take_idle(idle: deque[_Connection]) -> _Connection | None:
 
 
 def _make_connection(address: SplitResult) -> _Connection:
-    """Return a connection that is not open yet, by the proxy that the environment names, if one is meant."""
+    """Return an unopened connection, through the environment's proxy if one applies to this host."""
     host = address.hostname or ""
     proxy = None if host in LOOPBACK or proxy_bypass(host) else getproxies().get(address.scheme)
     to = urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else address

@@ -1,4 +1,4 @@
-"""Contents on their way to the object store, many at once: hashed while read, past the API, each byte once."""
+"""Hash files and upload their contents to the object store, past the API, many at once and each content once."""
 
 import re
 import threading
@@ -18,15 +18,15 @@ MAX_UPLOADS = 24
 _PIECE_BYTES = 2**18
 _RETRY_PAUSE_SECONDS = 0.5
 _ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
-# How S3, SeaweedFS and MinIO say that the bytes are not those that were signed.
+# S3, SeaweedFS and MinIO answer so if the bytes are not those that were signed.
 _DIGEST_ERROR_CODES = ("BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch")
-# The place expired, there is no bucket, it took too long, too many at once: nothing that one file is to blame for.
+# The place expired, there is no bucket, a timeout, too many requests: no fault of one file.
 _TRANSIENT_STATUSES = (403, 404, 408, 429)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file and what was in it when it was hashed."""
+    """A file and its content address when it was hashed."""
 
     path: Path
     name: ContentName
@@ -37,7 +37,7 @@ UploadResult = RowContent | InvalidFileError
 
 @dataclass
 class ContentUploader:
-    """The files of one import: below ``folder`` (resolved), with the connections to the store."""
+    """Uploads the files of one import; they lie below ``folder``, a resolved path."""
 
     folder: Path
     calls: ImportCalls
@@ -48,7 +48,7 @@ class ContentUploader:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def upload(self, paths: Sequence[str]) -> dict[str, UploadResult]:
-        """Return for each path the content that a row may name, stored by then, or why there is none."""
+        """Store the contents of ``paths``; return for each path the content for its row, or why the file is invalid."""
         unique = list(dict.fromkeys(paths))
         hashed = dict(zip(unique, self.pool.map(self._hash_file, unique), strict=True))
         same: dict[str, list[FoundFile]] = {}
@@ -59,7 +59,7 @@ class ContentUploader:
         return {path: results[found.path] if isinstance(found, FoundFile) else found for path, found in hashed.items()}
 
     def size_of(self, path: str) -> int:
-        """Return how many bytes a file has by now, 0 if it can't be had."""
+        """Return the size of a file in bytes, 0 if it can't be read."""
         try:
             return below(self.folder, path).stat().st_size
         except (InvalidFileError, OSError):
@@ -83,7 +83,7 @@ class ContentUploader:
         return {path: result for group in results for path, result in group.items()}
 
     def store_one(self, files: Sequence[FoundFile], place: ContentPlace) -> dict[Path, UploadResult]:
-        """Return how ``files``, of equal content, ended: it is stored from the first of them that did not change."""
+        """Store the content that ``files`` share, from the first of them that did not change; return each result."""
         results: dict[Path, UploadResult] = {}
         for file in files:
             result = self._upload_file(file, place)
@@ -104,7 +104,7 @@ class ContentUploader:
                 if time.monotonic() > end:
                     raise NoAnswerError(f"the object store does not take {file.path.name}: {fault}") from fault
             time.sleep(_RETRY_PAUSE_SECONDS)
-            # By now it may be stored, or the place may have expired.
+            # Another client may have stored it, or the place may have expired.
             (place,) = self.calls.places(self.opened.id, [file.name])
         return RowContent(sha256=place.sha256, size=place.size, place=place.place)
 
@@ -119,7 +119,7 @@ class ContentUploader:
 
 
 def refusal_of(answer: PutAnswer) -> InvalidFileError | NoAnswerError:
-    """Return what it means that the store did not take a file: the file is invalid, or something that passes."""
+    """Return the error for a failed PUT: the file is invalid, or the failure is transient."""
     code = found[1] if (found := _ERROR_CODE.search(answer.text)) else ""
     if code in _DIGEST_ERROR_CODES:
         return InvalidFileError(CHANGED)
@@ -129,14 +129,14 @@ def refusal_of(answer: PutAnswer) -> InvalidFileError | NoAnswerError:
 
 
 def _read_pieces(file: FoundFile) -> Iterator[bytes]:
-    """Yield exactly as many bytes as were hashed."""
+    """Yield exactly as many bytes as were hashed; a shorter file is invalid."""
     left = file.name.size
     try:
         with file.path.open("rb") as stream:
             while left and (piece := stream.read(min(_PIECE_BYTES, left))):
                 left -= len(piece)
                 yield piece
-    except OSError as fault:
-        raise InvalidFileError(CHANGED) from fault
+    except OSError as error:
+        raise InvalidFileError(CHANGED) from error
     if left:
         raise InvalidFileError(CHANGED)

@@ -1,4 +1,4 @@
-"""``limpet import --dry-run``: what would become of the rows, with nothing changed."""
+"""``limpet import --dry-run``: count what an import would do with the rows, and change nothing."""
 
 from array import array
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from schemas.manifest.reader import Row
 
 @dataclass
 class DryRunCounts:
-    """The counts. ``keys`` are those of records that would be new, four bytes each."""
+    """The counts. ``keys``, four bytes each, are those of records that would be created."""
 
     updated: int = 0
     skipped: int = 0
@@ -27,7 +27,7 @@ class DryRunCounts:
     keys: "array[int]" = field(default_factory=lambda: array("i"))
 
     def add(self, answer: Checked) -> None:
-        """Add what the server says of some rows."""
+        """Add the server's verdict on some rows."""
         self.updated += answer.updated
         self.skipped += answer.skipped
         self.valid += answer.valid
@@ -52,7 +52,7 @@ class DryRunCounts:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """A dry run over ``source``; ``folder`` is that of the files, resolved."""
+    """A dry run over ``source``; ``folder`` has the files and is a resolved path."""
 
     calls: ImportCalls
     source: Source
@@ -61,7 +61,7 @@ class DryRun:
     kind: ImportKind
 
     def run(self, out: Path | None) -> dict[str, int]:
-        """Return the counts; the refused rows are written to ``out``."""
+        """Check all rows, write the refused ones to ``out``, and return the counts."""
         counts = DryRunCounts()
         with report_file(out, self.source.header) as write:
             for part in parts(self.source.rows(), 0, PART_LIMITS):

@@ -1,4 +1,4 @@
-"""The failed rows of an import as they were, with the reason beside: ready to be mended and imported again."""
+"""Write failed rows as they were, with the reason beside them, to be corrected and imported again."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ from schemas.answers import ItemStatus
 from schemas.manifest.reader import Header, Row
 
 _REPORT_COLUMNS = ("status", "error", "line")
-# Beside columns of the manifest's own of those names.
+# Used if the manifest has columns of those names.
 _PREFIXED_REPORT_COLUMNS = ("limpet_status", "limpet_error", "limpet_line")
 _ERRORS = "surrogateescape"  # bytes of the manifest that are not UTF-8 are written back as they were
 _TOO_FEW_CELLS = "too few cells: complete the row and remove this cell"
@@ -29,7 +29,7 @@ _TOO_FEW_CELLS = "too few cells: complete the row and remove this cell"
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is said of one row."""
+    """The verdict on one row."""
 
     position: int
     status: int | str
@@ -40,7 +40,7 @@ Writer = Callable[[Row, Ending], None]
 
 
 def failures(client: Client, batch_id: UUID) -> Iterator[Ending]:
-    """Yield how the bad rows of a batch ended, in order, memory flat."""
+    """Yield the verdicts on the failed rows of a batch, in order, in constant memory."""
     path = f"/batches/{batch_id}/report?outcome=failed,invalid,cancelled"
     with client.opened("GET", path, headers={"Accept": "application/x-ndjson"}) as response:
         for text in response.iter_lines():
@@ -50,7 +50,7 @@ def failures(client: Client, batch_id: UUID) -> Iterator[Ending]:
 
 @contextmanager
 def report_file(out: Path | None, header: Header) -> Iterator[Writer]:
-    """Yield what writes one row with its reason to ``out``, in the form of the manifest; without ``out``, nowhere.
+    """Yield a function that writes one row with its reason to ``out``, in the manifest's format; no ``out``: nowhere.
 
     Raises:
         ClientError: ``out`` can't be written.
@@ -67,10 +67,10 @@ def report_file(out: Path | None, header: Header) -> Iterator[Writer]:
 
 
 def check_report(out: Path | None, manifest: str) -> None:
-    """Return if a report can be written to ``out``.
+    """Check that a report can be written to ``out``.
 
     Raises:
-        click.BadParameter: it can't, or ``out`` is the manifest.
+        click.BadParameter: ``out`` can't be written, or is the manifest.
 
     """
     if out is None:
@@ -85,19 +85,19 @@ def check_report(out: Path | None, manifest: str) -> None:
 
 
 def _is_manifest(out: Path, manifest: str) -> bool:
-    with suppress(OSError):  # one of them is not there yet
-        there = os.fstat(sys.stdin.fileno()) if manifest == "-" else Path(manifest).stat()
-        return out.is_file() and os.path.samestat(out.stat(), there)
+    with suppress(OSError):  # one of them does not exist yet
+        state = os.fstat(sys.stdin.fileno()) if manifest == "-" else Path(manifest).stat()
+        return out.is_file() and os.path.samestat(out.stat(), state)
     return False
 
 
 def _is_replaced(out: Path) -> bool:
-    """Whether ``out`` is a file, or nothing yet: a pipe or a terminal is written to as it is."""
+    """Return whether ``out`` is a file or does not exist yet; a pipe or a terminal is written to directly."""
     return out.is_file() or not out.exists()
 
 
 def _create_beside(out: Path) -> Path:
-    """Return a new file in the folder of ``out``, all links followed."""
+    """Create a temporary file in the folder of ``out``, all links followed, and return its path."""
     new = out.resolve().with_name(f".limpet-{secrets.token_hex(4)}")
     new.touch(exist_ok=False)
     return new
@@ -105,7 +105,7 @@ def _create_beside(out: Path) -> Path:
 
 @contextmanager
 def _replace_when_complete(out: Path) -> Iterator[Path]:
-    """Yield a file that becomes ``out`` once it is whole: until then what was there stays."""
+    """Yield the path of a temporary file that replaces ``out`` once it is complete."""
     if not _is_replaced(out):
         yield out
         return
@@ -120,7 +120,7 @@ def _replace_when_complete(out: Path) -> Iterator[Path]:
 
 
 def write_report(out: Path, source: Source, endings: Iterator[Ending]) -> int:
-    """Write the rows that ``endings`` name, in the form of the manifest; return how many."""
+    """Write the rows of ``endings`` in the manifest's format; return how many."""
     count = 0
     with report_file(out, source.header) as write:
         rows = enumerate(source.rows())
@@ -132,7 +132,7 @@ def write_report(out: Path, source: Source, endings: Iterator[Ending]) -> int:
 
 
 def _writer(file: TextIO, header: Header) -> Writer:
-    """Return what writes one row with its reason, in the manifest's format."""
+    """Return a function that writes one row with its reason, in the manifest's format."""
     if header.format == "ndjson":
         return lambda row, ending: _write_json(file, row, ending)
     out = csv.writer(file)
@@ -148,9 +148,9 @@ def _writer(file: TextIO, header: Header) -> Writer:
 
 
 def own_columns(names: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Return which of ``names`` are the manifest's own, and what the three that a report adds are called.
+    """Return the manifest's own columns of ``names``, and the names of the three that a report adds.
 
-    A report that is imported again ends with those three: they are written anew.
+    A report that is imported again ends with those three; a new report replaces them.
     """
     for added in (_REPORT_COLUMNS, _PREFIXED_REPORT_COLUMNS):
         if tuple(names[-len(added) :]) == added:
@@ -159,7 +159,7 @@ def own_columns(names: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def _extra_cells(cells: Sequence[str], written: Sequence[str]) -> Sequence[str]:
-    """Return what stands behind the columns; where some cells lacked, a note that keeps the row from being taken."""
+    """Return the cells behind the columns; if cells are missing, a note that makes an import refuse the row."""
     return [_TOO_FEW_CELLS] if len(cells) < len(written) else cells[len(written) :]
 
 
@@ -172,6 +172,6 @@ def _write_json(file: TextIO, row: Row, ending: Ending) -> None:
         return
     found = json.loads(text)
     own, added = own_columns(list(found))
-    said = {name: found[name] for name in own} | dict(zip(added, values, strict=True))
-    # Half of a surrogate pair can be spelled as an escape only.
-    file.write(json.dumps(said, ensure_ascii="\\u" in text) + "\n")
+    members = {name: found[name] for name in own} | dict(zip(added, values, strict=True))
+    # Half of a surrogate pair can be written as an escape only.
+    file.write(json.dumps(members, ensure_ascii="\\u" in text) + "\n")

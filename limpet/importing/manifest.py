@@ -22,12 +22,12 @@ class RefusedManifestError(ClientError):
 
 @contextmanager
 def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "case-attachments") -> Iterator[Source]:
-    """Yield the manifest, whose header has what every row needs; faults of anything else pass through.
+    """Open the manifest and check its header; print the columns that an import ignores to standard error.
 
-    Columns that say nothing are named on standard error: one of them may be a misspelled one.
+    An ignored column may be a misspelled one.
 
     Raises:
-        RefusedManifestError: it can't be imported as it is.
+        RefusedManifestError: the manifest can't be read, or its header lacks a column.
 
     """
     try:
@@ -45,9 +45,9 @@ def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "c
 
 
 def _ignored(header: Header, kind: ImportKind) -> list[str]:
-    """Return the columns that no row is read by, with what is lacking and differs by capitals only."""
+    """Return the columns that an import ignores, each with a known column that differs by case only."""
     known = known_columns(kind)
     meant = {name.lower(): f" ({name}?)" for name in known.difference(header.columns)}
     own, _ = own_columns(header.written)
-    found = zip(own, header.columns, strict=False)  # behind its own ones are those of a report
+    found = zip(own, header.columns, strict=False)  # an earlier report added the last ones
     return [f"{written!r}{meant.get(name.lower(), '')}" for written, name in found if name not in known]

@@ -1,4 +1,4 @@
-"""Rows in large parts: the contents of the next parts go to the store while one part is being appended."""
+"""Send rows in large parts: while one part is appended, the contents of the next parts are uploaded."""
 
 import json
 from collections import deque
@@ -25,7 +25,7 @@ _MAX_ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends the rows of one import, with the contents of their files if there are any."""
+    """Sends the rows of one import, and the contents of their files if it has files."""
 
     calls: ImportCalls
     opened: Import
@@ -57,7 +57,7 @@ class Sender:
             try:
                 return self._put(part.first, lines)
             except RequestRefusedError as refusal:
-                # A content that was known when we asked was removed since, or lay at its place for too long.
+                # A content was removed since it was found stored, or since it was uploaded.
                 if refusal.reason != "ContentMissingError" or attempt == _MAX_ATTEMPTS - 1:
                     raise
             lines = self._prepare(part)
@@ -103,7 +103,7 @@ def _as_dict(content: RowContent) -> dict[str, object]:
 
 
 def bodies(lines: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
-    """Yield ``lines`` in groups of ``MAX_BODY_BYTES`` bytes at most."""
+    """Yield ``lines`` in groups of `MAX_BODY_BYTES` at most."""
     group: list[bytes] = []
     size = 0
     for line in lines:

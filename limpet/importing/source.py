@@ -1,4 +1,4 @@
-"""The manifest on the client's side: a path or standard input, known by its hash."""
+"""Open a manifest, a path or standard input, and hash it."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ _FileState = tuple[int, int]
 
 @dataclass(frozen=True)
 class Source:
-    """An open manifest. ``stream`` is its file as it lies there, ``text`` the same decompressed."""
+    """An open manifest. ``stream`` is its file, ``text`` the decompressed stream."""
 
     stream: BinaryIO
     text: BinaryIO
@@ -31,7 +31,7 @@ class Source:
         """Yield all rows, from the first.
 
         Raises:
-            ManifestError: the manifest can't be read on, or is not what was hashed.
+            ManifestError: the manifest can't be read, or changed since it was hashed.
 
         """
         try:
@@ -48,22 +48,22 @@ class Source:
 
     @property
     def size(self) -> int:
-        """How many bytes the file has."""
+        """The size of the file in bytes."""
         return self.state[0]
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes of the file have been read, of ``size``."""
+        """The bytes of the file that were read, of ``size``."""
         return min(self.size, self.stream.tell())
 
 
 @contextmanager
 def open_source(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
-    """Yield the manifest at a path, or of standard input (``-``), which is kept in a nameless file meanwhile.
+    """Open the manifest at a path, or a copy of standard input (``-``) in an unnamed temporary file.
 
     Raises:
-        ManifestError: it is no manifest.
-        OSError: it can't be read.
+        ManifestError: the file is no manifest.
+        OSError: the file can't be read.
 
     """
     with _open_file(manifest) as stream:
@@ -75,7 +75,7 @@ def open_source(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
 
 
 def _state(stream: BinaryIO) -> _FileState:
-    """Return what differs once a file was written to: its size, and when it was."""
+    """Return the size and the modification time of a file; a write changes one of them."""
     found = os.fstat(stream.fileno())
     return found.st_size, found.st_mtime_ns
 

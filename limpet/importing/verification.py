@@ -1,4 +1,4 @@
-"""``limpet verify``: the manifest and its files against what is stored, by hash."""
+"""``limpet verify``: compare the manifest and its files with the stored records, by hash."""
 
 from array import array
 from bisect import bisect_left
@@ -28,7 +28,7 @@ _MAX_READERS = 4
 
 @dataclass
 class Verification:
-    """What was found: ``counts`` of equal, missing, different, extra and keyless rows."""
+    """A comparison; ``counts`` has the equal, missing, different, extra and keyless rows."""
 
     calls: ImportCalls
     source: Source
@@ -37,11 +37,11 @@ class Verification:
     counts: Counter[str] = field(default_factory=Counter)
 
     def run(self, out: Path | None) -> dict[str, int]:
-        """Compare all rows, then look for records that no row names; write what is wrong to ``out``."""
+        """Compare all rows, then look for records that no row names; write all differences to ``out``."""
         keys, remaining = self._keys()
         with report_file(out, self.source.header) as write, ThreadPoolExecutor(_MAX_READERS) as pool:
             for part in parts(self.source.rows(), 0, PART_LIMITS):
-                # Of rows with one key the last one says what is stored.
+                # Of several rows with one key, the last one decides what is stored.
                 rows = [row for row in part.rows if _is_last(row, remaining)]
                 hashes = pool.map(self._hash_file, rows)
                 self._compare(list(zip(rows, hashes, strict=True)), write)
@@ -51,10 +51,10 @@ class Verification:
         return dict(self.counts)
 
     def _keys(self) -> "tuple[array[int], dict[int, int]]":
-        """Return all keys in order, and how often those occur that occur more than once."""
+        """Return all keys, sorted, and the counts of those that occur more than once."""
         found = array("i", sorted(key for row in self.source.rows() if (key := _key(row))))
-        doubled = Counter(a for a, b in pairwise(found) if a == b)
-        return found, {key: count + 1 for key, count in doubled.items()}
+        repeated = Counter(a for a, b in pairwise(found) if a == b)
+        return found, {key: count + 1 for key, count in repeated.items()}
 
     def _hash_file(self, row: Row) -> ContentName | InvalidFileError | None:
         path = file_path(row, "case-attachments") if self.folder else None
@@ -66,31 +66,31 @@ class Verification:
             return invalid
 
     def _compare(self, hashed: "list[tuple[Row, ContentName | InvalidFileError | None]]", write: Writer) -> None:
-        wanted = [key for row, _ in hashed if (key := _key(row))]
-        there = {record.key: record for record in self.calls.stored(wanted)} if wanted else {}
+        keys = [key for row, _ in hashed if (key := _key(row))]
+        stored = {record.key: record for record in self.calls.stored(keys)} if keys else {}
         for row, content in hashed:
             key = _key(row)
             if row.flaw is not None or isinstance(content, InvalidFileError):
                 self._write("different", row, row.flaw or f"its file {content}", write)
             elif key is None:
                 self._write("keyless", row, f"without a {_KEY_FIELD} it can't be found", write)
-            elif key not in there:
+            elif key not in stored:
                 self._write("missing", row, f"no record {key}", write)
-            elif differences := list(_differences(row, content, there[key])):
+            elif differences := list(_differences(row, content, stored[key])):
                 self._write("different", row, "; ".join(differences), write)
             else:
                 self.counts["equal"] += 1
 
-    def _write(self, what: str, row: Row | None, why: str, write: Writer, key: int = 0) -> None:
-        self.counts[what] += 1
-        write(row or _extra_row(self.source, key), Ending(0, what, why))
+    def _write(self, verdict: str, row: Row | None, reason: str, write: Writer, key: int = 0) -> None:
+        self.counts[verdict] += 1
+        write(row or _extra_row(self.source, key), Ending(0, verdict, reason))
 
     def _extra_keys(self, keys: "array[int]") -> Iterator[int]:
         after = 0
         while page := self.calls.stored_keys(after):
             for key in page:
-                place = bisect_left(keys, key)
-                if place == len(keys) or keys[place] != key:
+                index = bisect_left(keys, key)
+                if index == len(keys) or keys[index] != key:
                     yield key
             after = page[-1]
 
@@ -117,14 +117,14 @@ def _differences(row: Row, content: ContentName | InvalidFileError | None, store
     path = path_of(row.fields, "case-attachments")
     fields: Mapping[str, Any] = with_file_name(row.fields, path) if content and path else row.fields
     try:
-        sent, there = map(_validate, (fields, {**stored.fields, _KEY_FIELD: 0}))
-    except ValidationError as wrong:
-        yield "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors())
+        sent, kept = map(_validate, (fields, {**stored.fields, _KEY_FIELD: 0}))
+    except ValidationError as invalid:
+        yield "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors())
         return
     for name, info in CaseAttachment.model_fields.items():
         value = getattr(sent, name)
-        if name not in ("case_attachment_key", "attachment") and value not in (None, getattr(there, name)):
-            yield f"{info.alias or name} is {getattr(there, name)!s}, and {value!s} in the manifest"
+        if name not in ("case_attachment_key", "attachment") and value not in (None, getattr(kept, name)):
+            yield f"{info.alias or name} is {getattr(kept, name)!s}, and {value!s} in the manifest"
     if isinstance(content, ContentName) and (content.sha256, content.size) != (stored.sha256, stored.size):
         yield f"the content is {stored.sha256 or 'none'}, and {content.sha256} in the file"
 

@@ -9,7 +9,7 @@ from schemas.answers import Batch
 
 
 def watch_to_end(calls: ImportCalls, batch_id: UUID, progress: Progress, reporter: ProgressReporter) -> Batch:
-    """Return the batch once it is finished or cancelled, telling how far it is meanwhile."""
+    """Show the progress of a batch until it is finished or cancelled, and return it."""
     while True:
         batch = calls.batch(batch_id, wait=1)
         progress.sent = batch.total
@@ -22,12 +22,12 @@ def watch_to_end(calls: ImportCalls, batch_id: UUID, progress: Progress, reporte
 
 
 def exit_code(batch: Batch) -> int:
-    """Return 0 if all of a batch is in."""
+    """Return 0 if all items of a batch succeeded, else `SOME_FAILED`."""
     failed = any(batch.counts.get(outcome, 0) for outcome in FAILED_OUTCOMES)
     return SOME_FAILED if failed or batch.error or batch.state == "cancelled" else 0
 
 
 def report_end(batch: Batch, reporter: ProgressReporter) -> None:
-    """Say how a batch ended, where JSON lines are wanted."""
+    """Print how a batch ended, if JSON was requested."""
     values = {"batch": str(batch.id), "state": batch.state, "total": batch.total, "counts": batch.counts}
     reporter.event("end", {**values, "error": batch.error})

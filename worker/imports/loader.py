@@ -1,9 +1,9 @@
-"""Load an import from a manifest in the store, step by step: a chain that a kill can't break.
+"""Load an import from a manifest in the store, step by step; a killed worker loses no row.
 
 Each step appends some rows and their chunks and moves the cursor (byte offset,
-line), in one transaction. Between two steps something is always due, so the relay
-rings again if a worker dies; two that load at once append each row once all the
-same, because rows are appended by offset.
+line), in one transaction. Between two steps the loader is always due, so the relay
+publishes it again if a worker dies. Rows are appended by offset, so two workers that
+load at the same time still append each row once.
 """
 
 import time
@@ -45,7 +45,7 @@ _CHANGED = "the manifest changed while it was imported; import it again"
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where the next step begins."""
+    """The manifest and the position where the next step begins."""
 
     manifest: str
     etag: str
@@ -57,13 +57,13 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a task did last: who is to be rung, and whether it is to come again at once."""
+    """One step: the chunks to publish, and whether the task may take the next step."""
 
     messages: Sequence[ChunkMessage]
     more: bool
 
 
-# A manifest that came in a body lives as long as it is read.
+# While a manifest that came in a request body is read, each step postpones its removal.
 _KEEP_BODY = text("""
     UPDATE garbage SET due_at = now() + :kept FROM loader
     WHERE loader.batch_id = :batch_id AND garbage.object_key = loader.manifest
@@ -76,9 +76,9 @@ _CURSOR = text("""
 
 
 def load(database: str, batch_id: UUID) -> Iterator[Step]:
-    """Append rows for some seconds, a step at a time; close the import at the manifest's end.
+    """Append rows for some seconds, step by step; close the import at the end of the manifest.
 
-    What passes by itself is raised, for the next time; a bug that comes again and again ends the import.
+    Transient errors are raised, and the next task retries. A bug that repeats closes the import.
     """
     with transaction(database) as session:
         row = session.execute(_CURSOR, {"batch_id": batch_id}).one_or_none()
@@ -87,11 +87,11 @@ def load(database: str, batch_id: UUID) -> Iterator[Step]:
     try:
         cursor = Cursor(row.manifest, row.etag, OpenImport.model_validate(row.options), *row[3:])
         yield from _run_steps(database, batch_id, cursor)
-    except (ManifestError, InvalidSourceError) as wrong:
-        log_event("import.refused", database=database, batch=batch_id, reason=str(wrong))
-        _close(database, batch_id, str(wrong))
+    except (ManifestError, InvalidSourceError) as error:
+        log_event("import.refused", database=database, batch=batch_id, reason=str(error))
+        _close(database, batch_id, str(error))
     except NotAppendableError:
-        return  # somebody else appended these rows, or it was cancelled
+        return  # another worker appended these rows, or the import was cancelled
     except LimpetError:
         raise
     except Exception as fault:
@@ -101,7 +101,7 @@ def load(database: str, batch_id: UUID) -> Iterator[Step]:
 
 
 def _note_failure(database: str, batch_id: UUID, fault: Exception) -> None:
-    """Let the next attempt come later each time; after the last one, what was appended so far goes on alone."""
+    """Postpone the next attempt, each time longer; after the last one, close the import with the rows it has."""
     log_bug("import.failed", fault, database=database, batch=batch_id)
     with transaction(database) as session:
         failures = transitions.count_failure(session, batch_id, _FIRST_PAUSE)
@@ -125,7 +125,7 @@ def _run_steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
         items = [parse_row(row, options) for row in rows_read]
         if find_manifest(cursor.manifest).etag != cursor.etag:
             raise InvalidSourceError(_CHANGED)
-        # Large files may leave time for some rows only; the next task begins behind them.
+        # Large files may leave time for some rows only; the next task begins after them.
         taken = RowPart(part.first, part.rows[: len(items)])
         out_of_time = time.monotonic() > end or len(items) < len(part.rows)
         step = _append_part(database, batch_id, taken, items, out_of_time=out_of_time)
@@ -146,7 +146,7 @@ def _read_rows(manifest: Manifest, cursor: Cursor) -> Iterator[Row]:
 
 @dataclass(frozen=True, slots=True)
 class _StepLease:
-    """Keeps the loader's due time ahead while files are read, so that nobody else begins to read them too."""
+    """Renews the loader's lease while it reads files, so no other worker starts to read them."""
 
     database: str
     batch_id: UUID
@@ -160,7 +160,7 @@ def _append_part(database: str, batch_id: UUID, part: RowPart, items: list[NewIt
     """Append one part and move the cursor behind it.
 
     Raises:
-        NotAppendableError: these rows are there already, or the import takes none.
+        NotAppendableError: the import has these rows already, or takes no rows.
 
     """
     last = part.rows[-1]

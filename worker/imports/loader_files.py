@@ -1,4 +1,4 @@
-"""Rows that the servers read themselves, with the contents of their files."""
+"""Read the files that rows of a manifest name, and store their contents."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -41,8 +41,8 @@ def read_import_rows(
         while len(found) < len(rows) and time.monotonic() < end:
             group = rows[len(found) : len(found) + _GROUP_ROWS]
             paths = [file_path(row, options.kind) for row in group]
-            looked = readers.map(lambda path: _inspect(tree, path), paths)
-            contents = _store_contents(options.database, tree, readers, list(zip(paths, looked, strict=True)))
+            inspected = readers.map(lambda path: _inspect(tree, path), paths)
+            contents = _store_contents(options.database, tree, readers, list(zip(paths, inspected, strict=True)))
             files = zip(group, paths, contents, strict=True)
             found += [_import_row(row, options.kind, path, content) for row, path, content in files]
     return found
@@ -50,13 +50,13 @@ def read_import_rows(
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """Threads that read files, and the sign of life while they do."""
+    """Threads that read files; the caller renews its lease meanwhile."""
 
     pool: ThreadPoolExecutor
     renew_lease: Callable[[], None]
 
     def map(self, work: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
-        """Return what ``work`` returns for each of the arguments, in their order."""
+        """Return the results of ``work`` for each of the arguments, in their order."""
         futures = [self.pool.submit(work, *one) for one in zip(*arguments, strict=True)]
         while wait(futures, timeout=_RENEW_PERIOD_SECONDS).not_done:
             self.renew_lease()
@@ -71,10 +71,10 @@ def _inspect(tree: Tree, path: str | None) -> FileContent:
 
 
 def _store_contents(
-    database: str, tree: Tree, readers: Readers, looked: Sequence[tuple[str | None, FileContent]]
+    database: str, tree: Tree, readers: Readers, inspected: Sequence[tuple[str | None, FileContent]]
 ) -> list[FileContent]:
-    """Return where each content is by now: among the blobs, or under an intended key."""
-    paths = {(c.sha256, c.size): path or "" for path, c in looked if isinstance(c, StoredContent)}
+    """Store the contents that are no blobs yet under intended keys; return where each content is."""
+    paths = {(c.sha256, c.size): path or "" for path, c in inspected if isinstance(c, StoredContent)}
     with transaction(database) as session:
         known = find_blobs(session, paths)
     fresh = {name: path for name, path in paths.items() if name not in known}
@@ -87,7 +87,7 @@ def _store_contents(
             return invalid
 
     stored = dict(zip(fresh, readers.map(store, fresh, fresh.values(), keys), strict=True))
-    return [stored.get((c.sha256, c.size), c) if isinstance(c, StoredContent) else c for _, c in looked]
+    return [stored.get((c.sha256, c.size), c) if isinstance(c, StoredContent) else c for _, c in inspected]
 
 
 def _import_row(row: Row, kind: ImportKind, path: str | None = None, content: FileContent = None) -> ImportRow:

@@ -1,4 +1,4 @@
-"""What would become of rows, and what is stored already: for dry runs and for ``limpet verify``. Nothing is changed."""
+"""Preview what an import would do with rows (dry run), and read stored records (``limpet verify``); read-only."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ _UNSHOWN = {"attachment", "case_attachment_key"}
 
 
 def check_rows(options: ImportOptions, lines: Sequence[bytes]) -> Checked:
-    """Return what would become of the rows if they were carried out now, one after another."""
+    """Return what would happen to the rows if they ran now, one after another."""
     items = [parse_row(row, options) for row in read_rows(lines)]
     if options.kind == "files":
         return _check_files(items)
@@ -95,7 +95,7 @@ def _fields(record: Record) -> dict[str, object]:
 
 
 def list_keys(database: str, after: int, limit: int) -> list[int]:
-    """Return the keys of records above ``after``, in order."""
+    """Return the keys of records above ``after``, ascending, ``limit`` at most."""
     with transaction(database) as session:
         return _keys(session, after, limit)
 

@@ -1,4 +1,4 @@
-"""What an import does in one transaction each: open, append a part, close, pause, resume."""
+"""Open imports, append parts, close, pause and resume them; each change is one transaction."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,15 +29,15 @@ BODY_RETENTION = timedelta(days=7)
 
 
 class ChangedError(LimpetError):
-    """There is an import of that name, and it is another one: the manifest changed, or it was cancelled."""
+    """The import of that name can't be resumed: its manifest or options changed, or it was cancelled."""
 
 
 def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportView, bool]:
-    """Return the import of that name and fingerprint, and whether it was there already.
+    """Open an import, or resume the one of that name and fingerprint; return it, and whether it is resumed.
 
     Raises:
-        ChangedError: the one of that name must be ended or gone on with first.
-        BadSourceError: the servers can't read what they are to read.
+        ChangedError: another import of that name is not finished.
+        InvalidSourceError: the servers can't read the manifest or the files.
 
     """
     if wanted.kind == "files" and wanted.on_conflict == "newer":
@@ -50,7 +50,7 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
         _cancel_latest(database, caller, wanted.name)
     with transaction(database) as session:
         latest = append.find_latest(session, caller, wanted.name)
-        if latest is not None and not wanted.restart and _is_same_import(latest, wanted):
+        if latest is not None and not wanted.restart and _resumes(latest, wanted):
             return latest, True
         batch_id = append.open_import(
             session,
@@ -82,7 +82,7 @@ def _loader(batch_id: UUID, manifest: Manifest, wanted: OpenImport) -> dict[str,
 
 
 def _manifest(database: str, wanted: OpenImport) -> Manifest | None:
-    """Return the manifest that the servers are to read, if they are; it and the place of the files are there then."""
+    """Check that the servers can read the manifest and the files; return the manifest, None if a client sends rows."""
     if wanted.manifest is None:
         return None
     tree_of(database, wanted)
@@ -90,7 +90,7 @@ def _manifest(database: str, wanted: OpenImport) -> Manifest | None:
 
 
 def fingerprint(manifest: str, wanted: OpenImport) -> str:
-    """Return what must be the same for an import to go on: which ``manifest``, and the options that matter."""
+    """Return the hash of ``manifest`` and the options: an import is resumed only with the same one."""
     options = wanted.model_dump_json(exclude={"restart", "rows_per_second", "name", "manifest"})
     return hashlib.sha256(f"{manifest}\n{options}".encode()).hexdigest()
 
@@ -106,12 +106,17 @@ def keep_body(database: str) -> str:
     return name
 
 
-def _is_same_import(latest: ImportView, wanted: OpenImport) -> bool:
-    """Return whether ``wanted`` is ``latest``; if it is another one, and that may be so."""
+def _resumes(latest: ImportView, wanted: OpenImport) -> bool:
+    """Return whether ``wanted`` resumes ``latest``; False: it opens a new import.
+
+    Raises:
+        ChangedError: ``latest`` was cancelled, or is not finished and not the same.
+
+    """
     same = latest.fingerprint == wanted.fingerprint
     began = f"import {latest.batch_id} of {latest.accepted_at:%Y-%m-%d %H:%M}"
     if same and latest.error is not None:
-        return False  # it ended before its rows did, and what stopped it may be gone
+        return False  # an error closed it before its last row, and the cause may be gone
     if same and latest.cancelled:
         raise ChangedError(f"{began} was cancelled; --restart imports the manifest anew")
     if not same and latest.finished_at is None:
@@ -143,7 +148,7 @@ def cancel(database: str, batch_id: UUID) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """A part that is durable: the next row, who is to be rung, and whether the import is paused."""
+    """A committed part: the next row, the chunks to publish, and whether the import is paused."""
 
     next_row: int
     messages: list[ChunkMessage]
@@ -157,7 +162,7 @@ def append_lines(database: str, batch_id: UUID, first: int, lines: Sequence[byte
 
 @contextmanager
 def note_places_if_missing(database: str, items: Sequence[NewItem]) -> Iterator[None]:
-    """If contents turn out to be missing, note the places of ``items`` for removal: some may have come too late."""
+    """Note the places of ``items`` as garbage if contents are missing: an upload may have come too late."""
     try:
         yield
     except ContentMissingError:
@@ -166,10 +171,10 @@ def note_places_if_missing(database: str, items: Sequence[NewItem]) -> Iterator[
 
 
 def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[ImportRow]) -> AppendResult:
-    """Append ``rows`` from row ``first`` on; those that are there already are passed by.
+    """Append ``rows`` from row ``first`` on; skip rows that the import has already.
 
     Raises:
-        NotAppendableError: the import is closed, or rows are missing before these.
+        NotAppendableError: the import is closed, or rows before ``first`` are missing.
         ContentMissingError: a content is not in the store.
 
     """
@@ -190,24 +195,24 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[Import
 
 
 def kind_of(view: ImportView) -> ImportKind:
-    """Return what the rows of an import are."""
+    """Return what the rows of an import are: case attachments or files."""
     return "files" if view.kind == BATCH_KINDS["files"] else "case-attachments"
 
 
 def close(database: str, batch_id: UUID) -> None:
-    """Let no row follow; the batch finishes once nothing of it is open."""
+    """Take no more rows; the batch finishes once none of its items is open."""
     with transaction(database) as session:
         transitions.close_import(session, batch_id)
     finish_batch(database, batch_id)
 
 
 def pause(database: str, batch_id: UUID) -> None:
-    """Let no chunk be claimed from now on."""
+    """Stop claims of chunks; chunks that run finish."""
     with transaction(database) as session:
         transitions.pause(session, batch_id)
 
 
 def resume(database: str, batch_id: UUID) -> None:
-    """Go on after a pause."""
+    """Allow claims of chunks again."""
     with transaction(database) as session:
         transitions.resume(session, batch_id)
