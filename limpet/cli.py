@@ -1,8 +1,8 @@
 """The ``limpet`` command.
 
-User commands speak HTTP only; operator commands run where the servers are and
-need the ``server`` extra. Each command is imported when it is called, so the
-light client never loads a server's library.
+User commands use HTTP only; operator commands run on the servers' hosts and need the
+``server`` extra. A command is imported when it is called, so a client without that
+extra never loads a server's library.
 """
 
 from importlib import import_module

@@ -12,27 +12,27 @@ BatchState = Literal["accepted", "running", "finished", "cancelled"]
 
 
 class AnswerModel(BaseModel):
-    """What every model of an answer shares: fields are filled by their Python names."""
+    """The base of all answers: code fills fields by their Python names."""
 
     model_config = ConfigDict(populate_by_name=True)
 
 
 class IdPair(AnswerModel):
-    """One part of the id that an item status speaks of."""
+    """One part of the id in an item status."""
 
     key: str
     value: int
 
 
 class FieldError(AnswerModel):
-    """What is wrong with one field of an item, and which rule it breaks."""
+    """Which field of an item is invalid, and which rule it breaks."""
 
     field: str
     message: str
 
 
 class ItemStatus(AnswerModel):
-    """How one item ended, or that it has not yet (202, ``pending``); ``line`` is that of its row in an import."""
+    """How one item ended, or that it is ``pending`` (202). ``line`` is the line of its row in an import's manifest."""
 
     id: list[IdPair]
     status: int
@@ -45,7 +45,7 @@ class ItemStatus(AnswerModel):
 
 
 class BatchBrief(AnswerModel):
-    """The batch that an answer belongs to, in short."""
+    """A summary of the batch that an answer belongs to."""
 
     id: UUID
     state: BatchState
@@ -55,9 +55,9 @@ class BatchBrief(AnswerModel):
 
 
 class Batch(BatchBrief):
-    """A batch as a whole. ``rate`` is items a second, ``eta`` the seconds that are left at that rate.
+    """A batch as a whole. ``rate`` is items per second, ``eta`` the seconds that remain at that rate.
 
-    ``paused`` and ``error`` are those of an import.
+    Only an import can be ``paused`` or have an ``error``.
     """
 
     kind: str
@@ -82,7 +82,7 @@ class BatchList(AnswerModel):
 
 
 class Attempt(AnswerModel):
-    """One attempt at an item's chunk; ``error`` is null for one that goes on or went well."""
+    """One attempt at the chunk of an item; ``error`` is null while it runs and if it succeeded."""
 
     at: datetime
     worker: str | None
@@ -90,7 +90,7 @@ class Attempt(AnswerModel):
 
 
 class RetriedAs(AnswerModel):
-    """The item of a child batch that repeats an item, and how it stands."""
+    """The item of a child batch that repeats an item, and its outcome."""
 
     batch: UUID
     position: int
@@ -98,7 +98,7 @@ class RetriedAs(AnswerModel):
 
 
 class ItemDetail(ItemStatus):
-    """One item with what it asked for (never its content), each attempt at it, and what it waits for.
+    """One item with its payload (never its content), each attempt at it, and what it waits for.
 
     ``deaths``: how many workers died while it ran alone. ``retriedAs``: the newest item that repeats it.
     """
@@ -114,7 +114,7 @@ class ItemDetail(ItemStatus):
 
 
 class Problem(AnswerModel):
-    """What is wrong with a request as a whole (RFC 9457)."""
+    """Why a request as a whole was refused (RFC 9457)."""
 
     type: str
     title: str
@@ -125,13 +125,13 @@ class Problem(AnswerModel):
 
 
 class Debug(AnswerModel):
-    """``activityID`` finds this answer in the log; it is spelled exactly so."""
+    """``activityID`` finds this answer in the log; clients depend on its spelling."""
 
     activity_id: str = Field(alias="activityID")
 
 
 class Envelope(AnswerModel):
-    """Every answer of family A that has a body: a record, records or item statuses, or what was wrong."""
+    """Every answer of case attachments with a body: records or item statuses in ``data``, or an ``error``."""
 
     data: Any
     error: Problem | None
@@ -140,7 +140,7 @@ class Envelope(AnswerModel):
 
 
 class Upload(AnswerModel):
-    """A place to PUT content to, once, before it expires; one item then names it by ``attachment``."""
+    """A URL that takes one PUT of a content before it expires; one item then names it by ``attachment``."""
 
     id: UUID
     method: Literal["PUT"]
@@ -150,7 +150,7 @@ class Upload(AnswerModel):
 
 
 class Health(AnswerModel):
-    """Whether we are ready, and which part is amiss and why. ``degraded``: ready, but not for everything."""
+    """Whether the API is ready, and which part fails and why. ``degraded``: ready, but not for everything."""
 
     status: Literal["live", "ready", "degraded", "not ready"]
     parts: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Family A: the contract of a case attachment, as sent, as kept in the ledger and as read."""
+"""The contract of a case attachment: as sent, as kept in the ledger and as read."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ _DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T t](\d\d:\d\d:\d\d)(?:[.,](\d+))? ?(Z|z|
 
 
 def _instant(value: object) -> datetime | None:
-    """Read RFC 3339, the same without a zone (= UTC), and ``2026-11-21 10:00:00 UTC``."""
+    """Parse RFC 3339, also without a zone (= UTC), and ``2026-11-21 10:00:00 UTC``."""
     if value is None or isinstance(value, datetime):
         return value
     found = _DATE.fullmatch(value) if isinstance(value, str) else None
@@ -22,19 +22,19 @@ def _instant(value: object) -> datetime | None:
         raise PydanticCustomError("date", "must be a date-time such as 2026-11-21T10:00:00Z")
     day, time, fraction, zone = found.groups()
     offset = "+00:00" if zone in (None, "Z", "z", "UTC") else zone
-    # A leap second (RFC 3339 section 5.7), which neither Python nor PostgreSQL has a place for, is the one after it.
+    # Neither Python nor PostgreSQL stores a leap second (RFC 3339 section 5.7): it becomes the second after it.
     leap = time.endswith(":60")
     time = f"{time[:-2]}59" if leap else time
     try:
-        # Microseconds are what the database keeps; finer digits are cut.
+        # The database keeps microseconds; finer digits are cut.
         moment = datetime.fromisoformat(f"{day}T{time}.{(fraction or '0')[:6]:0<6}{offset}")
         return (moment + timedelta(seconds=leap)).astimezone(UTC)
-    except (ValueError, OverflowError) as wrong:
-        raise PydanticCustomError("date", "must be a date-time that exists, between the years 1 and 9999") from wrong
+    except (ValueError, OverflowError) as error:
+        raise PydanticCustomError("date", "must be a date-time that exists, between the years 1 and 9999") from error
 
 
 Key = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
-# The length before the function: behind one, pydantic counts in Python.
+# max_length comes before the validator function: behind one, pydantic counts in Python.
 Text20 = Annotated[StrictStr, Field(max_length=20), KEEPABLE]
 Text255 = Annotated[StrictStr, Field(max_length=255), KEEPABLE]
 Text256 = Annotated[StrictStr, Field(max_length=256), KEEPABLE]
@@ -63,7 +63,7 @@ class CaseAttachment(BaseModel):
 
 
 class CaseAttachmentPayload(BaseModel):
-    """What the ledger keeps of one: ``content`` says whether its bytes are set, cleared or kept as stored.
+    """The payload in the ledger. ``content`` says whether the bytes are set, cleared or kept as stored.
 
     `case_attachment.parse` wrote it, so it only has types: checking the rules again took four times as long.
     """
@@ -83,7 +83,7 @@ class CaseAttachmentPayload(BaseModel):
 
 
 class CaseAttachmentRecord(BaseModel):
-    """One case attachment as a client reads it. ``attachment`` is base64, null where contents were not asked for."""
+    """One case attachment as a client reads it. ``attachment`` is base64, or null if contents were not requested."""
 
     model_config = ConfigDict(populate_by_name=True)
 

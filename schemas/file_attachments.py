@@ -1,4 +1,4 @@
-"""Family B: the contract of the file attachments of an item, as sent, as kept in the ledger and as read."""
+"""The contract of the file attachments of an item: as sent, as kept in the ledger and as read."""
 
 import unicodedata
 from types import NoneType
@@ -13,7 +13,7 @@ Mode = Literal["NEW-ONLY", "UPDATE-ONLY", "NEW-UPDATE", "DELETE"]
 AccessType = Literal["ATTACHACCESS-DEFAULT", "ATTACHACCESS-RESTRICTED", "ATTACHACCESS-UNRESTRICTED"]
 
 MAX_NAME_LENGTH = 255
-_LARGEST_ID = 2**63 - 1
+_MAX_ID = 2**63 - 1
 _MODES: dict[str, Mode] = {
     "": "NEW-UPDATE",
     "NEW-ONLY": "NEW-ONLY",
@@ -26,17 +26,17 @@ _MODES: dict[str, Mode] = {
 
 
 def is_blank(value: object) -> bool:
-    """Return whether ``value`` is null, or a string with nothing in it but white space."""
+    """Return whether ``value`` is null or a string of white space only."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def flaw(name: str) -> str | None:
-    """Return what forbids ``name`` as a name of a table, an item or a file, None if nothing does."""
+def name_error(name: str) -> str | None:
+    """Return why ``name`` can't name a table, an item or a file, None if it can."""
     if len(name) > MAX_NAME_LENGTH:
         return f"must not be longer than {MAX_NAME_LENGTH} characters"
-    # Cc: U+0000 to U+001F and U+007F to U+009F; Cs: half of a surrogate pair, which no text may hold.
-    bad = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None)
-    return None if bad is None else f"must not contain the control character U+{ord(bad):04X}"
+    # Cc: U+0000 to U+001F and U+007F to U+009F; Cs: half of a surrogate pair, which is not text.
+    forbidden = next((c for c in name if unicodedata.category(c) in ("Cc", "Cs")), None)
+    return None if forbidden is None else f"must not contain the control character U+{ord(forbidden):04X}"
 
 
 def _mode(value: object) -> Mode:
@@ -64,14 +64,14 @@ def _boolean(value: object) -> bool | None:
 
 
 def _id(value: object, info: ValidationInfo) -> int | None:
-    # Whoever adds may send any.
+    # An action that adds a file ignores its id, so any value is valid.
     if is_blank(value) or info.data.get("mode") == "NEW-ONLY":
         return None
     number = value if type(value) is int else None
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         number = int(value.strip()[:400])
-    if number is None or not 0 <= number <= _LARGEST_ID:
-        raise PydanticCustomError("id", f"must be a number or digits, from 0 to {_LARGEST_ID}, or blank")
+    if number is None or not 0 <= number <= _MAX_ID:
+        raise PydanticCustomError("id", f"must be a number or digits, from 0 to {_MAX_ID}, or blank")
     return number or None
 
 
@@ -80,8 +80,8 @@ def _name(value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise PydanticCustomError("name", "must be a string or null")
-    if wrong := flaw(value):
-        raise PydanticCustomError("name", wrong)
+    if error := name_error(value):
+        raise PydanticCustomError("name", error)
     return value
 
 
@@ -126,14 +126,14 @@ class FileAction(_Sent):
     show_as_image: Boolean = Field(default=None, alias="showAsImage")
 
     def unnamed(self) -> str | None:
-        """Return why ``filename`` is lacking, None if it is given or needless."""
+        """Return why ``filename`` is required, None if it is given or not required."""
         if self.title or self.file_name or self.id:
             return None
         return f"is required {'to add a file' if self.mode == 'NEW-ONLY' else 'unless an id or a title names the file'}"
 
 
 class FileQuery(_Sent):
-    """The body of GetFileAttachments; everything may be left out."""
+    """The body of GetFileAttachments; every member is optional."""
 
     include_file: Boolean = Field(default=None, alias="includeFile")
     wanted: Annotated[list[int | str | None] | None, BeforeValidator(_filter)] = Field(
@@ -149,7 +149,7 @@ class FileUpdate(FileQuery):
 
 
 class FileActionPayload(BaseModel):
-    """What the ledger keeps of one action; what was not given is left out. ``contents``: it brings bytes."""
+    """The payload of one action in the ledger, without values that were not given. ``contents``: it brings bytes."""
 
     table: str
     item: str
@@ -195,14 +195,14 @@ class Files(_FileAnswerModel):
 
 
 class Result(_FileAnswerModel):
-    """How a request as a whole went; ``msg`` names the first failure and how many there are."""
+    """How a request as a whole ended; ``msg`` names the first failure and the number of failures."""
 
     type: Literal["OK", "ERROR"]
     msg: str
 
 
 class ActionStatus(_FileAnswerModel):
-    """How one action ended, or that it has not yet (202, ``pending``); ``position`` is its index in the sent list."""
+    """How one action ended, or that it is ``pending`` (202); ``position`` is its index in the sent list."""
 
     position: int
     action: str
@@ -214,7 +214,7 @@ class ActionStatus(_FileAnswerModel):
 
 
 class FileAnswer(_FileAnswerModel):
-    """What both functions answer; ``actions`` and ``batch`` come with an update only."""
+    """The answer of both functions; only an update has ``actions`` and ``batch``."""
 
     fileattachments: Files
     result: Result
@@ -223,7 +223,7 @@ class FileAnswer(_FileAnswerModel):
 
 
 class AuthenticationError(_FileAnswerModel):
-    """What is wrong with the credentials, which nobody is told more about."""
+    """Says that the credentials are invalid, and for safety nothing more."""
 
     type: Literal["authentication"] = "authentication"
     msg: str
@@ -236,7 +236,7 @@ class RefusedRequest(_FileAnswerModel):
 
 
 class FileProblem(_FileAnswerModel):
-    """A request that is refused whole; ``request`` and ``error`` are there if the credentials are at fault."""
+    """A request that is refused as a whole; ``request`` and ``error`` are set if the credentials are invalid."""
 
     request: RefusedRequest | None = Field(default=None, exclude_if=lambda request: request is None)
     error: AuthenticationError | None = Field(default=None, exclude_if=lambda error: error is None)

@@ -1,4 +1,4 @@
-"""Imports: what opening one says, its rows on their way, and what clients read of it."""
+"""Imports: the request that opens one, the rows that it takes, and what clients read of it."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -11,7 +11,7 @@ from schemas.texts import KEEPABLE, Text
 OnConflict = Literal["replace", "skip", "newer"]
 ImportKind = Literal["case-attachments", "files"]
 LAST_LINE = 2**53
-# The length before the function: behind one, pydantic counts in Python.
+# max_length comes before the validator function: behind one, pydantic counts in Python.
 Where = Annotated[str, Field(max_length=500), KEEPABLE]
 
 
@@ -22,9 +22,9 @@ class _Model(BaseModel):
 class OpenImport(_Model):
     """The body of ``POST /imports``.
 
-    The same ``name`` finds an import again: with the same ``fingerprint`` it goes on, with another one it is refused
-    while the import is not finished, unless ``restart``. With ``manifest`` (an object below ``imports/``) the servers
-    read the rows themselves; ``files`` or ``folder`` says where their contents are.
+    The same ``name`` with the same ``fingerprint`` resumes an import. With another fingerprint the request is refused
+    until that import is finished, unless ``restart`` is set. With ``manifest`` (an object below ``imports/``) the
+    servers read the rows themselves; ``files`` or ``folder`` says where the contents are.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=1000), KEEPABLE]
@@ -40,7 +40,7 @@ class OpenImport(_Model):
 
 
 class Import(_Model):
-    """An import as it stands. ``nextRow`` is how many rows it has taken, and the ``from`` of the next part."""
+    """The state of an import. ``nextRow`` is the number of rows taken, and the ``from`` of the next part."""
 
     id: UUID
     href: str
@@ -59,14 +59,14 @@ class Import(_Model):
 
 
 class ContentName(_Model):
-    """A content by what it is: SHA-256 in hex, and how many bytes."""
+    """The address of a content: its SHA-256 in hex and its size in bytes."""
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size: int = Field(ge=0, le=2**53)
 
 
 class ContentPlace(ContentName):
-    """Where a content may go. No ``url``: it is stored already. ``place`` is for the row that brings it."""
+    """Where to upload a content; without ``url`` it is stored already. Its row sends ``place`` back."""
 
     url: str | None = None
     headers: dict[str, str] = {}
@@ -80,7 +80,7 @@ class ContentQuery(_Model):
 
 
 class ContentAnswer(_Model):
-    """One place for each content that was asked for, in that order."""
+    """One place for each content of the query, in its order."""
 
     contents: list[ContentPlace]
 
@@ -92,7 +92,7 @@ class RowContent(ContentName):
 
 
 class InvalidRow(_Model):
-    """What whoever read the manifest found wrong with a row, before it was sent."""
+    """Why the reader of the manifest found a row invalid."""
 
     field: str = ""
     message: str
@@ -100,7 +100,7 @@ class InvalidRow(_Model):
 
 
 class ImportRow(_Model):
-    """One row on its way: its line in the manifest, and its fields, or what is wrong with it."""
+    """One row as an import takes it: its line in the manifest and its fields, or why it is invalid (``flaw``)."""
 
     line: int = Field(ge=0, le=LAST_LINE)
     item: Any = None
@@ -109,14 +109,14 @@ class ImportRow(_Model):
 
 
 class RowsTaken(_Model):
-    """The answer to a part: ``next_row`` is the ``from`` of the next one; ``paused``: better wait."""
+    """The answer to a part. ``nextRow`` is the ``from`` of the next part; while ``paused``, a client should wait."""
 
     next_row: int = Field(alias="nextRow")
     paused: bool
 
 
 class RefusedRow(_Model):
-    """A row that a dry run refuses."""
+    """A row that an import would refuse, as a dry run found."""
 
     line: int
     status: int
@@ -124,7 +124,7 @@ class RefusedRow(_Model):
 
 
 class Checked(_Model):
-    """What a dry run says of a part. ``created`` has the keys of new records, 0 for one that would be generated."""
+    """The verdict of a dry run on some rows. ``created`` has the keys of new records, 0 where one is generated."""
 
     created: list[int]
     updated: int
@@ -134,7 +134,7 @@ class Checked(_Model):
 
 
 class StoredRecord(_Model):
-    """A record with its content's hash, as ``limpet verify`` compares it."""
+    """A record with the hash of its content, for ``limpet verify`` to compare."""
 
     key: int
     fields: dict[str, Any]
@@ -143,18 +143,18 @@ class StoredRecord(_Model):
 
 
 class StoredQuery(_Model):
-    """Which records are asked for, by key."""
+    """The keys of the wanted records."""
 
     keys: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(max_length=5000)
 
 
 class StoredAnswer(_Model):
-    """The records that exist, by key."""
+    """The wanted records that exist, ordered by key."""
 
     records: list[StoredRecord]
 
 
 class KeysAnswer(_Model):
-    """Keys of records, in order."""
+    """Keys of records, in ascending order."""
 
     keys: list[int]

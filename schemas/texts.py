@@ -1,4 +1,4 @@
-"""Which text is kept: all but what PostgreSQL can't store."""
+"""The texts that the ledger can keep: all but those that PostgreSQL can't store."""
 
 import re
 from typing import Annotated
@@ -17,5 +17,5 @@ def _clean(value: str) -> str:
 
 
 KEEPABLE = AfterValidator(_clean)
-"""To annotate a string of a contract with: U+0000 and lone surrogates are refused."""
+"""Annotates a string of a contract: validation refuses U+0000 and lone surrogates."""
 Text = Annotated[str, KEEPABLE]

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, quote, unquote
 from fastapi import Request
 
 from api_stub.problems import NOT_A_LIST, NOT_FOUND, ProblemError, ProblemType
-from schemas.file_attachments import flaw
+from schemas.file_attachments import name_error
 from worker.kinds.file.rows import Collection, File
 from worker.settings import settings
 
@@ -89,13 +89,13 @@ def url_of(request: Request, database: str, file: File) -> str:
 
 
 def _query(request: Request) -> dict[str, str]:
-    """Return the query by names in lower case; what is not UTF-8 is there as what `flaw` refuses."""
+    """Return the query by names in lower case; what is not UTF-8 is there as what `name_error` refuses."""
     pairs = parse_qsl(request.url.query, keep_blank_values=True, errors="surrogateescape")
     return {name.lower(): value for name, value in pairs}
 
 
 def _pair(table: str, item: str, type_: ProblemType = NOT_A_LIST) -> Collection:
     for what, name in (("table", table), ("item", item)):
-        if wrong := flaw(name) if name else "must have at least one character":
+        if wrong := name_error(name) if name else "must have at least one character":
             raise ProblemError(type_, f"The {what}'s name {wrong}")
     return Collection(table, item)

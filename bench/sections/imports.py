@@ -16,7 +16,7 @@ from bench.report.lines import Goal, Line
 from bench.sections.throughput import limit
 from bench.servers import Servers
 from bench.sizes import Sizes
-from limpet.importing.contents import AT_ONCE
+from limpet.importing.contents import MAX_UPLOADS
 from worker.settings import Settings
 
 MB = 2**20
@@ -68,7 +68,7 @@ def _with_files(servers: Servers, lengths: list[int]) -> tuple[float, float]:
             (folder / f"{key}.bin").write_bytes(random.randbytes(length))
             out.writerow([key, 1, f"{key}.bin"])
     try:
-        alone = stored_alone(servers, folder, AT_ONCE)
+        alone = stored_alone(servers, folder, MAX_UPLOADS)
         return _imported(servers, manifest, folder), alone
     finally:
         shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""How batches stand, and steering them: batches, watch, report, retry, cancel, pause, resume."""
+"""Show and steer batches: the commands batches, watch, report, retry, cancel, pause and resume."""
 
 import sys
 from typing import get_args
@@ -6,27 +6,26 @@ from uuid import UUID
 
 import click
 
+from limpet.commands.options import database_option, json_option
 from limpet.http.client import Client, client_of
 from limpet.http.imports import ImportCalls
 from limpet.terminal.interrupt import ended_by_interrupt
 from limpet.terminal.progress import Progress, ProgressReporter
-from limpet.terminal.watch import exit_code, tell_end, watch_to_end
+from limpet.terminal.watch import exit_code, report_end, watch_to_end
 from schemas.answers import Batch, BatchList, Outcome
 from schemas.imports import Import
 
-_PATIENCE = 600.0
-_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "json": "application/json"}
-_database = click.option("--database", help="The target database.  [default: LIMPET_DATABASE]")
-_batch = click.argument("batch", type=click.UUID)
-_json = click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
+_PATIENCE_SECONDS = 600.0
+_MEDIA_TYPES = {"csv": "text/csv", "ndjson": "application/x-ndjson", "json": "application/json"}
+_batch_argument = click.argument("batch", type=click.UUID)
 
 
 @click.command()
 @click.option("--state", type=click.Choice(["accepted", "running", "finished", "cancelled"]))
 @click.option("--outcome", type=click.Choice(get_args(Outcome)), help="Only those with items that ended so.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@_database
-@_json
+@database_option
+@json_option
 def batches(state: str | None, outcome: str | None, limit: int, database: str | None, *, as_json: bool) -> None:
     """List batches, newest first."""
     wanted = {"state": state, "outcome": outcome, "limit": str(limit)}
@@ -45,57 +44,57 @@ def _line(batch: Batch) -> str:
 
 
 @click.command()
-@_batch
-@_database
-@_json
+@_batch_argument
+@database_option
+@json_option
 def watch(batch: UUID, database: str | None, *, as_json: bool) -> None:
     """Watch a batch to its end. Ends with 0 if all went well, 3 if some items did not."""
     with client_of(database) as client:
         _watch(client, batch, ProgressReporter(as_json=as_json))
 
 
-def _watch(client: Client, batch_id: UUID, teller: ProgressReporter) -> None:
+def _watch(client: Client, batch_id: UUID, reporter: ProgressReporter) -> None:
     with ended_by_interrupt(f"batch {batch_id} goes on"):
         progress = Progress(sent=client.batch(batch_id).total, share=1.0)
-        end = watch_to_end(ImportCalls(client, _PATIENCE), batch_id, progress, teller)
-    tell_end(end, teller)
-    if not teller.as_json:
+        end = watch_to_end(ImportCalls(client, _PATIENCE_SECONDS), batch_id, progress, reporter)
+    report_end(end, reporter)
+    if not reporter.as_json:
         click.echo(_line(end))
     sys.exit(exit_code(end))
 
 
 @click.command()
-@_batch
-@click.option("--format", "form", type=click.Choice(list(_TYPES)), default="csv", show_default=True)
+@_batch_argument
+@click.option("--format", "form", type=click.Choice(list(_MEDIA_TYPES)), default="csv", show_default=True)
 @click.option("--outcome", help="Only items that ended so; several with commas.")
-@_database
+@database_option
 def report(batch: UUID, form: str, outcome: str | None, database: str | None) -> None:
     """Write the report of a batch of any size to standard output."""
     path = f"/batches/{batch}/report" + (f"?outcome={outcome}" if outcome else "")
     with client_of(database) as client:
-        accept = _TYPES["ndjson" if form == "json" else form]
+        accept = _MEDIA_TYPES["ndjson" if form == "json" else form]
         with client.opened("GET", path, headers={"Accept": accept}) as response:
             if form != "json":
                 for text in response.iter_text():
                     sys.stdout.write(text)
                 return
-            # As one array, without ever holding it.
-            before = "[\n"
+            # One array, written line by line: it may not fit in memory.
+            separator = "[\n"
             for line in response.iter_lines():
-                sys.stdout.write(f"{before}{line}")
-                before = ",\n"
-            sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
+                sys.stdout.write(f"{separator}{line}")
+                separator = ",\n"
+            sys.stdout.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
 @click.command()
-@_batch
+@_batch_argument
 @click.option("--force", is_flag=True, help="Also what a later item has overtaken since.")
-@_database
-@_json
+@database_option
+@json_option
 def retry(batch: UUID, database: str | None, *, force: bool, as_json: bool) -> None:
     """Run the failed items again that may run as they are, as a new batch, and watch it.
 
-    Cancelled ones are not among them: whoever still wants those sends them again.
+    Cancelled items are not among them; send those again if you still want them.
     """
     with client_of(database) as client:
         child = client.ask(Batch, "POST", f"/batches/{batch}/retry?force={str(force).lower()}")
@@ -105,8 +104,8 @@ def retry(batch: UUID, database: str | None, *, force: bool, as_json: bool) -> N
 
 
 @click.command()
-@_batch
-@_database
+@_batch_argument
+@database_option
 def cancel(batch: UUID, database: str | None) -> None:
     """Cancel a batch: what has not started will not, what has, finishes."""
     with client_of(database) as client:
@@ -114,22 +113,22 @@ def cancel(batch: UUID, database: str | None) -> None:
 
 
 @click.command()
-@_batch
-@_database
+@_batch_argument
+@database_option
 def pause(batch: UUID, database: str | None) -> None:
     """Pause an import: none of its chunks is started until 'limpet resume'."""
     _steer(batch, database, "pause")
 
 
 @click.command()
-@_batch
-@_database
+@_batch_argument
+@database_option
 def resume(batch: UUID, database: str | None) -> None:
     """Let a paused import go on."""
     _steer(batch, database, "resume")
 
 
-def _steer(batch: UUID, database: str | None, how: str) -> None:
+def _steer(batch: UUID, database: str | None, action: str) -> None:
     with client_of(database) as client:
-        there = client.ask(Import, "POST", f"/imports/{batch}/{how}")
-        click.echo(_line(client.batch(there.id)))
+        found = client.ask(Import, "POST", f"/imports/{batch}/{action}")
+        click.echo(_line(client.batch(found.id)))

@@ -1,4 +1,4 @@
-"""``limpet check``: is everything there that the ledger names, and nothing else?"""
+"""``limpet check``: compare what the ledger names with what the object store has."""
 
 import json
 import sys
@@ -8,11 +8,12 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from limpet.commands.operate import known_databases
+from limpet.commands.options import json_option
 from worker.blobs.fsck import Checker, Finding, Tally
 from worker.errors import RepairedElsewhereError, StoreUnavailableError
 from worker.log import summarize_fault
 
-_FOUND = 3
+_FINDINGS_EXIT_CODE = 3
 
 
 @click.command()
@@ -21,7 +22,7 @@ _FOUND = 3
 @click.option(
     "--repair", is_flag=True, help="Note objects that nothing names for the collector; nothing else is changed."
 )
-@click.option("--json", "as_json", is_flag=True, help="JSON lines on standard output.")
+@json_option
 def check(databases: tuple[str, ...], *, hashes: bool, repair: bool, as_json: bool) -> None:
     """Compare databases with the object store, in both directions; both may be in use.
 
@@ -33,22 +34,22 @@ def check(databases: tuple[str, ...], *, hashes: bool, repair: bool, as_json: bo
         try:
             for finding in Checker(database, hashes, repair, tally).findings():
                 here += 1
-                _tell(database, finding, as_json=as_json)
+                _print_finding(database, finding, as_json=as_json)
         except (StoreUnavailableError, RepairedElsewhereError, DBAPIError) as fault:
             raise click.ClickException(f"{database}: {summarize_fault(fault)}") from fault
-        _sum_up(database, tally, here, as_json=as_json)
+        _print_summary(database, tally, here, as_json=as_json)
         found += here
-    sys.exit(_FOUND if found else 0)
+    sys.exit(_FINDINGS_EXIT_CODE if found else 0)
 
 
-def _tell(database: str, finding: Finding, *, as_json: bool) -> None:
+def _print_finding(database: str, finding: Finding, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"event": "finding", "database": database, **asdict(finding)}))
     else:
         click.echo(f"{database}: {finding.sort:<10}  {finding.object_key}  {finding.text}")
 
 
-def _sum_up(database: str, tally: Tally, found: int, *, as_json: bool) -> None:
+def _print_summary(database: str, tally: Tally, found: int, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"event": "end", "database": database, "findings": found, **asdict(tally)}))
         return

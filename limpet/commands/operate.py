@@ -1,4 +1,4 @@
-"""Operator commands that run where the servers are: migrations, tokens, API keys, users."""
+"""Operator commands on a server's host: migrate, token, keys and users."""
 
 import sys
 import unicodedata
@@ -28,7 +28,7 @@ def migrate() -> None:
 
 
 def known_databases(names: tuple[str, ...]) -> list[str]:
-    """Return ``names``, each of which is configured, or all that are."""
+    """Return ``names`` if all are configured; without names, all configured databases."""
     if not settings().databases:
         raise click.ClickException(
             "LIMPET_DATABASES is not set. 'limpet up' writes all that the servers need to server.env: "
@@ -82,7 +82,7 @@ def remove(name: str) -> None:
         raise click.ClickException(f"{name!r} has no key")
 
 
-_SHORTEST_PASSWORD = 8  # NIST SP 800-63B
+_MIN_PASSWORD_LENGTH = 8  # NIST SP 800-63B
 
 
 @click.group()
@@ -101,7 +101,7 @@ def add_user(name: str, databases: tuple[str, ...], default: str | None) -> None
     if default is not None and default not in databases:
         raise click.ClickException(f"the default {default!r} is none of its databases")
     known = known_databases(databases)
-    password = _password()
+    password = _read_password()
     credentials.add_user(
         settings().credentials, name, password, sorted(dict.fromkeys(known), key=lambda d: d != (default or known[0]))
     )
@@ -122,12 +122,12 @@ def remove_user(name: str) -> None:
         raise click.ClickException(f"there is no user {name!r}")
 
 
-def _password() -> str:
-    """Return the password; never from the command line, which every user of the machine can read."""
+def _read_password() -> str:
+    """Read the password; never from the command line, which every user of the machine can read."""
     if sys.stdin.isatty():
         password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
         password = sys.stdin.readline().rstrip("\r\n")
-    if len(password) < _SHORTEST_PASSWORD:
-        raise click.ClickException(f"a password has at least {_SHORTEST_PASSWORD} characters")
+    if len(password) < _MIN_PASSWORD_LENGTH:
+        raise click.ClickException(f"a password has at least {_MIN_PASSWORD_LENGTH} characters")
     return password

@@ -1,10 +1,11 @@
-"""``limpet why``: what happened to one item so far, and what it waits for."""
+"""``limpet why``: show the attempts at one item, and what it waits for."""
 
 from collections.abc import Iterator
 from uuid import UUID
 
 import click
 
+from limpet.commands.options import database_option
 from limpet.http.client import client_of
 from schemas.answers import ItemDetail
 
@@ -12,7 +13,7 @@ from schemas.answers import ItemDetail
 @click.command()
 @click.argument("batch", type=click.UUID)
 @click.argument("position", type=click.IntRange(min=0))
-@click.option("--database", help="The target database.  [default: LIMPET_DATABASE]")
+@database_option
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON on standard output.")
 def why(batch: UUID, position: int, database: str | None, *, as_json: bool) -> None:
     """Tell why an item is as it is: each attempt at it, and what it waits for."""
@@ -28,7 +29,7 @@ def why(batch: UUID, position: int, database: str | None, *, as_json: bool) -> N
 def _lines(item: ItemDetail) -> Iterator[str]:
     name = ", ".join(f"{part.key} {part.value}" for part in item.id)
     yield f"{item.kind} of {name}, accepted {item.accepted_at:%Y-%m-%d %H:%M:%S %Z}"
-    yield f"{item.outcome} ({item.status}): {item.body}{_afterwards(item)}"
+    yield f"{item.outcome} ({item.status}): {item.body}{_retry_note(item)}"
     for error in item.errors or ():
         yield f"  {error.field}: {error.message}"
     if item.waits_for:
@@ -40,7 +41,7 @@ def _lines(item: ItemDetail) -> Iterator[str]:
         yield f"  {attempt.at:%Y-%m-%d %H:%M:%S %Z}  {attempt.worker}  {attempt.error or _without_error(item)}"
 
 
-def _afterwards(item: ItemDetail) -> str:
+def _retry_note(item: ItemDetail) -> str:
     if again := item.retried_as:
         return f" [retried as position {again.position} of batch {again.batch}: {again.outcome}]"
     return "" if item.retry == "never" else f" [retry: {item.retry}]"

@@ -1,4 +1,4 @@
-"""The HTTP client that user commands share. It knows the contracts and HTTP, and nothing of the servers."""
+"""The HTTP client of the user commands. It depends on the contracts only, not on the servers' code."""
 
 import hashlib
 import os
@@ -15,32 +15,32 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from schemas.answers import Batch, BatchBrief, Envelope, ItemStatus
 from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
 
-_HINT = "'limpet up' writes all of them to client.env: set -a; source .limpet/client.env; set +a"
-# The API holds an answer for 25 s by itself and for 60 s at most.
-_PATIENCE = httpx.Timeout(90, connect=5)
-# A proxy of the environment can't reach this machine's own loopback.
+_SETUP_ADVICE = "'limpet up' writes all of them to client.env: set -a; source .limpet/client.env; set +a"
+# The API holds an answer for 25 s by default and 60 s at most.
+_TIMEOUT = httpx.Timeout(90, connect=5)
+# A proxy of the environment can't reach this machine's loopback.
 LOOPBACK = ("127.0.0.1", "localhost")
-_DIRECT = {f"all://{host}": None for host in LOOPBACK}
-_SERVERS_FAULT = 500
-_PASSING = (408, 429)  # the body came too slowly, too many attempts
+_LOOPBACK_MOUNTS = {f"all://{host}": None for host in LOOPBACK}
+_FIRST_SERVER_ERROR = 500
+_TRANSIENT_STATUSES = (408, 429)  # Request Timeout, Too Many Requests
 M = TypeVar("M", bound=BaseModel)
 _items = TypeAdapter(list[CaseAttachment])
 
 
 class ClientError(click.ClickException):
-    """A variable is missing, or the server is away or refuses; the text says what to do about it."""
+    """A variable is missing, or the server does not answer or refuses; the text says what to do."""
 
 
 class NoAnswerError(ClientError):
-    """The server is away, or busy: the same request may go well a little later."""
+    """The server does not answer or is busy; the same request may succeed later."""
 
 
 class HeldBackError(NoAnswerError):
-    """The server is well, and takes no more of this for now."""
+    """The server works, and takes no more of this import for now."""
 
 
 class RequestRefusedError(ClientError):
-    """The server refuses the request; ``reason`` is its own word for why."""
+    """The server refuses the request; ``reason`` is its header ``Limpet-Reason``."""
 
     exit_code = 4
 
@@ -50,21 +50,21 @@ class RequestRefusedError(ClientError):
 
 
 class Report(Envelope):
-    """The 207 answer of a batch, its item statuses in the order of the request."""
+    """The 207 answer of a batch; its item statuses are in the order of the request."""
 
     data: list[ItemStatus]
     batch: BatchBrief
 
 
 class _Record(Envelope):
-    """The answer that has one record."""
+    """The answer with one record."""
 
     data: CaseAttachmentRecord
 
 
 @dataclass(frozen=True, slots=True)
 class BatchAnswer:
-    """What a batch was answered with; ``outcome`` is its header ``Batch-Outcome``."""
+    """The answer to a batch; ``outcome`` is its header ``Batch-Outcome``."""
 
     status: int
     outcome: str
@@ -73,16 +73,16 @@ class BatchAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A content that was read: how many bytes, and their SHA-256 in hex."""
+    """The size in bytes and the SHA-256 in hex of a content that was read."""
 
     size: int
     sha256: str
 
 
 class Client:
-    """One caller of one database, connections kept while the block runs. Nothing is tried twice.
+    """A caller of one database; the block keeps its connections. No request is retried.
 
-    Every method raises ClientError if there is no such thing, the request is refused, or no answer comes.
+    Every method raises ClientError if the server refuses the request or does not answer.
     """
 
     def __init__(self, http: httpx.Client) -> None:
@@ -90,7 +90,7 @@ class Client:
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str]) -> Self:
-        """Return a client of LIMPET_URL and LIMPET_DATABASE; which credentials it needs, the server says.
+        """Return a client of LIMPET_URL and LIMPET_DATABASE with LIMPET_API_KEY, LIMPET_TOKEN or both.
 
         Raises:
             ClientError: a variable is missing.
@@ -98,18 +98,20 @@ class Client:
         """
         for name in ("LIMPET_URL", "LIMPET_DATABASE"):
             if not variables.get(name):
-                raise ClientError(f"{name} is not set. {_HINT}")
+                raise ClientError(f"{name} is not set. {_SETUP_ADVICE}")
         key, token = variables.get("LIMPET_API_KEY"), variables.get("LIMPET_TOKEN")
         if not (key or token):
-            raise ClientError(f"Neither LIMPET_API_KEY nor LIMPET_TOKEN is set. {_HINT}")
+            raise ClientError(f"Neither LIMPET_API_KEY nor LIMPET_TOKEN is set. {_SETUP_ADVICE}")
         headers = {
             "vbasoftware-database": variables["LIMPET_DATABASE"],
             **({"x-api-key": key} if key else {}),
             **({"Authorization": f"Bearer {token}"} if token else {}),
         }
-        with _translated(variables["LIMPET_URL"]):
+        with _translate_errors(variables["LIMPET_URL"]):
             return cls(
-                httpx.Client(base_url=variables["LIMPET_URL"], headers=headers, timeout=_PATIENCE, mounts=_DIRECT)
+                httpx.Client(
+                    base_url=variables["LIMPET_URL"], headers=headers, timeout=_TIMEOUT, mounts=_LOOPBACK_MOUNTS
+                )
             )
 
     def __enter__(self) -> Self:
@@ -121,7 +123,7 @@ class Client:
         self._http.close()
 
     def put_batch(self, items: Sequence[CaseAttachment]) -> BatchAnswer:
-        """Create or update ``items`` as one batch; a field that was not set is not sent."""
+        """Create or update ``items`` as one batch; send only fields that are set."""
         body = _items.dump_json(list(items), by_alias=True, exclude_unset=True)
         with self.opened("PUT", "/case-attachments-batch", body) as response:
             report = Report.model_validate_json(response.read())
@@ -132,7 +134,7 @@ class Client:
         return self.ask(_Record, "GET", f"/case-attachments/{key}").data
 
     def content(self, key: int) -> Digest:
-        """Read the content of one record, piece by piece, and return its size and hash."""
+        """Read the content of one record as a stream; return its size and hash."""
         digest, size = hashlib.sha256(), 0
         with self.opened("GET", f"/case-attachments/{key}/content") as response:
             for piece in response.iter_bytes():
@@ -152,7 +154,7 @@ class Client:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> M:
-        """Return what one request is answered with, as a ``model``."""
+        """Send one request; return its answer as a ``model``."""
         with self.opened(method, path, body, headers) as response:
             return model.model_validate_json(response.read())
 
@@ -160,27 +162,27 @@ class Client:
     def opened(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Iterator[httpx.Response]:
-        """Yield an answer that went well, its body still to be read.
+        """Send one request and yield its successful answer; the caller reads the body.
 
         Raises:
-            NoAnswerError: there is none, or the server is busy.
-            RefusedError: it says no.
+            NoAnswerError: no answer came, or the server is busy.
+            RequestRefusedError: the server refuses the request.
 
         """
         sent = ({"Content-Type": "application/json"} if body is not None else {}) | dict(headers or {})
         where = f"{method} {str(self._http.base_url).rstrip('/')}{path}"
-        with _translated(where), self._http.stream(method, path, content=body, headers=sent) as response:
+        with _translate_errors(where), self._http.stream(method, path, content=body, headers=sent) as response:
             if response.is_error:
                 text = _reason(where, response.status_code, response.read())
                 reason = response.headers.get("Limpet-Reason", "")
-                if response.status_code >= _SERVERS_FAULT or response.status_code in _PASSING:
+                if response.status_code >= _FIRST_SERVER_ERROR or response.status_code in _TRANSIENT_STATUSES:
                     raise HeldBackError(text) if reason == "HeldBack" else NoAnswerError(text)
                 raise RequestRefusedError(text, response.status_code, reason)
             yield response
 
 
 @contextmanager
-def _translated(where: str) -> Iterator[None]:
+def _translate_errors(where: str) -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL) as fault:
@@ -190,7 +192,7 @@ def _translated(where: str) -> Iterator[None]:
 
 
 def _reason(where: str, status: int, body: bytes) -> str:
-    """Return what the envelope says is wrong, in one sentence; a body without one gets the status only."""
+    """Return the envelope's error in one sentence; for a body without an envelope, the status only."""
     try:
         answer = Envelope.model_validate_json(body)
     except ValidationError:
@@ -200,5 +202,5 @@ def _reason(where: str, status: int, body: bytes) -> str:
 
 
 def client_of(database: str | None = None) -> Client:
-    """Return the client that the environment describes, of ``database`` if one is given."""
+    """Return the client of the environment; ``database`` overrides LIMPET_DATABASE."""
     return Client.from_environment({**os.environ, **({"LIMPET_DATABASE": database} if database else {})})

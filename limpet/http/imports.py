@@ -1,4 +1,4 @@
-"""What an import says to the server. What can be said twice without harm is said until it is heard."""
+"""The requests of an import; idempotent ones are retried until the server answers."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,38 +28,38 @@ from schemas.imports import (
 )
 
 T = TypeVar("T")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.2, 5.0
 _NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 @dataclass(frozen=True)
 class ImportCalls:
-    """The calls of imports, over one client; each is repeated for ``patience`` seconds while no answer comes."""
+    """The requests of imports over one client, each retried for ``patience`` seconds while no answer comes."""
 
     client: Client
     patience: float
 
     def open(self, wanted: OpenImport) -> Import:
-        """Open an import, or find it again; twice with ``restart``, the first one is cancelled before it has rows."""
+        """Open or resume an import; a retry with ``restart`` cancels the first one, which has no rows yet."""
         ask = partial(self.client.ask, Import, "POST", "/imports", _json(wanted))
         try:
             return ask()
         except NoAnswerError as fault:
-            # The address may be wrong: whoever waits is to know for what.
+            # The URL may be wrong: the user must see what the command waits for.
             click.echo(f"{fault.message} Waiting for {self.patience:g} s at most.", err=True)
         return self.patiently(ask)
 
     def places(self, import_id: UUID, contents: Sequence[ContentName]) -> list[ContentPlace]:
-        """Return for each content whether it is stored, or where it may go."""
+        """Return for each content that it is stored, or a place to upload it to."""
         body = _json(ContentQuery(contents=list(contents)))
         return self._ask(ContentAnswer, "POST", f"/imports/{import_id}/contents", body).contents
 
     def append(self, import_id: UUID, first: int, lines: bytes) -> RowsTaken:
-        """Append a part; again, it is passed by."""
+        """Append rows from position ``first`` on; a retry appends nothing twice."""
         return self._ask(RowsTaken, "PUT", f"/imports/{import_id}/rows?from={first}", lines, _NDJSON)
 
     def check(self, lines: bytes, on_conflict: str, kind: str) -> Checked:
-        """Ask what would become of rows."""
+        """Dry-run some rows; change nothing."""
         return self._ask(Checked, "POST", f"/imports/check?onConflict={on_conflict}&kind={kind}", lines, _NDJSON)
 
     def stored(self, keys: Sequence[int]) -> list[StoredRecord]:
@@ -67,19 +67,19 @@ class ImportCalls:
         return self._ask(StoredAnswer, "POST", "/imports/stored", _json(StoredQuery(keys=list(keys)))).records
 
     def stored_keys(self, after: int) -> list[int]:
-        """Return the next keys of all records, in order; none at the end."""
+        """Return the next keys above ``after``, ascending; none at the end."""
         return self._ask(KeysAnswer, "GET", f"/imports/stored?after={after}").keys
 
     def close(self, import_id: UUID) -> Import:
-        """Say that no row follows."""
+        """Close the import: no row follows."""
         return self._ask(Import, "POST", f"/imports/{import_id}/close")
 
     def get(self, import_id: UUID) -> Import:
-        """Return how far the import is."""
+        """Return the state of the import."""
         return self._ask(Import, "GET", f"/imports/{import_id}")
 
     def batch(self, batch_id: UUID, wait: int = 0) -> Batch:
-        """Return how its batch stands, held for ``wait`` seconds unless it ends before."""
+        """Return the state of the batch, at its end or after ``wait`` seconds."""
         return self._ask(Batch, "GET", f"/batches/{batch_id}", headers={"Prefer": f"wait={wait}"} if wait else None)
 
     def _ask(
@@ -93,23 +93,23 @@ class ImportCalls:
         return self.patiently(partial(self.client.ask, model, method, path, body, headers))
 
     def patiently(self, call: Callable[[], T]) -> T:
-        """Return what ``call`` returns, repeated while no answer comes.
+        """Call ``call`` until an answer comes, and return its result.
 
         Raises:
-            NoAnswerError: none came for too long.
+            NoAnswerError: no answer came for ``patience`` seconds.
 
         """
-        end, pause = time.monotonic() + self.patience, _FIRST_PAUSE
+        end, pause = time.monotonic() + self.patience, _FIRST_PAUSE_SECONDS
         while True:
             try:
                 return call()
-            except HeldBackError:  # however long: that is no sign of trouble
+            except HeldBackError:  # backpressure is no failure, so it may last for any time
                 end = time.monotonic() + self.patience
             except NoAnswerError:
                 if time.monotonic() > end:
                     raise
             time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
 
 def _json(body: BaseModel) -> bytes:

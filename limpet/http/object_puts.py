@@ -1,4 +1,4 @@
-"""PUTs to the object store, by the standard library: httpx takes three times its processor time for a small file."""
+"""PUT to the object store with the standard library: for a small file, httpx takes three times the processor time."""
 
 import base64
 import ssl
@@ -15,33 +15,33 @@ from urllib.request import getproxies, proxy_bypass
 
 from limpet.http.client import LOOPBACK, NoAnswerError
 
-_CONNECTING = 5  # seconds
-_PATIENCE = 120  # seconds; the store may be slow to acknowledge what is large
+_CONNECT_TIMEOUT_SECONDS = 5
+_READ_TIMEOUT_SECONDS = 120  # the store may be slow to acknowledge what is large
 
 
 class PutAnswer(NamedTuple):
-    """What the store says to one PUT."""
+    """The store's answer to one PUT."""
 
     status: int
     text: str
 
 
 class ObjectPuts:
-    """Connections to the store, kept; as many as are in use at once. Any thread may put."""
+    """Keeps connections to the store, as many as threads put at the same time. Thread-safe."""
 
     def __init__(self) -> None:
         self._idle: dict[tuple[str, str], deque[_Connection]] = defaultdict(deque)
 
     def put(self, url: str, headers: Mapping[str, str], body: Iterable[bytes]) -> PutAnswer:
-        """Send ``body``, whose length is among the ``headers``. What it raises while it is read is passed on.
+        """Send ``body``; ``headers`` have its length. Exceptions of the iterator pass through.
 
         Raises:
-            NoAnswerError: there is none; it may pass.
+            NoAnswerError: no answer came; a retry may succeed.
 
         """
-        where = urlsplit(url)
-        idle = self._idle[where.scheme, where.netloc]
-        connection = _kept(idle) or _connection(where)
+        address = urlsplit(url)
+        idle = self._idle[address.scheme, address.netloc]
+        connection = _take_idle(idle) or _make_connection(address)
         try:
             answer = connection.put(url, headers, body)
         except (OSError, HTTPException) as fault:
@@ -62,26 +62,26 @@ class ObjectPuts:
 
 @dataclass(frozen=True, slots=True)
 class _Connection:
-    """``added``: headers of each request. ``whole``: a proxy without a tunnel, which must be told the whole address."""
+    """``added``: headers of each request. ``absolute``: a proxy without a tunnel, which needs the absolute URL."""
 
     http: HTTPConnection
     added: Mapping[str, str]
-    whole: bool
+    absolute: bool
 
     def put(self, url: str, headers: Mapping[str, str], body: Iterable[bytes]) -> PutAnswer:
         if not isinstance(self.http.sock, socket):
             self.http.connect()
-            cast("socket", self.http.sock).settimeout(_PATIENCE)
-        target = url if self.whole else urlunsplit(urlsplit(url)._replace(scheme="", netloc=""))
-        with suppress(BrokenPipeError, ConnectionResetError):  # who refuses a body need not read it, and has said why
+            cast("socket", self.http.sock).settimeout(_READ_TIMEOUT_SECONDS)
+        target = url if self.absolute else urlunsplit(urlsplit(url)._replace(scheme="", netloc=""))
+        with suppress(BrokenPipeError, ConnectionResetError):  # a store may refuse without reading the body
             self.http.request("PUT", target, body, {**headers, **self.added})
         answer = self.http.getresponse()
         return PutAnswer(answer.status, answer.read().decode(errors="replace"))
 
 
-def _kept(idle: deque[_Connection]) -> _Connection | None:
-    """Take a connection out of ``idle`` that the store has not closed meanwhile."""
-    with suppress(IndexError):  # none is left
+def _take_idle(idle: deque[_Connection]) -> _Connection | None:
+    """Take a connection out of ``idle`` that the store has not closed."""
+    with suppress(IndexError):  # no connection is left
         while True:
             connection = idle.pop()
             if connection.http.sock is None or not select([connection.http.sock], [], [], 0)[0]:
@@ -90,16 +90,18 @@ def _kept(idle: deque[_Connection]) -> _Connection | None:
     return None
 
 
-def _connection(where: SplitResult) -> _Connection:
-    """Return a connection that is not open yet, by the proxy that the environment names, if one is meant."""
-    host = where.hostname or ""
-    proxy = None if host in LOOPBACK or proxy_bypass(host) else getproxies().get(where.scheme)
-    to = urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else where
+def _make_connection(address: SplitResult) -> _Connection:
+    """Return an unopened connection, through the environment's proxy if one applies to this host."""
+    host = address.hostname or ""
+    proxy = None if host in LOOPBACK or proxy_bypass(host) else getproxies().get(address.scheme)
+    to = urlsplit(proxy if "//" in proxy else f"//{proxy}") if proxy else address
     name = f"{unquote(to.username)}:{unquote(to.password or '')}" if proxy and to.username else ""
-    shown = {"Proxy-Authorization": f"Basic {base64.b64encode(name.encode()).decode()}"} if name else {}
-    if where.scheme != "https":
-        return _Connection(HTTPConnection(to.hostname or "", to.port, timeout=_CONNECTING), shown, bool(proxy))
-    made = HTTPSConnection(to.hostname or "", to.port, timeout=_CONNECTING, context=ssl.create_default_context())
+    credentials = {"Proxy-Authorization": f"Basic {base64.b64encode(name.encode()).decode()}"} if name else {}
+    if address.scheme != "https":
+        plain = HTTPConnection(to.hostname or "", to.port, timeout=_CONNECT_TIMEOUT_SECONDS)
+        return _Connection(plain, credentials, bool(proxy))
+    context = ssl.create_default_context()
+    connection = HTTPSConnection(to.hostname or "", to.port, timeout=_CONNECT_TIMEOUT_SECONDS, context=context)
     if proxy:
-        made.set_tunnel(host, where.port, shown)
-    return _Connection(made, {}, whole=False)
+        connection.set_tunnel(host, address.port, credentials)
+    return _Connection(connection, {}, absolute=False)

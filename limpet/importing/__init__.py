@@ -1,1 +1,1 @@
-"""``limpet import`` and ``limpet verify``: manifests and files in, over HTTP, resumable."""
+"""``limpet import`` and ``limpet verify``: read manifests and files, and send or compare them over HTTP."""

@@ -1,4 +1,4 @@
-"""Contents on their way to the object store, many at once: hashed while read, past the API, each byte once."""
+"""Hash files and upload their contents to the object store, past the API, many at once and each content once."""
 
 import re
 import threading
@@ -14,52 +14,52 @@ from limpet.http.object_puts import ObjectPuts, PutAnswer
 from schemas.imports import ContentName, ContentPlace, Import, RowContent
 from schemas.manifest.local_files import CHANGED, InvalidFileError, below, digest
 
-AT_ONCE = 24
-_PIECE = 2**18
-_AGAIN = 0.5  # seconds
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-# How S3, SeaweedFS and MinIO say that the bytes are not those that were signed.
-_OTHER_BYTES = ("BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch")
-# The place expired, there is no bucket, it took too long, too many at once: nothing that one file is to blame for.
-_PASSING = (403, 404, 408, 429)
+MAX_UPLOADS = 24
+_PIECE_BYTES = 2**18
+_RETRY_PAUSE_SECONDS = 0.5
+_ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
+# S3, SeaweedFS and MinIO answer so if the bytes are not those that were signed.
+_DIGEST_ERROR_CODES = ("BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch")
+# The place expired, there is no bucket, a timeout, too many requests: no fault of one file.
+_TRANSIENT_STATUSES = (403, 404, 408, 429)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file and what was in it when it was hashed."""
+    """A file and its content address when it was hashed."""
 
     path: Path
     name: ContentName
 
 
-Content = RowContent | InvalidFileError
+UploadResult = RowContent | InvalidFileError
 
 
 @dataclass
 class ContentUploader:
-    """The files of one import: below ``folder`` (resolved), with the connections to the store."""
+    """Uploads the files of one import; they lie below ``folder``, a resolved path."""
 
     folder: Path
     calls: ImportCalls
     opened: Import
-    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE, "contents"))
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MAX_UPLOADS, "contents"))
     uploaded: int = 0
     _puts: ObjectPuts = field(default_factory=ObjectPuts)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def bring(self, paths: Sequence[str]) -> dict[str, Content]:
-        """Return for each path the content that a row may name, stored by then, or why there is none."""
-        wanted = list(dict.fromkeys(paths))
-        looked = dict(zip(wanted, self.pool.map(self._look, wanted), strict=True))
+    def upload(self, paths: Sequence[str]) -> dict[str, UploadResult]:
+        """Store the contents of ``paths``; return for each path the content for its row, or why the file is invalid."""
+        unique = list(dict.fromkeys(paths))
+        hashed = dict(zip(unique, self.pool.map(self._hash_file, unique), strict=True))
         same: dict[str, list[FoundFile]] = {}
-        for found in looked.values():
+        for found in hashed.values():
             if isinstance(found, FoundFile):
                 same.setdefault(found.name.sha256, []).append(found)
-        ends = self._store(list(same.values()))
-        return {path: ends[found.path] if isinstance(found, FoundFile) else found for path, found in looked.items()}
+        results = self._upload_groups(list(same.values()))
+        return {path: results[found.path] if isinstance(found, FoundFile) else found for path, found in hashed.items()}
 
     def size_of(self, path: str) -> int:
-        """Return how many bytes a file has by now, 0 if it can't be had."""
+        """Return the size of a file in bytes, 0 if it can't be read."""
         try:
             return below(self.folder, path).stat().st_size
         except (InvalidFileError, OSError):
@@ -70,48 +70,48 @@ class ContentUploader:
         self.pool.shutdown(cancel_futures=True)
         self._puts.close()
 
-    def _look(self, path: str) -> FoundFile | InvalidFileError:
+    def _hash_file(self, path: str) -> FoundFile | InvalidFileError:
         try:
             file = below(self.folder, path)
             return FoundFile(file, digest(file))
-        except InvalidFileError as flaw:
-            return flaw
+        except InvalidFileError as invalid:
+            return invalid
 
-    def _store(self, groups: Sequence[Sequence[FoundFile]]) -> dict[Path, Content]:
+    def _upload_groups(self, groups: Sequence[Sequence[FoundFile]]) -> dict[Path, UploadResult]:
         places = self.calls.places(self.opened.id, [files[0].name for files in groups]) if groups else []
-        ends = self.pool.map(self.store_one, groups, places)
-        return {path: end for some in ends for path, end in some.items()}
+        results = self.pool.map(self.store_one, groups, places)
+        return {path: result for group in results for path, result in group.items()}
 
-    def store_one(self, files: Sequence[FoundFile], place: ContentPlace) -> dict[Path, Content]:
-        """Return how ``files``, of equal content, ended: it is stored from the first of them that did not change."""
-        ends: dict[Path, Content] = {}
+    def store_one(self, files: Sequence[FoundFile], place: ContentPlace) -> dict[Path, UploadResult]:
+        """Store the content that ``files`` share, from the first of them that did not change; return each result."""
+        results: dict[Path, UploadResult] = {}
         for file in files:
-            end = self._upload(file, place)
-            if isinstance(end, RowContent):
-                return {f.path: end for f in files} | ends
-            ends[file.path] = end
-        return ends
+            result = self._upload_file(file, place)
+            if isinstance(result, RowContent):
+                return {f.path: result for f in files} | results
+            results[file.path] = result
+        return results
 
-    def _upload(self, file: FoundFile, place: ContentPlace) -> Content:
+    def _upload_file(self, file: FoundFile, place: ContentPlace) -> UploadResult:
         end = time.monotonic() + self.calls.patience
         while place.url is not None:
             try:
                 self._put(file, place)
                 break
-            except InvalidFileError as flaw:
-                return flaw
+            except InvalidFileError as invalid:
+                return invalid
             except NoAnswerError as fault:
                 if time.monotonic() > end:
                     raise NoAnswerError(f"the object store does not take {file.path.name}: {fault}") from fault
-            time.sleep(_AGAIN)
-            # By now it may be stored, or the place may have expired.
+            time.sleep(_RETRY_PAUSE_SECONDS)
+            # Another client may have stored it, or the place may have expired.
             (place,) = self.calls.places(self.opened.id, [file.name])
         return RowContent(sha256=place.sha256, size=place.size, place=place.place)
 
     def _put(self, file: FoundFile, place: ContentPlace) -> None:
         assert place.url is not None
         headers = {**place.headers, "Content-Length": str(file.name.size)}
-        answer = self._puts.put(place.url, headers, _pieces(file))
+        answer = self._puts.put(place.url, headers, _read_pieces(file))
         if not 200 <= answer.status < 300:  # noqa: PLR2004  RFC 9110 §15.3
             raise refusal_of(answer)
         with self._lock:
@@ -119,24 +119,24 @@ class ContentUploader:
 
 
 def refusal_of(answer: PutAnswer) -> InvalidFileError | NoAnswerError:
-    """Return what it means that the store did not take a file: its own flaw, or something that passes."""
-    code = found[1] if (found := _CODE.search(answer.text)) else ""
-    if code in _OTHER_BYTES:
+    """Return the error for a failed PUT: the file is invalid, or the failure is transient."""
+    code = found[1] if (found := _ERROR_CODE.search(answer.text)) else ""
+    if code in _DIGEST_ERROR_CODES:
         return InvalidFileError(CHANGED)
-    if answer.status // 100 != 4 or answer.status in _PASSING:  # noqa: PLR2004  RFC 9110 §15.5
+    if answer.status // 100 != 4 or answer.status in _TRANSIENT_STATUSES:  # noqa: PLR2004  RFC 9110 §15.5
         return NoAnswerError(f"HTTP {answer.status} {code or answer.text[:200]}")
     return InvalidFileError(f"is refused by the object store: HTTP {answer.status} {code}".strip())
 
 
-def _pieces(file: FoundFile) -> Iterator[bytes]:
-    """Yield exactly as many bytes as were hashed."""
+def _read_pieces(file: FoundFile) -> Iterator[bytes]:
+    """Yield exactly as many bytes as were hashed; a shorter file is invalid."""
     left = file.name.size
     try:
         with file.path.open("rb") as stream:
-            while left and (piece := stream.read(min(_PIECE, left))):
+            while left and (piece := stream.read(min(_PIECE_BYTES, left))):
                 left -= len(piece)
                 yield piece
-    except OSError as fault:
-        raise InvalidFileError(CHANGED) from fault
+    except OSError as error:
+        raise InvalidFileError(CHANGED) from error
     if left:
         raise InvalidFileError(CHANGED)

@@ -1,4 +1,4 @@
-"""``limpet import --dry-run``: what would become of the rows, with nothing changed."""
+"""``limpet import --dry-run``: count what an import would do with the rows, and change nothing."""
 
 from array import array
 from collections.abc import Sequence
@@ -7,16 +7,17 @@ from pathlib import Path
 
 from limpet.http.imports import ImportCalls
 from limpet.importing.failed_rows import Ending, Writer, report_file
-from limpet.importing.sending import RowPart, bodies, flawed, line_of, parts
+from limpet.importing.sending import PART_LIMITS, bodies, line_of
 from limpet.importing.source import Source
 from schemas.imports import Checked, ImportKind, OnConflict
-from schemas.manifest.local_files import MAX_FILE_BYTES, TOO_LARGE, InvalidFileError, below, path_of, with_file_name
+from schemas.manifest.local_files import MAX_FILE_BYTES, TOO_LARGE, InvalidFileError, below
+from schemas.manifest.parts import RowPart, file_path, parts, row_members
 from schemas.manifest.reader import Row
 
 
 @dataclass
 class DryRunCounts:
-    """The counts. ``keys`` are those of records that would be new, four bytes each."""
+    """The counts. ``keys``, four bytes each, are those of records that would be created."""
 
     updated: int = 0
     skipped: int = 0
@@ -26,7 +27,7 @@ class DryRunCounts:
     keys: "array[int]" = field(default_factory=lambda: array("i"))
 
     def add(self, answer: Checked) -> None:
-        """Add what the server says of some rows."""
+        """Add the server's verdict on some rows."""
         self.updated += answer.updated
         self.skipped += answer.skipped
         self.valid += answer.valid
@@ -34,7 +35,7 @@ class DryRunCounts:
         self.keys.extend(key for key in answer.created if key)
         self.generated += answer.created.count(0)
 
-    def counts(self) -> dict[str, int]:
+    def totals(self) -> dict[str, int]:
         """Return how many rows would be created, updated, skipped and refused."""
         if self.valid:
             return {"valid": self.valid, "refused": self.refused}
@@ -51,7 +52,7 @@ class DryRunCounts:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """A dry run over ``source``; ``folder`` is that of the files, resolved."""
+    """A dry run over ``source``; ``folder`` has the files and is a resolved path."""
 
     calls: ImportCalls
     source: Source
@@ -60,35 +61,35 @@ class DryRun:
     kind: ImportKind
 
     def run(self, out: Path | None) -> dict[str, int]:
-        """Return the counts; the refused rows are written to ``out``."""
-        found = DryRunCounts()
+        """Check all rows, write the refused ones to ``out``, and return the counts."""
+        counts = DryRunCounts()
         with report_file(out, self.source.header) as write:
-            for part in parts(self.source.rows(), 0):
-                self._check(part, found, write)
-        return found.counts()
+            for part in parts(self.source.rows(), 0, PART_LIMITS):
+                self._check(part, counts, write)
+        return counts.totals()
 
-    def _check(self, part: RowPart, found: DryRunCounts, write: Writer) -> None:
+    def _check(self, part: RowPart, counts: DryRunCounts, write: Writer) -> None:
         endings: dict[int, Ending] = {}
-        for body in bodies(self._line(row) for row in part.rows):
+        for body in bodies(self._encode(row) for row in part.rows):
             answer = self.calls.check(b"".join(body), self.on_conflict, self.kind)
-            found.add(answer)
+            counts.add(answer)
             endings |= {r.line: Ending(0, r.status, r.error) for r in answer.refused}
-        _report(part.rows, endings, write)
+        _write_invalid(part.rows, endings, write)
 
-    def _line(self, row: Row) -> bytes:
-        path = path_of(row.fields, self.kind) if self.folder and row.flaw is None else None
-        if path is None:
-            return line_of(row, row.fields)
+    def _encode(self, row: Row) -> bytes:
+        path = file_path(row, self.kind) if self.folder else None
+        return line_of(row_members(row, self.kind, path, self._invalid_file(path) if path else None))
+
+    def _invalid_file(self, path: str) -> InvalidFileError | None:
         assert self.folder is not None
         try:
-            if below(self.folder, path).stat().st_size > MAX_FILE_BYTES:
-                return flawed(row, TOO_LARGE)
-        except InvalidFileError as flaw:
-            return flawed(row, str(flaw))
-        return line_of(row, with_file_name(row.fields, path, self.kind))
+            size = below(self.folder, path).stat().st_size
+        except InvalidFileError as invalid:
+            return invalid
+        return InvalidFileError(TOO_LARGE) if size > MAX_FILE_BYTES else None
 
 
-def _report(rows: Sequence[Row], endings: dict[int, Ending], write: Writer) -> None:
+def _write_invalid(rows: Sequence[Row], endings: dict[int, Ending], write: Writer) -> None:
     for row in rows:
         if row.line in endings:
             write(row, endings[row.line])

@@ -1,4 +1,4 @@
-"""The manifest on the client's side: a path or standard input, known by its hash."""
+"""Open a manifest, a path or standard input, and hash it."""
 
 import hashlib
 import os
@@ -14,59 +14,59 @@ from typing import BinaryIO
 
 from schemas.manifest.reader import Header, ManifestError, Row, read_header, rows, uncompressed
 
-_State = tuple[int, int]
+_FileState = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Source:
-    """An open manifest. ``stream`` is its file as it lies there, ``text`` the same decompressed."""
+    """An open manifest. ``stream`` is its file, ``text`` the decompressed stream."""
 
     stream: BinaryIO
     text: BinaryIO
     header: Header
     sha256: str
-    state: _State
+    state: _FileState
 
     def rows(self) -> Iterator[Row]:
         """Yield all rows, from the first.
 
         Raises:
-            ManifestError: the manifest can't be read on, or is not what was hashed.
+            ManifestError: the manifest can't be read, or changed since it was hashed.
 
         """
         try:
             for row in rows(self.text, self.header):
-                self._check()
+                self._check_unchanged()
                 yield row
-            self._check()
+            self._check_unchanged()
         except OSError as fault:
             raise ManifestError(f"can't be read on: {fault}") from fault
 
-    def _check(self) -> None:
+    def _check_unchanged(self) -> None:
         if _state(self.stream) != self.state:
             raise ManifestError("changed while it was read; import it again when it is at rest")
 
     @property
     def size(self) -> int:
-        """How many bytes the file has."""
+        """The size of the file in bytes."""
         return self.state[0]
 
     @property
-    def read(self) -> int:
-        """How many bytes of the file have been read, of ``size``."""
+    def bytes_read(self) -> int:
+        """The bytes of the file that were read, of ``size``."""
         return min(self.size, self.stream.tell())
 
 
 @contextmanager
-def opened(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
-    """Yield the manifest at a path, or of standard input (``-``), which is kept in a nameless file meanwhile.
+def open_source(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
+    """Open the manifest at a path, or a copy of standard input (``-``) in an unnamed temporary file.
 
     Raises:
-        ManifestError: it is no manifest.
-        OSError: it can't be read.
+        ManifestError: the file is no manifest.
+        OSError: the file can't be read.
 
     """
-    with _file(manifest) as stream:
+    with _open_file(manifest) as stream:
         state = _state(stream)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         stream.seek(0)
@@ -74,14 +74,14 @@ def opened(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
         yield Source(stream, text, read_header(text, mapping), digest, state)
 
 
-def _state(stream: BinaryIO) -> _State:
-    """Return what differs once a file was written to: its size, and when it was."""
+def _state(stream: BinaryIO) -> _FileState:
+    """Return the size and the modification time of a file; a write changes one of them."""
     found = os.fstat(stream.fileno())
     return found.st_size, found.st_mtime_ns
 
 
 @contextmanager
-def _file(manifest: str) -> Iterator[BufferedReader | BufferedRandom]:
+def _open_file(manifest: str) -> Iterator[BufferedReader | BufferedRandom]:
     if manifest != "-":
         with Path(manifest).open("rb") as stream:
             yield stream

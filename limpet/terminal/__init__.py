@@ -1,1 +1,1 @@
-"""What commands show on a terminal, and how they end."""
+"""Output, interrupts and exit codes of commands."""

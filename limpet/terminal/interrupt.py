@@ -1,4 +1,4 @@
-"""Ctrl-C while a command waits for the server."""
+"""End a command on Ctrl-C while it waits for the server."""
 
 import os
 import signal
@@ -6,27 +6,27 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_INTERRUPTED = 128 + signal.SIGINT  # as a shell says it
+_INTERRUPT_EXIT_CODE = 128 + signal.SIGINT  # the convention of shells
 
 
 @contextmanager
-def ended_by_interrupt(told: str) -> Iterator[None]:
-    """End the process at once if it is interrupted while the block runs, after ``told`` on standard error.
+def ended_by_interrupt(message: str) -> Iterator[None]:
+    """On SIGINT during the block, write ``message`` to standard error and end the process at once.
 
-    Whoever waits for it sees that SIGINT ended it, so that a loop of a shell ends, too.
+    The process ends by SIGINT, not by an exit code, so a loop of a shell ends as well.
     """
-    # A KeyboardInterrupt comes between any two steps, also of a library that just took a lock or where exceptions are
-    # dropped: 2 of 250 imports hung at the lock of their connections for good. Nothing here needs an orderly end.
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # a script's background job: it ignores it
+    # A KeyboardInterrupt can strike inside a library that holds a lock or drops exceptions: 2 of 250 imports hung
+    # forever at the lock of their connections. Nothing here needs an orderly end.
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # a script's background job ignores SIGINT
         yield
         return
 
     def end(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends it even if nobody takes what is written
-        with suppress(Exception):  # there is no standard error, or its reader got the same signal
-            os.write(sys.stderr.fileno(), f"\n{told}\n".encode())  # not buffered: it may come in the middle of a write
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second SIGINT ends it even if the write blocks
+        with suppress(Exception):  # no standard error, or its reader got SIGINT too
+            os.write(sys.stderr.fileno(), f"\n{message}\n".encode())  # unbuffered: a write may be under way
         signal.raise_signal(signal.SIGINT)
-        os._exit(_INTERRUPTED)  # the first process of a container outlives the signal
+        os._exit(_INTERRUPT_EXIT_CODE)  # the first process of a container outlives the signal
 
     before = signal.signal(signal.SIGINT, end)
     try:

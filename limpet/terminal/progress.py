@@ -1,4 +1,4 @@
-"""How far an import is: one line on a terminal, JSON lines for machines, else nothing."""
+"""Show the progress of an import: one line on a terminal, JSON lines for machines, else nothing."""
 
 import json
 import os
@@ -10,15 +10,15 @@ from typing import TextIO
 
 from schemas.answers import Outcome
 
-_BAD: tuple[Outcome, ...] = ("invalid", "failed", "cancelled")
-_PERIOD = 0.5  # seconds
-_CELLS = 20  # of the bar
+FAILED_OUTCOMES: tuple[Outcome, ...] = ("invalid", "failed", "cancelled")
+_PERIOD_SECONDS = 0.5
+_BAR_CELLS = 20
 _UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 @dataclass
 class Progress:
-    """What is known by now. ``share`` of the manifest was read; ``seconds`` since the start."""
+    """The progress so far. ``share`` is the part of the manifest that was read, from 0 to 1."""
 
     sent: int = 0
     done: int = 0
@@ -30,33 +30,33 @@ class Progress:
     first: int | None = None
 
     def count(self, counts: Mapping[Outcome, int], total: int) -> None:
-        """Take the counts of the batch."""
+        """Update from the counts of the batch."""
         self.done = total - counts.get("pending", 0)
-        self.failed = sum(counts.get(outcome, 0) for outcome in _BAD)
+        self.failed = sum(counts.get(outcome, 0) for outcome in FAILED_OUTCOMES)
         if self.first is None:
             self.first = self.done
 
     @property
     def rate(self) -> float:
-        """Rows a second since the start of this command."""
+        """Rows per second since the start of this command."""
         elapsed = time.monotonic() - self.began
         return (self.done - (self.first or 0)) / elapsed if elapsed > 0 else 0.0
 
     @property
     def total(self) -> float | None:
-        """Rows in all, if the rest of the manifest is like what was read."""
+        """The estimated number of rows, if the rest of the manifest is like the part that was read."""
         return self.sent / self.share if self.share else None
 
     @property
     def eta(self) -> float | None:
-        """Seconds that are left, if it goes on like this."""
+        """The estimated seconds that remain at this rate."""
         if not (self.rate and self.total):
             return None
         return max(0.0, (self.total - self.done) / self.rate)
 
 
 class ProgressReporter:
-    """Shows a progress now and then, where it is wanted."""
+    """Shows progress on a terminal or as JSON lines, limited to two a second."""
 
     def __init__(self, *, as_json: bool, screen: TextIO | None = sys.stderr) -> None:
         self._json = as_json
@@ -64,21 +64,21 @@ class ProgressReporter:
         self._next = 0.0
 
     def show(self, progress: Progress, *, last: bool = False) -> None:
-        """Show it, unless that was done a moment ago."""
+        """Show ``progress``, unless the last one was shown less than a period ago; ``last`` is always shown."""
         now = time.monotonic()
         if not last and now < self._next:
             return
-        self._next = now + _PERIOD
+        self._next = now + _PERIOD_SECONDS
         if self._json:
             self.event("progress", facts(progress))
         elif self._screen is not None:
-            # A line that wraps could not be written over.
+            # A line that wraps could not be overwritten.
             columns = os.get_terminal_size(self._screen.fileno()).columns or 80
             self._screen.write("\r\x1b[K" + line(progress)[: columns - 1] + ("\n" if last else ""))
             self._screen.flush()
 
     def event(self, name: str, values: dict[str, object]) -> None:
-        """Print one JSON line, if that is wanted."""
+        """Print one JSON line if JSON was requested."""
         if self._json:
             sys.stdout.write(json.dumps({"event": name, **values}) + "\n")
             sys.stdout.flush()
@@ -102,7 +102,7 @@ def facts(progress: Progress) -> dict[str, object]:
 
 
 def line(progress: Progress) -> str:
-    """Return the progress for people: a bar, then figures, the most wanted first."""
+    """Return the progress for people: a bar, then figures, the most important first."""
     share = min(1.0, progress.done / progress.total) if progress.total else 0.0
     parts = [
         f"{progress.done:,} done of {progress.sent:,} sent",
@@ -116,7 +116,7 @@ def line(progress: Progress) -> str:
     elif (eta := progress.eta) is not None:
         minutes, seconds = divmod(int(eta), 60)
         parts.insert(0, f"{minutes}:{seconds:02} left")
-    return f"[{'#' * int(_CELLS * share):.<{_CELLS}}] {100 * share:.0f} %  " + ", ".join(parts)
+    return f"[{'#' * int(_BAR_CELLS * share):.<{_BAR_CELLS}}] {100 * share:.0f} %  " + ", ".join(parts)
 
 
 def size(count: float) -> str:

@@ -1,4 +1,4 @@
-"""Which file a row of a manifest means, one below a folder after all links are followed, and what is in it."""
+"""The files that rows of a manifest name: found below a folder, all links followed, and hashed."""
 
 import hashlib
 import os
@@ -12,17 +12,17 @@ from schemas.file_attachments import FileAction
 from schemas.imports import ContentName, ImportKind
 from schemas.manifest.reader import Header, ManifestError
 
-MAX_FILE_BYTES = 5 * 2**30  # bytes of one PUT to S3
+MAX_FILE_BYTES = 5 * 2**30  # the limit of one PUT to S3
 CHANGED = "changed while it was read; import it again when it is at rest"
 TOO_LARGE = f"is larger than {MAX_FILE_BYTES} bytes, the most that one upload takes"
 
 
 class InvalidFileError(Exception):
-    """The row's file can't be taken; the text says why."""
+    """The file of a row can't be imported; the text says why."""
 
 
 def path_of(fields: Mapping[str, Any], kind: ImportKind) -> str | None:
-    """Return the path that a row names, if it names one; of files, one that is to be deleted has no content."""
+    """Return the path that ``fields`` name, None if they name none or delete a file."""
     if kind == "files" and str(fields.get("action") or "").strip().upper().startswith("DELETE"):
         return None
     for name in ("attachment_Path", "filename"):
@@ -33,20 +33,20 @@ def path_of(fields: Mapping[str, Any], kind: ImportKind) -> str | None:
 
 
 def below(folder: Path, path: str) -> Path:
-    """Return the file that ``path`` names below ``folder`` (which is resolved already).
+    """Return the file that ``path`` names below ``folder``, a resolved path.
 
     Raises:
-        InvalidFileError: there is none, or it lies elsewhere.
+        InvalidFileError: there is no such file, or it is outside ``folder``.
 
     """
     if "\0" in path:
         raise InvalidFileError("holds U+0000")
     try:
         found = _resolved(folder, path)
-    except UnicodeEncodeError as wrong:
-        raise InvalidFileError("is no text that a file can be named by") from wrong
-    except (OSError, RuntimeError) as wrong:  # a loop of links is a RuntimeError in Python 3.11
-        raise InvalidFileError(f"can't be followed: {getattr(wrong, 'strerror', None) or wrong}") from wrong
+    except UnicodeEncodeError as error:
+        raise InvalidFileError("is no text that a file can be named by") from error
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError in Python 3.11
+        raise InvalidFileError(f"can't be followed: {getattr(error, 'strerror', None) or error}") from error
     if found is None:
         raise InvalidFileError("there is no such file below the folder of the files")
     if not found.is_relative_to(folder):
@@ -57,7 +57,7 @@ def below(folder: Path, path: str) -> Path:
 
 
 def _resolved(folder: Path, path: str) -> Path | None:
-    """Return what ``path`` leads to, read with slashes for backslashes if there is nothing of its own spelling."""
+    """Resolve ``path`` as it is written, then with slashes for backslashes; None if neither exists."""
     for spelling in dict.fromkeys((path, path.replace("\\", "/"))):
         try:
             return (folder / spelling).resolve(strict=True)
@@ -67,7 +67,7 @@ def _resolved(folder: Path, path: str) -> Path | None:
 
 
 def with_file_name(fields: Mapping[str, Any], path: str, kind: ImportKind = "case-attachments") -> Mapping[str, Any]:
-    """Return the fields with a file name, by default the last part of ``path``."""
+    """Return ``fields`` with a file name: their own, else the last part of ``path``."""
     name = PurePosixPath(path.replace("\\", "/")).name
     if kind == "case-attachments":
         return fields if fields.get("attachment_File") else {**fields, "attachment_File": name}
@@ -75,10 +75,10 @@ def with_file_name(fields: Mapping[str, Any], path: str, kind: ImportKind = "cas
 
 
 def digest(file: Path) -> ContentName:
-    """Return what is in ``file``.
+    """Hash ``file`` and return its content address.
 
     Raises:
-        InvalidFileError: it can't be read, is too large for one PUT, or changed meanwhile.
+        InvalidFileError: it can't be read, is too large for one PUT, or changed while it was read.
 
     """
     try:
@@ -97,29 +97,29 @@ def digest(file: Path) -> ContentName:
     return ContentName(sha256=sha256, size=size)
 
 
-_NEEDED: dict[ImportKind, tuple[str, ...]] = {
+_REQUIRED_COLUMNS: dict[ImportKind, tuple[str, ...]] = {
     "case-attachments": ("caseAttachment_Key", "case_Key"),
     "files": ("table", "item"),
 }
 
 
 def check_columns(header: Header, kind: ImportKind) -> None:
-    """Return if the header has the columns that every row needs; NDJSON has none, its rows tell one by one.
+    """Check that a CSV header has the columns that every row needs. NDJSON has no header to check.
 
     Raises:
-        ManifestError: it lacks some.
+        ManifestError: a column is missing.
 
     """
     if header.format == "ndjson":
         return
-    if lacking := [name for name in _NEEDED[kind] if name not in header.columns]:
+    if missing := [name for name in _REQUIRED_COLUMNS[kind] if name not in header.columns]:
         raise ManifestError(
-            f"the header has no column {' and no '.join(lacking)}: it has {', '.join(header.written)} "
+            f"the header has no column {' and no '.join(missing)}: it has {', '.join(header.written)} "
             "(--map old=new, or columns of POST /imports, read one under another name)"
         )
 
 
 def known_columns(kind: ImportKind) -> set[str]:
-    """Return the names by which a row is read; columns of others are ignored."""
+    """Return the column names that an import reads; it ignores all other columns."""
     item = FileAction if kind == "files" else CaseAttachment
-    return {*_NEEDED[kind], "attachment_Path", "filename", *item.model_json_schema()["properties"]}
+    return {*_REQUIRED_COLUMNS[kind], "attachment_Path", "filename", *item.model_json_schema()["properties"]}

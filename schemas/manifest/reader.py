@@ -1,8 +1,8 @@
 """Manifests: rows of CSV (header = field names) or NDJSON, plain or gzip, read as a stream.
 
-A bad row is a row with a ``flaw`` and its line number, never the end. A quoted
-field may hold newlines, so a quote opened by mistake reaches to the next one;
-where none follows, it is the flaw of its line, and reading goes on with the next.
+An invalid row has a ``flaw`` (the reason) and its line number, and reading goes on. A
+quoted field may hold newlines, so a quote opened by mistake extends to the next one.
+If none follows, only its line is invalid, and reading goes on with the next line.
 Blank lines are no rows.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, NoReturn, cast
 
 Format = Literal["csv", "ndjson"]
 _BOM = b"\xef\xbb\xbf"
-_LONGEST_LINE = 2**20
+_MAX_LINE_BYTES = 2**20
 _INTEGERS = ("caseAttachment_Key", "case_Key", "id")
 _INTEGER = re.compile(r"-?\d{1,20}", re.ASCII)
 
@@ -27,7 +27,7 @@ class ManifestError(Exception):
 
 
 class Row(NamedTuple):
-    """One row: its line, the offset behind it, and what it says (CSV has its cells besides), or its flaw."""
+    """One row: its line, the offset behind it, its fields (and cells, of CSV), or why it is invalid (``flaw``)."""
 
     line: int
     end: int
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """How rows are to be read, and where the first one begins. ``columns``: of CSV, as written and as mapped."""
+    """The format of the rows, and where they begin. CSV has columns, as ``written`` and as mapped (``columns``)."""
 
     format: Format
     written: Sequence[str]
@@ -50,17 +50,17 @@ class Header:
 
 
 def uncompressed(stream: BinaryIO) -> BinaryIO:
-    """Return ``stream`` (seekable), decompressed while it is read if it is gzip."""
+    """Return ``stream`` (seekable), or if it is gzip a stream that decompresses it."""
     magic = stream.read(2)
     stream.seek(0)
     return cast("BinaryIO", gzip.GzipFile(fileobj=stream)) if magic == b"\x1f\x8b" else stream
 
 
 def read_header(stream: BinaryIO, mapping: Mapping[str, str]) -> Header:
-    """Read from the start how the rows are to be read; ``mapping`` renames columns and members, old to new.
+    """Read the format and the header from the start; ``mapping`` renames columns and members, old to new.
 
     Raises:
-        ManifestError: it is no manifest.
+        ManifestError: the stream is no manifest.
 
     """
     lines = _Lines(stream, 0, 0)
@@ -88,7 +88,7 @@ def read_header(stream: BinaryIO, mapping: Mapping[str, str]) -> Header:
 
 
 def rows(stream: BinaryIO, header: Header, offset: int | None = None, line: int | None = None) -> Iterator[Row]:
-    """Yield the rows from ``offset`` on, behind line ``line``; by default all of them."""
+    """Yield the rows from byte ``offset`` on, which follows line ``line``; by default all rows."""
     start = header.end if offset is None else offset
     stream.seek(start)
     lines = _Lines(stream, start, header.line if line is None else line)
@@ -105,7 +105,7 @@ class _Line(NamedTuple):
 
 
 class _Lines:
-    """The lines of a stream, counted; some may be put back."""
+    """Counts the lines of a stream; the caller may push some back."""
 
     def __init__(self, stream: BinaryIO, offset: int, number: int) -> None:
         self._stream = stream
@@ -120,16 +120,16 @@ class _Lines:
         piece = data = self._read()
         if not data:
             return None
-        while len(piece) == _LONGEST_LINE and not piece.endswith(b"\n"):  # never held whole
+        while len(piece) == _MAX_LINE_BYTES and not piece.endswith(b"\n"):  # never held whole
             piece = self._read()
         self._number += 1
         return _Line(data, self._number, start, self._offset)
 
     def _read(self) -> bytes:
         try:
-            data = self._stream.readline(_LONGEST_LINE)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as wrong:
-            raise ManifestError(f"the gzip file is damaged behind line {self._number}: {wrong}") from wrong
+            data = self._stream.readline(_MAX_LINE_BYTES)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ManifestError(f"the gzip file is damaged behind line {self._number}: {error}") from error
         self._offset += len(data)
         return data
 
@@ -138,7 +138,7 @@ class _Lines:
 
 
 class _Feed:
-    """Lines as csv takes them, and those of the record that it is reading."""
+    """Feeds lines to csv and keeps those of the current record."""
 
     def __init__(self, lines: _Lines) -> None:
         self._lines = lines
@@ -180,8 +180,8 @@ def _csv_row(columns: Sequence[str], cells: list[str], line: int, end: int, raw:
         flaw = _not_utf8(raw)
     if flaw is None and cells and columns and len(cells) != len(columns):
         flaw = f"has {len(cells)} columns, and the header has {len(columns)}"
-    if flaw is None and len(raw) >= _LONGEST_LINE:
-        flaw = f"is longer than {_LONGEST_LINE} bytes"
+    if flaw is None and len(raw) >= _MAX_LINE_BYTES:
+        flaw = f"is longer than {_MAX_LINE_BYTES} bytes"
     fields: dict[str, Any] = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
     for name in _INTEGERS:
         if _INTEGER.fullmatch(fields.get(name, "")):

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from limpet.commands.import_manifest import ImportArguments, import_command
-from limpet.importing.manifest_argument import manifest_at
+from limpet.importing.manifest import manifest_at
 from schemas.imports import ImportKind
 
 

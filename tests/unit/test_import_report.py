@@ -12,7 +12,7 @@ from limpet.commands.import_manifest import import_command
 from limpet.commands.verify import verify
 from limpet.http.client import ClientError
 from limpet.importing.failed_rows import Ending, check_report, report_file, write_report
-from limpet.importing.manifest_argument import RefusedManifestError, manifest_at
+from limpet.importing.manifest import RefusedManifestError, manifest_at
 
 TEXT = b"caseAttachment_Key,case_Key,comment\n1,1,a\n"
 # A server that is asked nothing.

@@ -7,6 +7,7 @@ import pytest
 
 from limpet.importing.sending import line_of
 from schemas.imports import ImportKind, ImportRow
+from schemas.manifest.parts import row_members
 from schemas.manifest.reader import read_header, rows
 from worker.imports.rows import ImportOptions, parse_row, read_rows
 
@@ -24,7 +25,7 @@ def sent(manifest: bytes) -> bytes:
     """The last row of a manifest as the command sends it."""
     stream = io.BytesIO(manifest)
     *_, row = rows(stream, read_header(stream, {}))
-    return line_of(row, row.fields)
+    return line_of(row_members(row, "case-attachments"))
 
 
 def test_bad_utf8_in_csv_is_that_rows_outcome_with_its_line() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from limpet.importing.manifest_argument import RefusedManifestError, manifest_at
+from limpet.importing.manifest import RefusedManifestError, manifest_at
 from limpet.terminal.exit_codes import REFUSED
 from schemas.manifest.reader import ManifestError
 

@@ -1,1 +1,1 @@
-"""Imports: batches that grow while they are carried out, fed by clients or read by the workers."""
+"""Imports: batches that grow while they run, with rows from a client or from a manifest that workers read."""

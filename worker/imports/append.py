@@ -1,4 +1,4 @@
-"""Imports: a batch that grows. Rows are appended by offset, so that sending a part twice appends it once."""
+"""Append rows to an import by offset, so a part that is sent twice is appended once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class NotAppendableError(LimpetError):
 
 @dataclass(frozen=True, slots=True)
 class NewImport:
-    """What opening an import says. ``name`` is the caller's own for it, ``fingerprint`` its content and options."""
+    """An import to open. The caller chose ``name``; ``fingerprint`` identifies its content and options."""
 
     kind: str
     caller: str
@@ -36,7 +36,7 @@ class NewImport:
 
 @dataclass(frozen=True, slots=True)
 class ImportView:
-    """An import as it stands; ``next_row`` is how many rows were appended."""
+    """The state of an import; ``next_row`` is the number of rows appended."""
 
     batch_id: UUID
     kind: str
@@ -57,7 +57,7 @@ class ImportView:
 
     @property
     def state(self) -> str:
-        """open, closed (rows are still carried out), cancelled or finished."""
+        """``open``, ``closed`` (rows still run), ``cancelled`` or ``finished``."""
         if self.cancelled:
             return "cancelled"
         if self.finished_at is not None:
@@ -73,7 +73,7 @@ _OPEN = text("""
 
 
 def open_import(session: Session, new: NewImport) -> UUID:
-    """Append an empty batch that rows may follow to."""
+    """Insert an import without rows, and its batch; return the batch id."""
     batch_id = new_batch_id()
     session.execute(
         _OPEN,
@@ -102,13 +102,13 @@ _LATEST = text(f"{_SELECT} WHERE i.name = :name AND b.caller = :caller ORDER BY 
 
 
 def read_import(session: Session, batch_id: UUID) -> ImportView | None:
-    """Return the import, None if this database has none of that id."""
+    """Return the import, None if this database has no import of that id."""
     row = session.execute(_VIEW, {"batch_id": batch_id}).one_or_none()
     return None if row is None else ImportView(*row)
 
 
 def find_latest(session: Session, caller: str, name: str) -> ImportView | None:
-    """Return the newest import of that name; who asks holds the name until the end of the transaction."""
+    """Return the newest import of that name, and lock the name until the end of the transaction."""
     session.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"import {caller} {name}"}
     )
@@ -117,10 +117,10 @@ def find_latest(session: Session, caller: str, name: str) -> ImportView | None:
 
 
 def lock_import(session: Session, batch_id: UUID, first: int) -> ImportView:
-    """Return the import, locked, ready for rows from ``first`` on; those before its ``next_row`` are there already.
+    """Lock the import for rows from ``first`` on and return it; it already has the rows before its ``next_row``.
 
     Raises:
-        NotAppendableError: it is closed, or rows before ``first`` are missing.
+        NotAppendableError: the import is closed or unknown, or rows before ``first`` are missing.
 
     """
     row = session.execute(_LOCKED, {"batch_id": batch_id}).one_or_none()
@@ -152,10 +152,10 @@ def append_rows(session: Session, to: ImportView, items: Sequence[NewItem]) -> l
     acceptance = session.scalar(_GROW, count)
     assert acceptance is not None
     start = session.scalar(_PACE, count) if to.rows_per_second else None
-    slot = AppendTarget(to.batch_id, acceptance, to.next_row, BULK_QUEUE, to.rows_per_second, start)
-    most = min(settings().chunk_items, to.rows_per_second or settings().chunk_items)
-    messages = append_chunks(session, slot, divide(items, most))
-    copy_items(session, slot, items)
+    target = AppendTarget(to.batch_id, acceptance, to.next_row, BULK_QUEUE, to.rows_per_second, start)
+    max_items = min(settings().chunk_items, to.rows_per_second or settings().chunk_items)
+    messages = append_chunks(session, target, divide(items, max_items))
+    copy_items(session, target, items)
     return messages
 
 
@@ -165,5 +165,5 @@ _AHEAD = text("""
 
 
 def count_chunks_ahead(session: Session, batch_id: UUID, limit: int) -> int:
-    """Return how many chunks are not done, counted no further than ``limit``."""
+    """Return how many chunks are not done, ``limit`` at most."""
     return session.scalar(_AHEAD, {"batch_id": batch_id, "limit": limit}) or 0

@@ -1,7 +1,7 @@
-"""The contents of an import: bound places for them in the store, and their adoption when the rows come.
+"""The contents of an import: places for uploads in the store, and their adoption when the rows come.
 
-A place is an intended key with a seal over what may lie there, so nothing needs
-to be remembered between the two: whoever shows the seal was given that place.
+A place is an intended key with a seal (HMAC) over the content address that may lie
+there. The seal proves that a server gave the place, so the ledger keeps no state for it.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from worker.settings import settings
 
 
 class ContentMissingError(LimpetError):
-    """Contents that rows name are not in the store, or no longer: ask for places again, upload, send the part again."""
+    """Contents of rows are not in the store (any more): ask for places again, upload, and send the part again."""
 
 
 def reserve_places(database: str, wanted: Sequence[ContentName]) -> list[ContentPlace]:
-    """Return for each content that it is stored, or a place that can hold nothing else."""
+    """Return a place for each content that is not stored; the place takes no other bytes."""
     names = [(bytes.fromhex(c.sha256), c.size) for c in wanted]
     with transaction(database) as session:
         known = find_blobs(session, names)
@@ -37,7 +37,7 @@ def reserve_places(database: str, wanted: Sequence[ContentName]) -> list[Content
 def _place(content: ContentName, key: str | None, name: ContentAddress) -> ContentPlace:
     if key is None:
         return ContentPlace(sha256=content.sha256, size=content.size)
-    # Nothing is to be written after its removal: what begins as the place closes has the other half of the time to end.
+    # No upload may end after the removal: one that starts as the place expires has the other half of the time to end.
     url, headers = put_url(key, min(settings().upload_lifetime, settings().collect_after / 2), name[0])
     return ContentPlace(
         sha256=content.sha256, size=content.size, url=url, headers=headers, place=f"{key}.{_seal(key, name)}"
@@ -50,14 +50,14 @@ def _seal(key: str, name: ContentAddress) -> str:
 
 
 def named(stored: StoredContent) -> RowContent:
-    """Return what a row says to bring ``stored`` (no key: it is among the blobs)."""
+    """Return the content member of a row that brings ``stored`` (without a key it is a blob already)."""
     name = (stored.sha256, stored.size)
     place = f"{stored.object_key}.{_seal(stored.object_key, name)}" if stored.object_key else None
     return RowContent(sha256=stored.sha256.hex(), size=stored.size, place=place)
 
 
 def open_seal(database: str, content: RowContent) -> StoredContent | None:
-    """Return where a row's content is (no key: among the blobs), None if its place was never given."""
+    """Return where the content of a row is (without a key it is a blob), None if the seal is invalid."""
     name = (bytes.fromhex(content.sha256), content.size)
     if content.place is None:
         return StoredContent("", *name)
@@ -68,11 +68,11 @@ def open_seal(database: str, content: RowContent) -> StoredContent | None:
 
 
 def verify_uploaded(items: Iterable[NewItem]) -> None:
-    """Look whether what lies at the items' places is there whole.
+    """Check that the objects at the places of ``items`` exist with the right size.
 
     Raises:
-        ContentMissingError: something is not.
-        StoreUnavailableError: it may pass.
+        ContentMissingError: some do not.
+        StoreUnavailableError: the store does not answer.
 
     """
     wanted = {item.stored for item in items if item.stored is not None and item.stored.object_key}
@@ -82,10 +82,10 @@ def verify_uploaded(items: Iterable[NewItem]) -> None:
 
 
 def adopt_contents(session: Session, items: Sequence[NewItem]) -> list[NewItem]:
-    """Return ``items`` with blobs in place of what is stored for them.
+    """Adopt the stored contents as blobs; return ``items`` with the blob ids.
 
     Raises:
-        ContentMissingError: one is neither a blob nor at an intended place any more.
+        ContentMissingError: a content is neither a blob nor at an intended place any more.
 
     """
     stored = [item.stored for item in items if item.stored is not None]

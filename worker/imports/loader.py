@@ -1,16 +1,15 @@
-"""Load an import from a manifest in the store, step by step: a chain that a kill can't break.
+"""Load an import from a manifest in the store, step by step; a killed worker loses no row.
 
 Each step appends some rows and their chunks and moves the cursor (byte offset,
-line), in one transaction. Between two steps something is always due, so the relay
-rings again if a worker dies; two that load at once append each row once all the
-same, because rows are appended by offset.
+line), in one transaction. Between two steps the loader is always due, so the relay
+publishes it again if a worker dies. Rows are appended by offset, so two workers that
+load at the same time still append each row once.
 """
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import text
@@ -18,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from schemas.imports import OpenImport
 from schemas.manifest.local_files import check_columns
+from schemas.manifest.parts import PartLimits, RowPart, parts
 from schemas.manifest.reader import ManifestError, Row, read_header, rows, uncompressed
 from worker.database import is_transient, transaction
 from worker.errors import LimpetError
@@ -27,25 +27,25 @@ from worker.imports.append import NotAppendableError
 from worker.imports.contents import adopt_contents
 from worker.imports.loader_files import read_import_rows
 from worker.imports.rows import ImportOptions, parse_row
-from worker.imports.sources import InvalidSourceError, Manifest, manifest_at, tree_of
+from worker.imports.sources import InvalidSourceError, Manifest, find_manifest, tree_of
 from worker.ledger.model import ChunkMessage, NewItem
 from worker.log import log_bug, log_event, summarize_fault
 from worker.settings import settings
 
-_ROWS = 2000
-_ROWS_WITH_FILES = 100
+_LIMITS = PartLimits(rows=2000)
+_LIMITS_WITH_FILES = PartLimits(rows=100)
 _LEASE = timedelta(seconds=20)
-_MOST_FAILURES = 5
+_MAX_FAILURES = 5
 _FIRST_PAUSE = timedelta(seconds=1)
-_LONGEST = 20.0  # seconds of one task
-_WAIT = timedelta(seconds=1)
-_AT_ONCE = timedelta(0)
+_MAX_TASK_SECONDS = 20.0
+_RECHECK_PAUSE = timedelta(seconds=1)
+_NO_PAUSE = timedelta(0)
 _CHANGED = "the manifest changed while it was imported; import it again"
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where the next step begins."""
+    """The manifest and the position where the next step begins."""
 
     manifest: str
     etag: str
@@ -57,14 +57,14 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a task did last: who is to be rung, and whether it is to come again at once."""
+    """One step: the chunks to publish, and whether the task may take the next step."""
 
     messages: Sequence[ChunkMessage]
     more: bool
 
 
-# A manifest that came in a body lives as long as it is read.
-_KEPT = text("""
+# While a manifest that came in a request body is read, each step postpones its removal.
+_KEEP_BODY = text("""
     UPDATE garbage SET due_at = now() + :kept FROM loader
     WHERE loader.batch_id = :batch_id AND garbage.object_key = loader.manifest
 """)
@@ -76,9 +76,9 @@ _CURSOR = text("""
 
 
 def load(database: str, batch_id: UUID) -> Iterator[Step]:
-    """Append rows for some seconds, a step at a time; close the import at the manifest's end.
+    """Append rows for some seconds, step by step; close the import at the end of the manifest.
 
-    What passes by itself is raised, for the next time; a bug that comes again and again ends the import.
+    Transient errors are raised, and the next task retries. A bug that repeats closes the import.
     """
     with transaction(database) as session:
         row = session.execute(_CURSOR, {"batch_id": batch_id}).one_or_none()
@@ -86,12 +86,12 @@ def load(database: str, batch_id: UUID) -> Iterator[Step]:
         return
     try:
         cursor = Cursor(row.manifest, row.etag, OpenImport.model_validate(row.options), *row[3:])
-        yield from _steps(database, batch_id, cursor)
-    except (ManifestError, InvalidSourceError) as wrong:
-        log_event("import.refused", database=database, batch=batch_id, reason=str(wrong))
-        _close(database, batch_id, str(wrong))
+        yield from _run_steps(database, batch_id, cursor)
+    except (ManifestError, InvalidSourceError) as error:
+        log_event("import.refused", database=database, batch=batch_id, reason=str(error))
+        _close(database, batch_id, str(error))
     except NotAppendableError:
-        return  # somebody else appended these rows, or it was cancelled
+        return  # another worker appended these rows, or the import was cancelled
     except LimpetError:
         raise
     except Exception as fault:
@@ -101,62 +101,52 @@ def load(database: str, batch_id: UUID) -> Iterator[Step]:
 
 
 def _note_failure(database: str, batch_id: UUID, fault: Exception) -> None:
-    """Let the next attempt come later each time; after the last one, what was appended so far goes on alone."""
+    """Postpone the next attempt, each time longer; after the last one, close the import with the rows it has."""
     log_bug("import.failed", fault, database=database, batch=batch_id)
     with transaction(database) as session:
         failures = transitions.count_failure(session, batch_id, _FIRST_PAUSE)
-    if failures >= _MOST_FAILURES:
+    if failures >= _MAX_FAILURES:
         reason = (
             f"Its rows could not be read on, {failures} times: {summarize_fault(fault)}. Those before are carried out"
         )
         _close(database, batch_id, reason)
 
 
-def _steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
-    manifest = manifest_at(cursor.manifest)
+def _run_steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
+    manifest = find_manifest(cursor.manifest)
     if manifest.etag != cursor.etag:
         raise InvalidSourceError(_CHANGED)
     tree = tree_of(database, cursor.wanted)
-    rule = ImportOptions(database, cursor.wanted.kind, cursor.wanted.on_conflict)
-    end = time.monotonic() + _LONGEST
-    for whole in _parts(manifest, cursor, _ROWS if tree is None else _ROWS_WITH_FILES):
-        items = [parse_row(row, rule) for row in read_import_rows(rule, tree, whole.rows, _Pulse(database, batch_id))]
-        if manifest_at(cursor.manifest).etag != cursor.etag:
+    options = ImportOptions(database, cursor.wanted.kind, cursor.wanted.on_conflict)
+    end = time.monotonic() + _MAX_TASK_SECONDS
+    limits = _LIMITS if tree is None else _LIMITS_WITH_FILES
+    for part in parts(_read_rows(manifest, cursor), cursor.next_row, limits):
+        rows_read = read_import_rows(options, tree, part.rows, _StepLease(database, batch_id))
+        items = [parse_row(row, options) for row in rows_read]
+        if find_manifest(cursor.manifest).etag != cursor.etag:
             raise InvalidSourceError(_CHANGED)
-        # Large files may leave time for some rows only; the next task begins behind them.
-        part = Part(whole.first, whole.rows[: len(items)])
-        over = time.monotonic() > end or len(items) < len(whole.rows)
-        step = _append(database, batch_id, part, items, over=over)
+        # Large files may leave time for some rows only; the next task begins after them.
+        taken = RowPart(part.first, part.rows[: len(items)])
+        out_of_time = time.monotonic() > end or len(items) < len(part.rows)
+        step = _append_part(database, batch_id, taken, items, out_of_time=out_of_time)
         yield step
-        if over or not step.more:
+        if out_of_time or not step.more:
             return
     _close(database, batch_id)
     log_event("import.loaded", database=database, batch=batch_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Consecutive rows; ``first`` is the position of the first one."""
-
-    first: int
-    rows: Sequence[Row]
-
-
-def _parts(manifest: Manifest, cursor: Cursor, most: int) -> Iterator[Part]:
+def _read_rows(manifest: Manifest, cursor: Cursor) -> Iterator[Row]:
     stream = uncompressed(manifest.open())
     header = read_header(stream, cursor.wanted.columns)
     check_columns(header, cursor.wanted.kind)
     at_start = cursor.byte_offset == 0
-    found = rows(stream, header, *(() if at_start else (cursor.byte_offset, cursor.line)))
-    first = cursor.next_row
-    while part := list(islice(found, most)):
-        yield Part(first, part)
-        first += len(part)
+    return rows(stream, header, *(() if at_start else (cursor.byte_offset, cursor.line)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Pulse:
-    """Keeps the loader's due time ahead while files are read, so that nobody else begins to read them too."""
+class _StepLease:
+    """Renews the loader's lease while it reads files, so no other worker starts to read them."""
 
     database: str
     batch_id: UUID
@@ -166,26 +156,26 @@ class _Pulse:
             transitions.renew_step(session, self.batch_id, _LEASE)
 
 
-def _append(database: str, batch_id: UUID, part: Part, items: list[NewItem], *, over: bool) -> Step:
+def _append_part(database: str, batch_id: UUID, part: RowPart, items: list[NewItem], *, out_of_time: bool) -> Step:
     """Append one part and move the cursor behind it.
 
     Raises:
-        NotAppendableError: these rows are there already, or the import takes none.
+        NotAppendableError: the import has these rows already, or takes no rows.
 
     """
     last = part.rows[-1]
     line = last.line + max(1, last.raw.count(b"\n")) - 1
-    with service.noting_places(database, items), transaction(database) as session:
+    with service.note_places_if_missing(database, items), transaction(database) as session:
         to = append.lock_import(session, batch_id, part.first)
         if to.next_row != part.first:
             raise NotAppendableError("these rows are there already")
         messages = append.append_rows(session, to, adopt_contents(session, items))
-        full = append.count_chunks_ahead(session, batch_id, settings().import_chunks_ahead + 1)
-        waits = full > settings().import_chunks_ahead or to.paused_at is not None
-        lease = _WAIT if waits else _AT_ONCE if over else _LEASE
+        ahead = append.count_chunks_ahead(session, batch_id, settings().import_chunks_ahead + 1)
+        must_wait = ahead > settings().import_chunks_ahead or to.paused_at is not None
+        lease = _RECHECK_PAUSE if must_wait else _NO_PAUSE if out_of_time else _LEASE
         transitions.advance_loader(session, batch_id, last.end, line, lease)
-        session.execute(_KEPT, {"batch_id": batch_id, "kept": service.BODY_RETENTION})
-    return Step(messages, more=not waits)
+        session.execute(_KEEP_BODY, {"batch_id": batch_id, "kept": service.BODY_RETENTION})
+    return Step(messages, more=not must_wait)
 
 
 def _close(database: str, batch_id: UUID, error: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Rows that the servers read themselves, with the contents of their files."""
+"""Read the files that rows of a manifest name, and store their contents."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from schemas.imports import ImportKind, ImportRow, InvalidRow
-from schemas.manifest.local_files import InvalidFileError, path_of, with_file_name
+from schemas.imports import ImportKind, ImportRow
+from schemas.manifest.local_files import InvalidFileError
+from schemas.manifest.parts import file_path, row_members
 from schemas.manifest.reader import Row
 from worker.blobs.lifecycle import StoredContent, find_blobs, intend
 from worker.database import transaction
@@ -16,90 +17,79 @@ from worker.imports.rows import ImportOptions
 from worker.imports.sources import Tree
 
 T = TypeVar("T")
-_READERS = 4
-_GROUP = 4 * _READERS  # rows; what one group brings must be done before a task's time limit
-_LONGEST = 10.0  # seconds after which no further group is begun
-_PULSE = 5.0  # seconds
-RowContentState = StoredContent | InvalidFileError | None
+_MAX_READERS = 4
+_GROUP_ROWS = 4 * _MAX_READERS  # what one group brings must be done before a task's time limit
+_MAX_READ_SECONDS = 10.0  # no group begins later
+_RENEW_PERIOD_SECONDS = 5.0
+FileContent = StoredContent | InvalidFileError | None
 
 
 def read_import_rows(
-    rule: ImportOptions, tree: Tree | None, sent: Sequence[Row], pulse: Callable[[], None]
+    options: ImportOptions, tree: Tree | None, rows: Sequence[Row], renew_lease: Callable[[], None]
 ) -> list[ImportRow]:
-    """Return rows as they are appended, their contents stored; a file that can't be had is its row's flaw.
+    """Store the contents of ``rows`` and return the rows to append; a row whose file can't be read is invalid.
 
-    With files it may be the first rows of ``sent`` only: so many as some seconds allow. ``pulse`` is called every few
-    seconds meanwhile.
+    With files, these may be only the first of ``rows``, as many as `_MAX_READ_SECONDS` allows. Reading calls
+    ``renew_lease`` every few seconds.
     """
     if tree is None:
-        return [_import_row(row) for row in sent]
+        return [_import_row(row, options.kind) for row in rows]
     found: list[ImportRow] = []
-    end = time.monotonic() + _LONGEST
-    with ThreadPoolExecutor(_READERS) as pool:
-        readers = Readers(pool, pulse)
-        while len(found) < len(sent) and time.monotonic() < end:
-            some = sent[len(found) : len(found) + _GROUP]
-            looked = readers.each(lambda row: _looked(tree, row, rule.kind), some)
-            stored = _brought(rule, tree, readers, list(zip(some, looked, strict=True)))
-            found += [_import_row(row, content, rule.kind) for row, content in zip(some, stored, strict=True)]
+    end = time.monotonic() + _MAX_READ_SECONDS
+    with ThreadPoolExecutor(_MAX_READERS) as pool:
+        readers = Readers(pool, renew_lease)
+        while len(found) < len(rows) and time.monotonic() < end:
+            group = rows[len(found) : len(found) + _GROUP_ROWS]
+            paths = [file_path(row, options.kind) for row in group]
+            inspected = readers.map(lambda path: _inspect(tree, path), paths)
+            contents = _store_contents(options.database, tree, readers, list(zip(paths, inspected, strict=True)))
+            files = zip(group, paths, contents, strict=True)
+            found += [_import_row(row, options.kind, path, content) for row, path, content in files]
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """Threads that read files, and the sign of life while they do."""
+    """Threads that read files; the caller renews its lease meanwhile."""
 
     pool: ThreadPoolExecutor
-    pulse: Callable[[], None]
+    renew_lease: Callable[[], None]
 
-    def each(self, work: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
-        """Return what ``work`` returns for each of the arguments, in their order."""
+    def map(self, work: Callable[..., T], *arguments: Iterable[Any]) -> list[T]:
+        """Return the results of ``work`` for each of the arguments, in their order."""
         futures = [self.pool.submit(work, *one) for one in zip(*arguments, strict=True)]
-        while wait(futures, timeout=_PULSE).not_done:
-            self.pulse()
+        while wait(futures, timeout=_RENEW_PERIOD_SECONDS).not_done:
+            self.renew_lease()
         return [future.result() for future in futures]
 
 
-def _looked(tree: Tree, row: Row, kind: ImportKind) -> RowContentState:
-    path = path_of(row.fields, kind) if row.flaw is None else None
-    if path is None:
-        return None
+def _inspect(tree: Tree, path: str | None) -> FileContent:
     try:
-        return tree.look(path)
-    except InvalidFileError as flaw:
-        return flaw
+        return tree.inspect(path) if path is not None else None
+    except InvalidFileError as invalid:
+        return invalid
 
 
-def _brought(
-    rule: ImportOptions, tree: Tree, readers: Readers, pairs: Sequence[tuple[Row, RowContentState]]
-) -> list[RowContentState]:
-    """Return where each content is by now: among the blobs, or under an intended key."""
-    with transaction(rule.database) as session:
-        known = find_blobs(session, [(c.sha256, c.size) for _, c in pairs if isinstance(c, StoredContent)])
-    fresh = {
-        (c.sha256, c.size): path_of(row.fields, rule.kind) or ""
-        for row, c in pairs
-        if isinstance(c, StoredContent) and (c.sha256, c.size) not in known
-    }
-    keys = intend(rule.database, len(fresh)) if fresh else []
+def _store_contents(
+    database: str, tree: Tree, readers: Readers, inspected: Sequence[tuple[str | None, FileContent]]
+) -> list[FileContent]:
+    """Store the contents that are no blobs yet under intended keys; return where each content is."""
+    paths = {(c.sha256, c.size): path or "" for path, c in inspected if isinstance(c, StoredContent)}
+    with transaction(database) as session:
+        known = find_blobs(session, paths)
+    fresh = {name: path for name, path in paths.items() if name not in known}
+    keys = intend(database, len(fresh)) if fresh else []
 
-    def bring(name: tuple[bytes, int], path: str, key: str) -> RowContentState:
+    def store(name: tuple[bytes, int], path: str, key: str) -> FileContent:
         try:
-            return tree.bring(path, StoredContent("", *name), key)
-        except InvalidFileError as flaw:
-            return flaw
+            return tree.store(path, StoredContent("", *name), key)
+        except InvalidFileError as invalid:
+            return invalid
 
-    ends = dict(zip(fresh, readers.each(bring, fresh, fresh.values(), keys), strict=True))
-    return [ends.get((c.sha256, c.size), c) if isinstance(c, StoredContent) else c for _, c in pairs]
+    stored = dict(zip(fresh, readers.map(store, fresh, fresh.values(), keys), strict=True))
+    return [stored.get((c.sha256, c.size), c) if isinstance(c, StoredContent) else c for _, c in inspected]
 
 
-def _import_row(row: Row, content: RowContentState = None, kind: ImportKind = "case-attachments") -> ImportRow:
-    if row.flaw is not None:
-        return ImportRow(line=row.line, item=dict(row.fields), flaw=InvalidRow(message=row.flaw, status=400))
-    if isinstance(content, InvalidFileError):
-        flaw = InvalidRow(field="attachment_Path", message=str(content))
-        return ImportRow(line=row.line, item=dict(row.fields), flaw=flaw)
-    if content is None:
-        return ImportRow(line=row.line, item=dict(row.fields))
-    item = dict(with_file_name(row.fields, path_of(row.fields, kind) or "", kind))
-    return ImportRow(line=row.line, item=item, content=named(content))
+def _import_row(row: Row, kind: ImportKind, path: str | None = None, content: FileContent = None) -> ImportRow:
+    row_content = named(content) if isinstance(content, StoredContent) else content
+    return ImportRow.model_validate(row_members(row, kind, path, row_content))

@@ -1,4 +1,4 @@
-"""What would become of rows, and what is stored already: for dry runs and for ``limpet verify``. Nothing is changed."""
+"""Preview what an import would do with rows (dry run), and read stored records (``limpet verify``); read-only."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,26 +19,26 @@ _payload = TypeAdapter(CaseAttachmentPayload)
 _UNSHOWN = {"attachment", "case_attachment_key"}
 
 
-def check_rows(rule: ImportOptions, lines: Sequence[bytes]) -> Checked:
-    """Return what would become of the rows if they were carried out now, one after another."""
-    items = [parse_row(row, rule) for row in read_rows(lines)]
-    if rule.kind == "files":
-        return _checked_files(items)
-    with transaction(rule.database) as session:
-        there = load_records(session, [item.key for item in items if item.key is not None and item.verdict is None])
-    updated_at = {key: record.update_date for key, record in there.items()}
+def check_rows(options: ImportOptions, lines: Sequence[bytes]) -> Checked:
+    """Return what would happen to the rows if they ran now, one after another."""
+    items = [parse_row(row, options) for row in read_rows(lines)]
+    if options.kind == "files":
+        return _check_files(items)
+    with transaction(options.database) as session:
+        records = load_records(session, [item.key for item in items if item.key is not None and item.verdict is None])
+    updated_at = {key: record.update_date for key, record in records.items()}
     answer = Checked(created=[], updated=0, skipped=0, refused=[])
     for item in items:
         _count(answer, item, updated_at)
     return answer
 
 
-def _checked_files(items: Sequence[NewItem]) -> Checked:
-    bad = [_refused(item, item.verdict) for item in items if item.verdict is not None]
-    return Checked(created=[], updated=0, skipped=0, valid=len(items) - len(bad), refused=bad)
+def _check_files(items: Sequence[NewItem]) -> Checked:
+    invalid = [_refused_row(item, item.verdict) for item in items if item.verdict is not None]
+    return Checked(created=[], updated=0, skipped=0, valid=len(items) - len(invalid), refused=invalid)
 
 
-def _refused(item: NewItem, end: Verdict) -> RefusedRow:
+def _refused_row(item: NewItem, end: Verdict) -> RefusedRow:
     line = item.payload["line"]
     assert isinstance(line, int)
     return RefusedRow(line=line, status=end.status, error=end.body)
@@ -46,13 +46,13 @@ def _refused(item: NewItem, end: Verdict) -> RefusedRow:
 
 def _count(answer: Checked, item: NewItem, updated_at: dict[int, datetime]) -> None:
     if item.verdict is not None:
-        answer.refused.append(_refused(item, item.verdict))
+        answer.refused.append(_refused_row(item, item.verdict))
         return
     sent = _payload.validate_python(item.payload)
-    before = updated_at.get(item.key) if item.key is not None else None
-    if before is None:
+    stored_at = updated_at.get(item.key) if item.key is not None else None
+    if stored_at is None:
         answer.created.append(item.key or 0)
-    elif conflict_reason(before, sent):
+    elif conflict_reason(stored_at, sent):
         answer.skipped += 1
         return
     else:
@@ -95,7 +95,7 @@ def _fields(record: Record) -> dict[str, object]:
 
 
 def list_keys(database: str, after: int, limit: int) -> list[int]:
-    """Return the keys of records above ``after``, in order."""
+    """Return the keys of records above ``after``, ascending, ``limit`` at most."""
     with transaction(database) as session:
         return _keys(session, after, limit)
 

@@ -1,4 +1,4 @@
-"""What an import does in one transaction each: open, append a part, close, pause, resume."""
+"""Open imports, append parts, close, pause and resume them; each change is one transaction."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ from worker.imports import append, transitions
 from worker.imports.append import ImportView, NewImport, NotAppendableError
 from worker.imports.contents import ContentMissingError, adopt_contents, verify_uploaded
 from worker.imports.rows import ImportOptions, parse_row, read_rows
-from worker.imports.sources import InvalidSourceError, Manifest, manifest_at, object_key, tree_of
+from worker.imports.sources import InvalidSourceError, Manifest, find_manifest, object_key, tree_of
 from worker.ledger.model import ChunkMessage, NewItem
 
 BATCH_KINDS: dict[ImportKind, str] = {"case-attachments": "import case_attachments", "files": "import file_attachments"}
@@ -29,15 +29,15 @@ BODY_RETENTION = timedelta(days=7)
 
 
 class ChangedError(LimpetError):
-    """There is an import of that name, and it is another one: the manifest changed, or it was cancelled."""
+    """The import of that name can't be resumed: its manifest or options changed, or it was cancelled."""
 
 
 def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportView, bool]:
-    """Return the import of that name and fingerprint, and whether it was there already.
+    """Open an import, or resume the one of that name and fingerprint; return it, and whether it is resumed.
 
     Raises:
-        ChangedError: the one of that name must be ended or gone on with first.
-        BadSourceError: the servers can't read what they are to read.
+        ChangedError: another import of that name is not finished.
+        InvalidSourceError: the servers can't read the manifest or the files.
 
     """
     if wanted.kind == "files" and wanted.on_conflict == "newer":
@@ -47,11 +47,11 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
         facts = f"{manifest.key} {manifest.etag}"
         wanted = wanted.model_copy(update={"fingerprint": wanted.fingerprint or fingerprint(facts, wanted)})
     if wanted.restart:
-        _end_latest(database, caller, wanted.name)
+        _cancel_latest(database, caller, wanted.name)
     with transaction(database) as session:
-        there = append.find_latest(session, caller, wanted.name)
-        if there is not None and not wanted.restart and _goes_on(there, wanted):
-            return there, True
+        latest = append.find_latest(session, caller, wanted.name)
+        if latest is not None and not wanted.restart and _resumes(latest, wanted):
+            return latest, True
         batch_id = append.open_import(
             session,
             NewImport(
@@ -82,15 +82,15 @@ def _loader(batch_id: UUID, manifest: Manifest, wanted: OpenImport) -> dict[str,
 
 
 def _manifest(database: str, wanted: OpenImport) -> Manifest | None:
-    """Return the manifest that the servers are to read, if they are; it and the place of the files are there then."""
+    """Check that the servers can read the manifest and the files; return the manifest, None if a client sends rows."""
     if wanted.manifest is None:
         return None
     tree_of(database, wanted)
-    return manifest_at(object_key(database, wanted.manifest))
+    return find_manifest(object_key(database, wanted.manifest))
 
 
 def fingerprint(manifest: str, wanted: OpenImport) -> str:
-    """Return what must be the same for an import to go on: which ``manifest``, and the options that matter."""
+    """Return the hash of ``manifest`` and the options: an import is resumed only with the same one."""
     options = wanted.model_dump_json(exclude={"restart", "rows_per_second", "name", "manifest"})
     return hashlib.sha256(f"{manifest}\n{options}".encode()).hexdigest()
 
@@ -103,15 +103,20 @@ def keep_body(database: str) -> str:
     return name
 
 
-def _goes_on(there: ImportView, wanted: OpenImport) -> bool:
-    """Return whether ``wanted`` is ``there``; if it is another one, and that may be so."""
-    same = there.fingerprint == wanted.fingerprint
-    began = f"import {there.batch_id} of {there.accepted_at:%Y-%m-%d %H:%M}"
-    if same and there.error is not None:
-        return False  # it ended before its rows did, and what stopped it may be gone
-    if same and there.cancelled:
+def _resumes(latest: ImportView, wanted: OpenImport) -> bool:
+    """Return whether ``wanted`` resumes ``latest``; False: it opens a new import.
+
+    Raises:
+        ChangedError: ``latest`` was cancelled, or is not finished and not the same.
+
+    """
+    same = latest.fingerprint == wanted.fingerprint
+    began = f"import {latest.batch_id} of {latest.accepted_at:%Y-%m-%d %H:%M}"
+    if same and latest.error is not None:
+        return False  # an error closed it before its last row, and the cause may be gone
+    if same and latest.cancelled:
         raise ChangedError(f"{began} was cancelled; --restart imports the manifest anew")
-    if not same and there.finished_at is None:
+    if not same and latest.finished_at is None:
         raise ChangedError(
             f"the manifest or an option is not what it was when {began} began, and that is not finished: "
             "go on with the manifest as it was, or --restart to cancel that one and begin anew"
@@ -119,16 +124,16 @@ def _goes_on(there: ImportView, wanted: OpenImport) -> bool:
     return same
 
 
-def _end_latest(database: str, caller: str, name: str) -> None:
+def _cancel_latest(database: str, caller: str, name: str) -> None:
     with transaction(database) as session:
-        there = append.find_latest(session, caller, name)
-    if there is not None and there.finished_at is None:
-        cancel_batch(database, there.batch_id)
+        latest = append.find_latest(session, caller, name)
+    if latest is not None and latest.finished_at is None:
+        cancel_batch(database, latest.batch_id)
 
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """A part that is durable: the next row, who is to be rung, and whether the import is paused."""
+    """A committed part: the next row, the chunks to publish, and whether the import is paused."""
 
     next_row: int
     messages: list[ChunkMessage]
@@ -141,8 +146,8 @@ def append_lines(database: str, batch_id: UUID, first: int, lines: Sequence[byte
 
 
 @contextmanager
-def noting_places(database: str, items: Sequence[NewItem]) -> Iterator[None]:
-    """If contents turn out to be missing, note the places of ``items`` for removal: some may have come too late."""
+def note_places_if_missing(database: str, items: Sequence[NewItem]) -> Iterator[None]:
+    """Note the places of ``items`` as garbage if contents are missing: an upload may have come too late."""
     try:
         yield
     except ContentMissingError:
@@ -152,10 +157,10 @@ def noting_places(database: str, items: Sequence[NewItem]) -> Iterator[None]:
 
 
 def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[ImportRow]) -> AppendResult:
-    """Append ``rows`` from row ``first`` on; those that are there already are passed by.
+    """Append ``rows`` from row ``first`` on; skip rows that the import has already.
 
     Raises:
-        NotAppendableError: the import is closed, or rows are missing before these.
+        NotAppendableError: the import is closed, or rows before ``first`` are missing.
         ContentMissingError: a content is not in the store.
 
     """
@@ -163,10 +168,10 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[Import
         seen = append.read_import(session, batch_id)
     if seen is None:
         raise NotAppendableError(f"there is no import {batch_id}")
-    rule = ImportOptions(database, kind_of(seen), seen.on_conflict)
-    items = [parse_row(row, rule) for row in islice(rows, max(0, seen.next_row - first), None)]
+    options = ImportOptions(database, kind_of(seen), seen.on_conflict)
+    items = [parse_row(row, options) for row in islice(rows, max(0, seen.next_row - first), None)]
     first = max(first, seen.next_row)
-    with noting_places(database, items):
+    with note_places_if_missing(database, items):
         verify_uploaded(items)
         with transaction(database) as session:
             to = append.lock_import(session, batch_id, first)
@@ -176,24 +181,24 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[Import
 
 
 def kind_of(view: ImportView) -> ImportKind:
-    """Return what the rows of an import are."""
+    """Return what the rows of an import are: case attachments or files."""
     return "files" if view.kind == BATCH_KINDS["files"] else "case-attachments"
 
 
 def close(database: str, batch_id: UUID) -> None:
-    """Let no row follow; the batch finishes once nothing of it is open."""
+    """Take no more rows; the batch finishes once none of its items is open."""
     with transaction(database) as session:
         transitions.close_import(session, batch_id)
     finish_batch(database, batch_id)
 
 
 def pause(database: str, batch_id: UUID) -> None:
-    """Let no chunk be claimed from now on."""
+    """Stop claims of chunks; chunks that run finish."""
     with transaction(database) as session:
         transitions.pause(session, batch_id)
 
 
 def resume(database: str, batch_id: UUID) -> None:
-    """Go on after a pause."""
+    """Allow claims of chunks again."""
     with transaction(database) as session:
         transitions.resume(session, batch_id)

@@ -1,4 +1,4 @@
-"""Where the servers themselves read an import: objects below ``<database>/imports/``, or an allowed folder."""
+"""Where workers read an import from: objects below ``<database>/imports/``, or a folder that the operator allowed."""
 
 import hashlib
 import io
@@ -14,16 +14,16 @@ from worker.blobs.lifecycle import StoredContent
 from worker.errors import BlobMissingError, LimpetError
 from worker.settings import settings
 
-_PIECE = 2**20
-_LONGEST_KEY = 1024  # bytes of UTF-8, as S3 has it
+_PIECE_BYTES = 2**20
+_MAX_KEY_BYTES = 1024  # of UTF-8, the limit of S3
 
 
 class InvalidSourceError(LimpetError):
-    """A manifest or a place of files is not there, or not allowed; the text says which."""
+    """A manifest or a folder of files does not exist or is not allowed; the text says which."""
 
 
-class Object(io.RawIOBase):
-    """An object of the store as a file that can be read from anywhere."""
+class ObjectReader(io.RawIOBase):
+    """An object of the store as a seekable file."""
 
     def __init__(self, key: str, size: int) -> None:
         self._key = key
@@ -41,11 +41,11 @@ class Object(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return the offset of the next byte."""
+        """Return the offset of the next byte to read."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to ``offset``."""
+        """Move to ``offset``; the next read opens the object there."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         if base + offset != self._at:
             self._at, self._left, self._pieces = base + offset, b"", iter(())
@@ -55,14 +55,14 @@ class Object(io.RawIOBase):
         """Read the next bytes.
 
         Raises:
-            StoreUnavailableError, BlobMissingError: the store says no.
+            StoreUnavailableError, BlobMissingError: the store did not return them.
 
         """
         target = memoryview(buffer)
         if not self._left and self._at < self._size:
             self._left = next(self._pieces, b"")
             if not self._left:
-                self._pieces = s3.read(self._key, self._at, self._size - self._at, _PIECE)
+                self._pieces = s3.read(self._key, self._at, self._size - self._at, _PIECE_BYTES)
                 self._left = next(self._pieces, b"")
         count = min(len(target), len(self._left))
         target[:count] = self._left[:count]
@@ -73,22 +73,22 @@ class Object(io.RawIOBase):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest in the store, and which version of it."""
+    """One version of a manifest in the store."""
 
     key: str
     size: int
     etag: str
 
     def open(self) -> BinaryIO:
-        """Return it as a file."""
-        return cast("BinaryIO", io.BufferedReader(Object(self.key, self.size), _PIECE))
+        """Return it as a seekable file."""
+        return cast("BinaryIO", io.BufferedReader(ObjectReader(self.key, self.size), _PIECE_BYTES))
 
 
-def manifest_at(key: str) -> Manifest:
+def find_manifest(key: str) -> Manifest:
     """Return the manifest under an object key.
 
     Raises:
-        BadSourceError: there is none.
+        InvalidSourceError: there is no such object.
 
     """
     try:
@@ -102,7 +102,7 @@ def object_key(database: str, name: str) -> str:
     """Return the key of the object that a request names: ``imports/...``, of its database.
 
     Raises:
-        BadSourceError: it lies elsewhere.
+        InvalidSourceError: ``name`` is not below ``imports/``.
 
     """
     parts = PurePosixPath(name).parts
@@ -112,17 +112,17 @@ def object_key(database: str, name: str) -> str:
 
 
 class Tree(Protocol):
-    """Files that rows name by a path."""
+    """Files that rows name by a path. Both methods raise InvalidFileError if a file can't be read."""
 
-    def look(self, path: str) -> StoredContent:
-        """Return what is in a file; its ``object_key`` is of no use yet."""
+    def inspect(self, path: str) -> StoredContent:
+        """Hash a file and return its content; ``object_key`` is empty."""
 
-    def bring(self, path: str, looked: StoredContent, key: str) -> StoredContent:
-        """Store the file under ``key``, as it was looked at."""
+    def store(self, path: str, inspected: StoredContent, key: str) -> StoredContent:
+        """Store the file under ``key``, unless it changed since `inspect`."""
 
 
-class Sent:
-    """A file on its way to the store, hashed while it is read: what it was before or after is no proof."""
+class HashingReader:
+    """Hashes a file while the store reads it; only these bytes prove what was stored."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -137,24 +137,24 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of this host that the operator allowed."""
+    """A folder on this host that the operator allowed."""
 
     root: Path
 
-    def look(self, path: str) -> StoredContent:
-        """Return what is in a file."""
-        found = digest(below(self.root, path))
-        return StoredContent("", bytes.fromhex(found.sha256), found.size)
+    def inspect(self, path: str) -> StoredContent:
+        """Hash a file and return its content."""
+        content = digest(below(self.root, path))
+        return StoredContent("", bytes.fromhex(content.sha256), content.size)
 
-    def bring(self, path: str, looked: StoredContent, key: str) -> StoredContent:
+    def store(self, path: str, inspected: StoredContent, key: str) -> StoredContent:
         """Store the file, unless it changed."""
         file = below(self.root, path)
         with file.open("rb") as stream:
-            sent = Sent(stream)
-            s3.put(key, cast("BinaryIO", sent), looked.size)
-        if sent.sha256.digest() != looked.sha256:
+            sent = HashingReader(stream)
+            s3.put(key, cast("BinaryIO", sent), inspected.size)
+        if sent.sha256.digest() != inspected.sha256:
             raise InvalidFileError(CHANGED)
-        return StoredContent(key, looked.sha256, looked.size)
+        return StoredContent(key, inspected.sha256, inspected.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +163,8 @@ class Prefix:
 
     prefix: str
 
-    def look(self, path: str) -> StoredContent:
-        """Return what is in an object."""
+    def inspect(self, path: str) -> StoredContent:
+        """Hash an object and return its content."""
         key = self._key(path)
         try:
             size, _ = s3.version_of(key)
@@ -174,31 +174,31 @@ class Prefix:
         except BlobMissingError as missing:
             raise InvalidFileError("there is no such object below the prefix of the files") from missing
 
-    def bring(self, path: str, looked: StoredContent, key: str) -> StoredContent:
-        """Copy the object within the store, unless it changed: the copy is what counts."""
-        s3.copy(self._key(path), key, looked.size)
+    def store(self, path: str, inspected: StoredContent, key: str) -> StoredContent:
+        """Copy the object within the store, and hash the copy: it must not have changed since `inspect`."""
+        s3.copy(self._key(path), key, inspected.size)
         size, _ = s3.version_of(key)
-        if (s3.sha256_of(key, size), size) != (looked.sha256, looked.size):
+        if (s3.sha256_of(key, size), size) != (inspected.sha256, inspected.size):
             raise InvalidFileError(CHANGED)
-        return StoredContent(key, looked.sha256, looked.size)
+        return StoredContent(key, inspected.sha256, inspected.size)
 
     def _key(self, path: str) -> str:
         parts = PurePosixPath(path.replace("\\", "/")).parts
         if ".." in parts or path.startswith("/") or "\0" in path:
             raise InvalidFileError("leads out of the prefix of the files")
         key = f"{self.prefix}/{'/'.join(parts)}"
-        # What no store takes for a key would look like a store that is away.
+        # The store refuses such a key with an error that looks transient.
         length = len(key.encode(errors="replace"))
-        if not parts or length > _LONGEST_KEY or any("\ud800" <= c <= "\udfff" for c in key):
+        if not parts or length > _MAX_KEY_BYTES or any("\ud800" <= c <= "\udfff" for c in key):
             raise InvalidFileError("is no text that an object can be named by")
         return key
 
 
 def tree_of(database: str, wanted: OpenImport) -> Tree | None:
-    """Return where the contents of an import are, None if it brings none.
+    """Return the files of an import, None if it has no files.
 
     Raises:
-        BadSourceError: the place is not allowed.
+        InvalidSourceError: the folder or prefix is not allowed.
 
     """
     if wanted.files is not None:
@@ -209,7 +209,7 @@ def tree_of(database: str, wanted: OpenImport) -> Tree | None:
     root = settings().import_folders.get(name)
     if root is None or not root.is_dir():
         raise InvalidSourceError(f"folder: {name!r} is none of the folders that the operator allowed")
-    found = (root / rest).resolve()
-    if not found.is_relative_to(root.resolve()) or not found.is_dir():
+    folder = (root / rest).resolve()
+    if not folder.is_relative_to(root.resolve()) or not folder.is_dir():
         raise InvalidSourceError(f"folder: {wanted.folder!r} is no folder there")
-    return Folder(found)
+    return Folder(folder)

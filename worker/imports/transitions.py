@@ -1,4 +1,4 @@
-"""The arrows of imports: each a guarded statement, as in ``arrows``; an import's batch is locked first by all.
+"""The transitions of imports, each a guarded statement; those of an import lock its batch first.
 
 import   open ──close──► closed        open or closed ──pause──► paused ──resume──►
 loader   due ──step──► due ... ──close──► done
@@ -25,12 +25,12 @@ _CLOSE = text("""
 
 
 def close_import(session: Session, batch_id: UUID, error: str | None = None) -> None:
-    """Open → closed: no row follows. ``error`` says why that is earlier than it should be. Again: nothing."""
+    """Open → closed: no row follows. ``error`` says why it closes early. A closed import stays as it is."""
     session.execute(_LOCK, {"batch_id": batch_id})
     session.execute(_CLOSE, {"batch_id": batch_id, "error": error})
 
 
-# A pause is somebody's wish, however long it lasts.
+# A paused import stays open for as long as the pause lasts.
 _OPEN_LONG = text("""
     SELECT b.id FROM import AS i JOIN batch AS b ON b.id = i.batch_id
     WHERE b.finished_at IS NULL AND b.accepted_at < now() - :age AND i.closed_at IS NULL AND i.paused_at IS NULL
@@ -46,10 +46,10 @@ _IDLE = text("""
 
 
 def close_idle(session: Session, age: timedelta, error: str) -> list[UUID]:
-    """Open → closed, with ``error``, where no row came and none was carried out for ``age``; return which."""
-    held = list(session.scalars(_OPEN_LONG, {"age": age}))
-    # A statement of its own sees the rows that came before the locks.
-    idle = list(session.scalars(_IDLE, {"ids": held, "age": age}))
+    """Open → closed, with ``error``, if no row came and none ran for ``age``; return the closed imports."""
+    batch_ids = list(session.scalars(_OPEN_LONG, {"age": age}))
+    # A second statement sees the rows that were committed before the locks.
+    idle = list(session.scalars(_IDLE, {"ids": batch_ids, "age": age}))
     for batch_id in idle:
         session.execute(_CLOSE, {"batch_id": batch_id, "error": error})
     return idle
@@ -63,15 +63,15 @@ _PAUSE = text("""
 
 
 def pause(session: Session, batch_id: UUID) -> bool:
-    """Let no chunk of it be claimed from now on. False: it is paused already, or has ended."""
+    """Open or closed → paused: no chunk is claimed. False: it is paused already, or has ended."""
     session.execute(_LOCK, {"batch_id": batch_id})
     return count_changed(session, _PAUSE, {"batch_id": batch_id}) == 1
 
 
 _RESUME = text("UPDATE import SET paused_at = NULL WHERE batch_id = :batch_id AND paused_at IS NOT NULL")
-# What waits is due at once, or at the import's pace from now on.
-# What is locked is at work, and if that fails its time has come all the same; to wait for it here, with the batch
-# locked, could be in a circle.
+# Open chunks are due at once, or from now on at the import's pace.
+# A locked chunk is running, and is due again by itself if that fails. Waiting for it here, with the batch locked,
+# could deadlock.
 _DUE_AGAIN = text("""
     UPDATE chunk SET rings = 0, due_at = clock_timestamp() + CASE
         WHEN i.rows_per_second IS NULL THEN interval '0'
@@ -91,7 +91,7 @@ _LOAD_AGAIN = text("""
 
 
 def resume(session: Session, batch_id: UUID) -> bool:
-    """Let its chunks be claimed again. False: it is not paused."""
+    """Paused → open or closed: chunks are claimed again. False: it is not paused."""
     values = {"batch_id": batch_id}
     session.execute(_LOCK, values)
     if count_changed(session, _RESUME, values) == 0:
@@ -101,7 +101,7 @@ def resume(session: Session, batch_id: UUID) -> bool:
     return True
 
 
-_RING_LOADERS = text(f"""
+_TAKE_LOADERS = text(f"""
     UPDATE loader SET rings = least(rings + 1, 1000), due_at = clock_timestamp() + {PUBLISH_BACKOFF}
     WHERE batch_id IN (SELECT l.batch_id FROM loader AS l JOIN import AS i ON i.batch_id = l.batch_id
                        WHERE l.due_at <= clock_timestamp() AND i.paused_at IS NULL AND i.closed_at IS NULL
@@ -111,8 +111,8 @@ _RING_LOADERS = text(f"""
 
 
 def take_due_loaders(session: Session, first: timedelta, limit: int) -> list[UUID]:
-    """Return the imports whose next step is due, each due again later, doubling from ``first`` to a minute."""
-    return list(session.scalars(_RING_LOADERS, {"first": first, "limit": limit}))
+    """Return imports with a due step; each is due again after a pause that doubles from ``first`` to a minute."""
+    return list(session.scalars(_TAKE_LOADERS, {"first": first, "limit": limit}))
 
 
 _STEP = text("""
@@ -122,16 +122,16 @@ _STEP = text("""
 """)
 
 
-_HOLD = text("UPDATE loader SET due_at = clock_timestamp() + :lease WHERE batch_id = :batch_id AND due_at IS NOT NULL")
+_RENEW = text("UPDATE loader SET due_at = clock_timestamp() + :lease WHERE batch_id = :batch_id AND due_at IS NOT NULL")
 
 
 def renew_step(session: Session, batch_id: UUID, lease: timedelta) -> None:
-    """Due → due after ``lease``, the cursor where it was: its worker is alive."""
-    session.execute(_HOLD, {"batch_id": batch_id, "lease": lease})
+    """Due → due after ``lease``, the cursor unchanged: its worker is alive."""
+    session.execute(_RENEW, {"batch_id": batch_id, "lease": lease})
 
 
 def advance_loader(session: Session, batch_id: UUID, byte_offset: int, line: int, lease: timedelta) -> bool:
-    """Due → due after ``lease``, the cursor moved, in the transaction that appends. False: it was ended meanwhile."""
+    """Due → due after ``lease``, the cursor moved, in the transaction that appends. False: the loader is done."""
     values = {"batch_id": batch_id, "byte_offset": byte_offset, "line": line, "lease": lease}
     return count_changed(session, _STEP, values) == 1
 
@@ -144,5 +144,5 @@ _FAIL_STEP = text("""
 
 
 def count_failure(session: Session, batch_id: UUID, first: timedelta) -> int:
-    """Due → due again after a pause that doubles; return how often a step has failed since one went well."""
+    """Due → due again after a pause that doubles; return how many steps failed since the last success."""
     return session.scalars(_FAIL_STEP, {"batch_id": batch_id, "first": first}).one_or_none() or 0
