@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from calls import connected
-from file_calls import files_client
+from support.case_attachments import connected
+from support.file_attachments import files_client
 
 from limpet.embedded.running import running_stack
 from worker.database import engine
