@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import psycopg
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.case_attachments import fresh_keys, item, put, refusing
@@ -133,18 +134,19 @@ class History:
         return model
 
 
-@settings(
-    max_examples=30,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],  # real workers do not repeat themselves, so shrinking misleads
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-@given(steps=st.lists(_step, min_size=3, max_size=14))
-def test_a_random_history_ends_as_in_the_serial_model(
-    client: httpx.Client, demo_db: psycopg.Connection, steps: list[tuple[str, Any]]
-) -> None:
+def followed(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],  # real workers do not repeat themselves, so shrinking misleads
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
+def follow(client: httpx.Client, database: psycopg.Connection, steps: list[tuple[str, Any]]) -> None:
+    """Carry out the steps, and compare every verdict and record with the model's."""
     history = History(client, fresh_keys(KEYS))
-    with refusing(demo_db):
+    with refusing(database):
         for step, argument in steps:
             history.do(step, argument)
         model = history.replay()
@@ -155,3 +157,23 @@ def test_a_random_history_ends_as_in_the_serial_model(
         if expected is not None:
             record = answer.json()["data"]
             assert {name: record[name] for name in expected} == expected
+
+
+_steps = st.lists(_step, min_size=3, max_size=14)
+
+
+@followed(examples=8)
+@given(steps=_steps)
+def test_a_random_history_ends_as_in_the_serial_model(
+    client: httpx.Client, demo_db: psycopg.Connection, steps: list[tuple[str, Any]]
+) -> None:
+    follow(client, demo_db, steps)
+
+
+@pytest.mark.long
+@followed(examples=30)
+@given(steps=_steps)
+def test_many_random_histories_end_as_in_the_serial_model(
+    client: httpx.Client, demo_db: psycopg.Connection, steps: list[tuple[str, Any]]
+) -> None:
+    follow(client, demo_db, steps)

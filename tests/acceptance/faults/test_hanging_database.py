@@ -61,7 +61,7 @@ def test_batches_of_other_databases_are_carried_out_and_answered(
         assert statuses(put(there, [item(key)])) == [201]
         with database.transaction():
             database.execute("SELECT FROM case_attachment WHERE case_attachment_key = %s FOR UPDATE", [key])
-            waiting = waits.submit(put, there, [item(key, comment="later")], Prefer="wait=5")
+            waiting = waits.submit(put, there, [item(key, comment="later")], Prefer="wait=10")
             eventually(lambda: any(lock for (lock,) in database.execute(_WAITING)))
             held.hold()
             # The one who waits, the API's look for it, the relay and a worker are all stuck over there by now.

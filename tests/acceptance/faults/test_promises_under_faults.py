@@ -113,7 +113,9 @@ def test_a_killed_broker_comes_back_and_nothing_is_lost(stack: dict[str, str], c
     assert finished(client, href)["counts"] == {"created": 300}
 
 
-def test_a_database_that_restarts_in_mid_item_blames_nobody(stack: dict[str, str], client: httpx.Client) -> None:
+def test_a_database_that_restarts_in_mid_item_counts_against_no_item(
+    stack: dict[str, str], client: httpx.Client
+) -> None:
     keys = fresh_keys(2)
     with connected(stack) as before:
         before.execute(_SLOW)

@@ -47,7 +47,8 @@ def limited(stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
         yield system
 
 
-def test_an_item_that_hangs_past_the_time_limit_is_set_aside_alone(limited: System) -> None:
+@pytest.mark.long
+def test_an_item_that_hangs_past_the_time_limit_is_quarantined_alone(limited: System) -> None:
     left, poison, right = fresh_keys(3)
     href = sent(limited.client, item(left), item(poison, comment="hang"), item(right))
     assert finished(limited.client, href, 180)["counts"] == {"created": 2, "failed": 1}
@@ -71,7 +72,7 @@ def workers_in_mid_item(database: psycopg.Connection, key: int) -> list[int]:
     return [pid for pid in found if Path(f"/proc/{pid}").exists()]
 
 
-def test_an_item_that_kills_its_worker_every_time_is_set_aside_and_its_neighbours_are_not(limited: System) -> None:
+def test_an_item_that_kills_its_worker_every_time_is_quarantined_and_its_neighbours_are_not(limited: System) -> None:
     left, poison, right = fresh_keys(3)
     later: list[str] = []
     first = sent(limited.client, item(left), item(poison, comment="hang"), item(right))
@@ -95,6 +96,7 @@ def test_an_item_that_kills_its_worker_every_time_is_set_aside_and_its_neighbour
     assert read(limited.client, poison)["comment"] == "after the poison"
 
 
+@pytest.mark.long
 def test_an_item_that_takes_more_memory_than_there_is_fails_alone(limited: System) -> None:
     left, poison, right = fresh_keys(3)
     large = b64(bytes(64 * 2**20))
@@ -115,7 +117,8 @@ def test_workers_have_limits_of_time_and_memory_and_are_renewed(stack: dict[str,
     assert re.search(r"^Max data size +1073741824 ", limits, re.MULTILINE)
 
 
-def test_three_restarts_of_the_database_under_one_item_blame_nobody(
+@pytest.mark.long
+def test_three_restarts_of_the_database_under_one_item_count_against_no_item(
     stack: dict[str, str], client: httpx.Client
 ) -> None:
     keys = fresh_keys(2)
@@ -160,7 +163,8 @@ def without_hang(stack: dict[str, str]) -> bool:
     return True
 
 
-def test_a_worker_that_takes_nothing_though_it_is_rung_for_ends_and_the_next_one_goes_on(
+@pytest.mark.long
+def test_a_worker_that_takes_no_published_message_ends_and_the_next_one_goes_on(
     stack: dict[str, str], limited: System, tmp_path: Path
 ) -> None:
     eventually(lambda: b" ready." in limited.worker.log.read_bytes(), 120)

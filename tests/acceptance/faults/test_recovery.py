@@ -21,7 +21,10 @@ DEADLINE = 60.0  # seconds from the blow on, on a machine that does other things
 OF_THE_WHOLE = DEADLINE + 90  # so long may `limpet up` take to be ready
 _STOPPED = 1.5
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc"),
+]
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def deaths(database: psycopg.Connection, href: str) -> Any:
     ).fetchone()
 
 
-@pytest.mark.parametrize("seconds", [3, 20])
+@pytest.mark.parametrize("seconds", [pytest.param(3, marks=pytest.mark.long), 20])
 def test_workers_told_to_stop_in_mid_batch_end_or_hand_back_what_they_hold(
     stack: dict[str, str], client: httpx.Client, demo_db: psycopg.Connection, seconds: int
 ) -> None:
@@ -99,7 +99,7 @@ def waiting_put(url: str, client: httpx.Client, items: list[dict[str, Any]]) -> 
     return answer
 
 
-def test_an_api_told_to_stop_answers_who_waits_and_ends(
+def test_an_api_told_to_stop_answers_waiting_clients_and_ends(
     stack: dict[str, str], client: httpx.Client, demo_db: psycopg.Connection, tmp_path: Path
 ) -> None:
     keys = fresh_keys(3)

@@ -9,7 +9,10 @@ import pytest
 
 from chaos.faults import BLOWS
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc"),
+]
 
 
 @pytest.mark.timeout(900)

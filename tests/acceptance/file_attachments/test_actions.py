@@ -137,7 +137,7 @@ def test_an_id_that_is_no_number_or_digits_makes_its_action_invalid(files: httpx
 
 
 @pytest.mark.parametrize("any_id", [5, -1, "x1", True])
-def test_who_adds_may_send_any_id(files: httpx.Client, any_id: Any) -> None:
+def test_an_add_may_send_any_id(files: httpx.Client, any_id: Any) -> None:
     item = fresh_item()
     number = add(files, item, "a", id=any_id)
     assert ends(update(files, item, {"action": "NEW-ONLY", "id": any_id, "filename": "a"})) == [SKIPPED]

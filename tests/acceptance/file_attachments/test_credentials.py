@@ -161,6 +161,7 @@ def test_no_password_is_kept_in_clear(stack: dict[str, str], eve: tuple[str, str
     assert stack["LIMPET_PASSWORD"] not in kept
 
 
+@pytest.mark.long
 def test_guessing_gets_slow_for_the_one_name_only(stack: dict[str, str], eve: tuple[str, str]) -> None:
     users(stack, "add", "victim", "--database", "demo", password="not to be guessed")
     took = []

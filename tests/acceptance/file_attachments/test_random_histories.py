@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 import psycopg
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.file_attachments import content, data, files_client, fresh_item, get, send
@@ -100,29 +101,30 @@ _ENDS = """
 """
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],  # real workers do not repeat themselves, so shrinking misleads
-    suppress_health_check=list(HealthCheck),
-)
-@given(plans=_clients)
-def test_two_clients_on_one_item_end_as_in_the_serial_model(
-    stack: dict[str, str], demo_db: psycopg.Connection, plans: list[Any]
-) -> None:
+def followed(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],  # real workers do not repeat themselves, so shrinking misleads
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def follow(stack: dict[str, str], database: psycopg.Connection, plans: list[Any]) -> None:
+    """Let two clients carry out their plans at the same time, and compare every end with the model's."""
     item = fresh_item()
     with files_client(stack) as one, files_client(stack) as other:
         calls = hammered([Hammer(one, item, plans[0]), Hammer(other, item, plans[1])])
         by_batch = {call.batch: call for call in calls}
         model = SerialFiles()
-        rows = demo_db.execute(_ENDS, [list(by_batch)]).fetchall()
+        rows = database.execute(_ENDS, [list(by_batch)]).fetchall()
         for batch, position, acceptance, outcome, status, number in rows:
             asked = by_batch[batch].asked[position]
             assert (outcome, status) == model.carry_out(asked, number, (acceptance, position))
         assert {
             f["id"]: {"title": f["title"], "filename": f["fileName"], "contents": content(f)} for f in get(one, item)
         } == model.files
-    circles = demo_db.execute(
+    circles = database.execute(
         "SELECT history FROM chunk WHERE batch_id = ANY(%s) AND history::text LIKE '%%Deadlock%%'", [list(by_batch)]
     ).fetchall()
     assert circles == [], "all lock in one order"
@@ -131,3 +133,20 @@ def test_two_clients_on_one_item_end_as_in_the_serial_model(
     assert all(place[a.batch] < place[b.batch] for a in done for b in done if a.answered_at < b.sent_at), (
         "a request whose answer came before another was sent is before it"
     )
+
+
+@followed(examples=8)
+@given(plans=_clients)
+def test_two_clients_on_one_item_end_as_in_the_serial_model(
+    stack: dict[str, str], demo_db: psycopg.Connection, plans: list[Any]
+) -> None:
+    follow(stack, demo_db, plans)
+
+
+@pytest.mark.long
+@followed(examples=25)
+@given(plans=_clients)
+def test_many_plans_of_two_clients_on_one_item_end_as_in_the_serial_model(
+    stack: dict[str, str], demo_db: psycopg.Connection, plans: list[Any]
+) -> None:
+    follow(stack, demo_db, plans)

@@ -234,7 +234,7 @@ def test_contents_under_either_spelling_win_over_blanks(files: httpx.Client) -> 
     assert content(get(files, item)[0]) == b"new"
 
 
-def test_a_text_is_said_to_be_in_no_charset_since_nobody_knows(files: httpx.Client) -> None:
+def test_a_text_is_served_without_a_charset(files: httpx.Client) -> None:
     item = fresh_item()
     add(files, item, "latin.txt", b"\xe9")
     answer = files.get(get(files, item)[0]["url"])

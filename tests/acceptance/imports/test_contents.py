@@ -26,7 +26,7 @@ def upload(to: dict[str, Any], data: bytes, headers: dict[str, str] | None = Non
     return httpx.put(to["url"], content=data, headers=headers or to["headers"], trust_env=False).status_code
 
 
-def test_a_place_takes_its_own_bytes_only(client: httpx.Client) -> None:
+def test_an_upload_url_takes_its_own_bytes_only(client: httpx.Client) -> None:
     (key,) = fresh_keys()
     data = f"content of {key}".encode()
     opened = named(client, f"places {key}")

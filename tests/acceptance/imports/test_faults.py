@@ -59,7 +59,10 @@ def appended(stack: dict[str, str], batch_id: str) -> int:
         return 0
 
 
-@pytest.mark.parametrize("victim", ["command", "worker", "postgres", "s3", "api"])
+_LONG = [pytest.param(victim, marks=pytest.mark.long) for victim in ("command", "postgres", "s3", "api")]
+
+
+@pytest.mark.parametrize("victim", ["worker", *_LONG])
 def test_kills_at_five_random_moments_lose_no_row_and_double_none(
     stack: dict[str, str], limpet: Command, tmp_path: Path, victim: str
 ) -> None:
@@ -87,6 +90,7 @@ def test_kills_at_five_random_moments_lose_no_row_and_double_none(
     assert limpet.end("verify", manifest, "--files", files, "--no-extra")["counts"] == {"equal": ROWS}
 
 
+@pytest.mark.long
 def test_the_servers_own_import_goes_on_after_its_workers_were_killed(
     stack: dict[str, str], client: httpx.Client
 ) -> None:

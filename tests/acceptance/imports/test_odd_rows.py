@@ -86,7 +86,7 @@ def test_a_pause_shows_wherever_the_batch_does(limpet: Command, client: httpx.Cl
     assert watching.returncode == 3
 
 
-def test_whoever_interrupts_an_import_is_told_how_it_goes_on(limpet: Command, tmp_path: Path) -> None:
+def test_an_interrupted_import_says_how_it_goes_on(limpet: Command, tmp_path: Path) -> None:
     cells = [[key, 1] for key in fresh_keys(40)]
     manifest = write_csv(tmp_path / "m.csv", ["caseAttachment_Key", "case_Key"], cells)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and its children do

@@ -113,6 +113,7 @@ CREATE OR REPLACE TRIGGER bug BEFORE INSERT ON item FOR EACH ROW EXECUTE FUNCTIO
 """
 
 
+@pytest.mark.long
 def test_a_bug_that_comes_again_and_again_ends_the_import_and_what_was_read_goes_on(
     client: httpx.Client, demo_db: psycopg.Connection
 ) -> None:
@@ -130,7 +131,7 @@ def test_a_bug_that_comes_again_and_again_ends_the_import_and_what_was_read_goes
     assert "a bug" in told["error"]
 
 
-def test_a_bug_that_passes_costs_the_import_nothing(client: httpx.Client, demo_db: psycopg.Connection) -> None:
+def test_a_transient_bug_costs_the_import_nothing(client: httpx.Client, demo_db: psycopg.Connection) -> None:
     (key,) = fresh_keys()
     demo_db.execute(_BUG)
     answer = sent(client, f"caseAttachment_Key,case_Key,comment\n{key},1,bug\n", name=f"passing bug {key}").json()

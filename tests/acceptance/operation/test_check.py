@@ -132,6 +132,7 @@ def test_one_check_repairs_at_a_time_and_the_second_says_so(limpet: Command, str
     assert check(limpet, "--repair", code=0) == {}
 
 
+@pytest.mark.long
 def test_collectors_at_once_beside_writers_leave_no_orphan_and_take_nothing_that_is_named(
     client: httpx.Client, files: httpx.Client, demo_db: psycopg.Connection
 ) -> None:

@@ -46,6 +46,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_it_ends_well_and_shows_each_promise(shown: subprocess.CompletedProcess[str]) -> None:
     assert shown.returncode == 0, shown.stdout + shown.stderr
     said = shown.stdout
@@ -61,6 +62,7 @@ def test_it_ends_well_and_shows_each_promise(shown: subprocess.CompletedProcess[
     assert "All as it should be" in said.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_it_fits_a_terminal_and_tells_no_secret(shown: subprocess.CompletedProcess[str]) -> None:
     lines = [line for line in shown.stdout.splitlines() if "data in /" not in line]
     assert max(map(len, lines)) <= 100
@@ -69,6 +71,7 @@ def test_it_fits_a_terminal_and_tells_no_secret(shown: subprocess.CompletedProce
     assert not re.search(r"[\w-]{40}", shown.stdout), "keys, tokens and passwords are that long"
 
 
+@pytest.mark.long
 def test_the_readme_shows_lines_that_it_prints(shown: subprocess.CompletedProcess[str]) -> None:
     block = README.read_text().split("it prints:\n\n```\n", 1)[1].split("```", 1)[0]
     assert len(block.splitlines()) > 20
@@ -82,6 +85,7 @@ def without_figures(text: str) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_it_leaves_the_usual_port_and_its_temporary_folder_alone(shown: subprocess.CompletedProcess[str]) -> None:
     assert "http://127.0.0.1:8000" not in shown.stdout
     (folder,) = re.findall(r"data in (/\S+)", shown.stdout)

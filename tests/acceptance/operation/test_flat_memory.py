@@ -44,7 +44,10 @@ def body(keys: list[int], size: int, seed: int) -> Iterator[bytes]:
     yield b"}]"
 
 
-@pytest.mark.parametrize(("count", "size"), [(1, 768 * 3 * 2**16), (12, 64 * 3 * 2**16), (3000, 50_000 // 3 * 3)])
+@pytest.mark.parametrize(
+    ("count", "size"),
+    [(1, 768 * 3 * 2**16), (12, 64 * 3 * 2**16), pytest.param(3000, 50_000 // 3 * 3, marks=pytest.mark.long)],
+)
 def test_200_mb_of_base64_in_one_body_leave_memory_flat(
     stack: dict[str, str], client: httpx.Client, count: int, size: int
 ) -> None:

@@ -30,7 +30,7 @@ def lines_of(stack: dict[str, str], part: str, *words: str) -> list[str]:
     return [line for line in logs(stack, part).splitlines() if all(word in line for word in words)]
 
 
-def test_of_a_row_that_a_worker_may_not_write_the_log_has_the_reason_and_no_value(
+def test_the_log_has_the_reason_and_no_value_of_a_row_that_a_worker_may_not_write(
     stack: dict[str, str], client: httpx.Client, demo_db: psycopg.Connection
 ) -> None:
     secret = secrets.token_hex(8)
@@ -42,7 +42,7 @@ def test_of_a_row_that_a_worker_may_not_write_the_log_has_the_reason_and_no_valu
     assert secret not in logs(stack)
 
 
-def test_of_a_row_that_the_api_may_not_append_too(
+def test_the_log_has_no_value_of_a_row_that_the_api_may_not_append(
     stack: dict[str, str], client: httpx.Client, demo_db: psycopg.Connection
 ) -> None:
     secret = secrets.token_hex(8)
@@ -54,12 +54,14 @@ def test_of_a_row_that_the_api_may_not_append_too(
     assert secret not in logs(stack)
 
 
-def test_who_asks_whether_the_api_is_ready_fills_no_log(stack: dict[str, str], client: httpx.Client) -> None:
+def test_health_requests_fill_no_log(stack: dict[str, str], client: httpx.Client) -> None:
     assert client.get("/health/ready").status_code == 200
     assert not lines_of(stack, "api", "PostgresqlImpl")
 
 
-def test_of_what_a_task_raises_too(stack: dict[str, str], client: httpx.Client, demo_db: psycopg.Connection) -> None:
+def test_the_log_has_no_value_of_an_error_that_a_task_raises(
+    stack: dict[str, str], client: httpx.Client, demo_db: psycopg.Connection
+) -> None:
     secret = secrets.token_hex(8)
     with refusing_rows(demo_db, "item", f"outcome IS NULL OR payload ->> 'comment' <> '{secret}'"):
         sent = put(client, [item(*fresh_keys(), comment=secret)], Prefer="respond-async")

@@ -10,36 +10,23 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
+from support.process_tree import children, descendants, pids, recorded
 from support.waiting import eventually
 
 from limpet.embedded.home.ports import Reservations
-from limpet.embedded.running import running_stack
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
 
 PARTS = ("postgres", "redis", "s3", "api", "relay", "beat", "flower")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder in which strangers' files lie already."""
-    path = tmp_path_factory.mktemp("up") / "data with a space"
-    path.mkdir()
-    (path / "thesis.txt").write_text("mine")
-    (path / "photos").mkdir()
-    (path / "photos" / "cat.jpg").write_bytes(b"miaow")
-    return path
-
-
-@pytest.fixture(scope="module")
-def stack(folder: Path) -> Iterator[dict[str, str]]:
-    with running_stack(folder, workers=1) as variables:
-        yield variables
+@pytest.fixture
+def folder(stack: dict[str, str]) -> Path:
+    """The data folder of the stack."""
+    return Path(stack["data"])
 
 
 def test_files_with_secrets_are_for_their_owner_only(stack: dict[str, str], folder: Path) -> None:
@@ -61,7 +48,8 @@ def test_a_shell_can_source_the_variables(stack: dict[str, str], folder: Path) -
         ["/bin/sh", "-c", script, str(folder), sys.executable], env={}, capture_output=True, text=True, check=True
     )
     sourced = json.loads(shell.stdout)
-    assert {name: sourced[name] for name in stack if name != "pid"} == {n: v for n, v in stack.items() if n != "pid"}
+    variables = {name: value for name, value in stack.items() if name not in ("pid", "data")}
+    assert {name: sourced[name] for name in variables} == variables
     assert set(json.loads(sourced["LIMPET_DATABASES"])) == {"demo", "acme"}
 
 
@@ -112,45 +100,6 @@ def test_the_api_is_ready_after_all_those_deaths(stack: dict[str, str]) -> None:
     eventually(lambda: answers(f"{stack['LIMPET_URL']}/health/ready"), 30)
 
 
-def test_strangers_files_stay_as_they_were(stack: dict[str, str], folder: Path) -> None:
-    assert stack
-    assert (folder / "thesis.txt").read_text() == "mine"
-    assert (folder / "photos" / "cat.jpg").read_bytes() == b"miaow"
-
-
-def test_up_killed_leaves_no_process_and_its_data_is_there_at_the_next_start(
-    stack: dict[str, str], folder: Path
-) -> None:
-    """The last of those that use the module's stack, which ends here."""
-    with psycopg.connect(plain(json.loads(stack["LIMPET_DATABASES"])["acme"])) as connection:
-        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-    family = descendants(int(stack["pid"]))
-    os.kill(int(stack["pid"]), signal.SIGKILL)
-    # At once, while the guardian still ends the rest: this start has to wait for it.
-    with running_stack(folder, workers=1) as second:
-        assert [process for process in family if process in running()] == []
-        with psycopg.connect(plain(json.loads(second["LIMPET_DATABASES"])["acme"])) as connection:
-            assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
-        assert second["LIMPET_API_KEY"] == stack["LIMPET_API_KEY"]
-        assert second["LIMPET_BROKER_URL"] == stack["LIMPET_BROKER_URL"]
-        again = descendants(int(second["pid"]))
-    assert [process for process in again if process in running()] == []
-    assert not (folder / "pids.json").exists()
-    assert (folder / "client.env").exists()
-
-
-def test_up_killed_while_nobody_comes_after_it_leaves_no_process(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "limpet", "up", "--data", str(tmp_path)], stdout=subprocess.DEVNULL
-    )
-    eventually(lambda: len(pids(tmp_path)) > 4, 30)
-    family = descendants(process.pid)
-    process.kill()
-    process.wait()
-    eventually(lambda: not set(family) & running(), 15)
-    eventually(lambda: not (tmp_path / "pids.json").exists(), 5)
-
-
 def test_a_port_that_is_taken_is_refused_at_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -167,7 +116,7 @@ def test_a_port_that_one_stack_has_chosen_is_not_to_be_had_by_another() -> None:
         assert later.take(port)
 
 
-def test_a_name_that_is_taken_by_somebody_else_is_refused_and_untouched(tmp_path: Path) -> None:
+def test_a_name_that_is_taken_by_another_is_refused_and_untouched(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "precious").write_text("mine")
     refused = up("--data", str(tmp_path))
@@ -200,55 +149,9 @@ def up(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def pids(folder: Path) -> dict[str, list[int]]:
-    """What ``pids.json`` says, each name with a list."""
-    file = folder / "pids.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
-    return {name: value if isinstance(value, list) else [value] for name, value in known.items()}
-
-
-def running() -> set[tuple[int, int]]:
-    """Every process that runs, with the time it began: a number alone may be used again."""
-    return {(pid, began) for pid, _, began in processes()}
-
-
-def descendants(pid: int) -> list[tuple[int, int]]:
-    """The children of ``pid``, their children and so on."""
-    everybody = list(processes())
-    found = {pid}
-    while more := {child for child, above, _ in everybody if above in found} - found:
-        found |= more
-    return [(child, began) for child, _, began in everybody if child in found - {pid}]
-
-
-def children(pid: int) -> set[int]:
-    return {child for child, above, _ in processes() if above == pid}
-
-
-def recorded(folder: Path) -> set[int]:
-    """The processes that ``pids.json`` names, without `up` itself."""
-    return {pid for name, known in pids(folder).items() if name != "up" for pid in known}
-
-
-def processes() -> Iterator[tuple[int, int, int]]:
-    """Each living process: its number, its parent's, and when it began."""
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = file.read_text(errors="replace").rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):  # it ended while we were looking
-            continue
-        if fields[0] not in "ZX":
-            yield int(file.parent.name), int(fields[1]), int(fields[19])
-
-
 def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5):
             return True
     except OSError:
         return False
-
-
-def plain(url: str) -> str:
-    """libpq's form of an SQLAlchemy URL."""
-    return url.replace("postgresql+psycopg://", "postgresql://", 1)

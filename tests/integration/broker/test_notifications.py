@@ -39,7 +39,7 @@ def held(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Lin
 
 
 @pytest.mark.usefixtures("held")
-def test_what_one_process_says_another_hears() -> None:
+def test_a_notification_of_one_process_reaches_another() -> None:
     listener = notifications.Listener()
 
     async def hear() -> tuple[str, Mapping[uuid.UUID, notifications.ItemVerdicts]]:
@@ -98,7 +98,7 @@ def test_a_broker_that_falls_silent_is_not_listened_to_for_ever(held: Line, monk
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1/0?ssl_cert_reqs=CERT_NONE", "redis://127.0.0.1/0?timeout=abc"])
-def test_a_url_that_only_celery_understands_harms_nobody(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_that_only_celery_understands_does_no_harm(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hear() -> None:
         await anext(notifications.Listener().receive())
 

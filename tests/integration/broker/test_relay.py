@@ -18,7 +18,7 @@ from worker.ledger.model import NewBatch
 pytestmark = pytest.mark.usefixtures("server_environment")
 
 
-def test_an_end_is_told_of_though_the_rings_beside_it_fail(
+def test_an_end_is_notified_though_publishing_beside_it_fails(
     stack: dict[str, str], alone: psycopg.Connection, tmp_path: Path
 ) -> None:
     with transaction("alone") as session:

@@ -116,7 +116,7 @@ def test_what_runs_on_is_restarted_and_only_the_relay_has_no_check() -> None:
 
 def test_databases_are_made_as_the_embedded_ones() -> None:
     arguments = SERVICES["postgres"]["environment"]["POSTGRES_INITDB_ARGS"].split()
-    source = (ROOT / "limpet" / "stack" / "postgres.py").read_text()
+    source = (ROOT / "limpet" / "embedded" / "servers" / "postgres.py").read_text()
     assert [word for word in arguments if f'"{word}"' not in source] == []
     assert {word.partition("=")[0] for word in arguments} == {
         "--encoding",
@@ -315,7 +315,9 @@ def test_migrate_may_run_again(migrated: System) -> None:
     assert "bucket compose: there" in again.stdout
 
 
-@pytest.mark.parametrize("name", ["api", "worker", "worker-bulk", "beat", "flower"])
+@pytest.mark.parametrize(
+    "name", ["api", "worker", pytest.param("worker-bulk", marks=pytest.mark.long), "beat", "flower"]
+)
 def test_what_does_not_run_is_not_healthy(system: System, name: str) -> None:
     assert not system.healthy(name)
 

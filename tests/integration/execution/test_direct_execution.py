@@ -26,14 +26,14 @@ def transactions(database: psycopg.Connection, ring: ChunkMessage) -> set[int]:
     }
 
 
-def test_what_nothing_speaks_against_is_one_transaction(stack: dict[str, str]) -> None:
+def test_a_plain_chunk_is_one_transaction(stack: dict[str, str]) -> None:
     ring = accepted(upsert(*fresh_keys()))
     assert deliver("demo", [ring.chunk_id], "test") == "1 created"
     with connected(stack) as database:
         assert len(transactions(database, ring)) == 1
 
 
-def test_a_chunk_that_was_rung_for_again_is_claimed_before_it_is_carried_out(stack: dict[str, str]) -> None:
+def test_a_chunk_that_was_published_again_is_claimed_before_it_is_carried_out(stack: dict[str, str]) -> None:
     """It may have killed whoever tried it at once, and only a claim that is committed counts that."""
     ring = accepted(upsert(*fresh_keys()))
     with transaction("demo") as session:
@@ -43,7 +43,7 @@ def test_a_chunk_that_was_rung_for_again_is_claimed_before_it_is_carried_out(sta
         assert len(transactions(database, ring)) > 1
 
 
-def test_what_the_database_refuses_is_tried_again_with_care(stack: dict[str, str]) -> None:
+def test_what_the_database_refuses_is_tried_again_in_leased_execution(stack: dict[str, str]) -> None:
     ring = accepted(upsert(*fresh_keys(), comment="refuse this"))
     with connected(stack) as database, refusing(database):
         assert deliver("demo", [ring.chunk_id], "test") == "1 failed"

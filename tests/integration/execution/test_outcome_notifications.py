@@ -61,7 +61,9 @@ def ledger(database: psycopg.Connection, batch_id: UUID) -> list[tuple[object, .
     ).fetchall()
 
 
-def test_each_item_of_a_small_batch_is_told_as_the_ledger_has_it(demo_db: psycopg.Connection, told: Told) -> None:
+def test_a_notification_has_each_outcome_of_a_small_batch_as_the_ledger_has_it(
+    demo_db: psycopg.Connection, told: Told
+) -> None:
     one, gone = fresh_keys(2)
     ring = accepted_in_a_crowd(upsert(one), upsert(one), upsert(None), NewItem(DELETE, gone, {}))
     deliver("demo", [ring.chunk_id], "test")
@@ -70,7 +72,7 @@ def test_each_item_of_a_small_batch_is_told_as_the_ledger_has_it(demo_db: psycop
     assert [status for _, _, status, *_ in ends] == [201, 200, 201, 404]
 
 
-def test_what_somebody_else_carried_out_is_not_told(told: Told) -> None:
+def test_a_notification_leaves_out_what_another_worker_carried_out(told: Told) -> None:
     (key,) = fresh_keys()
     early = accepted_in_a_crowd(upsert(key), upsert(*fresh_keys()))
     late = accepted(upsert(key))
@@ -80,7 +82,9 @@ def test_what_somebody_else_carried_out_is_not_told(told: Told) -> None:
     assert [position for position, *_ in told(early)] == [1]
 
 
-def test_nothing_is_told_of_a_batch_that_was_to_be_cancelled(demo_db: psycopg.Connection, told: Told) -> None:
+def test_a_notification_has_no_outcome_of_a_batch_that_was_to_be_cancelled(
+    demo_db: psycopg.Connection, told: Told
+) -> None:
     """Its state must be read."""
     ring = accepted(upsert(*fresh_keys()))
     demo_db.execute("UPDATE batch SET cancel_requested_at = now() WHERE id = %s", [ring.batch_id])

@@ -71,7 +71,7 @@ def test_one_that_waits_for_a_lock_holds_up_the_others_for_a_moment_only(demo_db
     eventually(lambda: outcomes(demo_db, rings)[0] == "updated")
 
 
-def test_one_that_was_rung_for_again_is_left_to_its_own_message(demo_db: psycopg.Connection) -> None:
+def test_one_that_was_published_again_is_left_to_its_own_message(demo_db: psycopg.Connection) -> None:
     """It may have killed who tried it, and must not take company with it."""
     rings = [accepted(upsert(key)) for key in fresh_keys(3)]
     demo_db.execute("UPDATE chunk SET rings = 2 WHERE id = %s", [rings[1].chunk_id])

@@ -16,7 +16,7 @@ from worker.ledger.open_items import lock_open_items
 
 
 @pytest.mark.usefixtures("server_environment")
-def test_a_bite_leaves_out_no_open_item_that_another_worker_just_gave_its_blob(demo_db: psycopg.Connection) -> None:
+def test_locking_open_items_leaves_out_none_that_another_worker_just_gave_its_blob(demo_db: psycopg.Connection) -> None:
     accepted = three_items_of_one_key()
     with ThreadPoolExecutor(1) as thread, transaction("demo") as other:
         # What assigning a blob does to the row: a new version of an item that stays open.

@@ -14,7 +14,7 @@ from worker.ledger.model import NewBatch, NewItem
 
 @pytest.mark.usefixtures("server_environment")
 @pytest.mark.parametrize("lost", [0, 3, 10, 32_767])
-def test_however_many_rings_were_lost_the_next_comes_within_a_minute(lost: int) -> None:
+def test_however_many_messages_were_lost_the_next_is_published_within_a_minute(lost: int) -> None:
     (key,) = fresh_keys()
     with transaction("demo") as session:
         item = NewItem("case_attachment.upsert", key, {"case_Key": 1})

@@ -66,7 +66,7 @@ def test_it_is_the_end_that_counts_not_the_beginning(client: httpx.Client, demo_
     assert expire("demo") == 2
 
 
-def test_an_import_that_nobody_goes_on_with_is_closed_and_the_same_one_begins_anew(
+def test_an_abandoned_import_is_closed_and_the_same_one_begins_anew(
     client: httpx.Client, demo_db: psycopg.Connection
 ) -> None:
     name, (key, other) = f"idle {fresh_keys()}", fresh_keys(2)

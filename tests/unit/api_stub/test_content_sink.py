@@ -222,7 +222,7 @@ def test_a_long_string_in_any_other_field_is_refused_as_ever(field: str, message
 
 @pytest.mark.parametrize("at", range(4))
 @pytest.mark.parametrize("wrong", [b"\n", b" \t", b"\xc3", b"\xff", b"\\x"])
-def test_what_is_no_json_is_found_wherever_the_pieces_are_cut(wrong: bytes, at: int) -> None:
+def test_what_is_no_json_is_found_wherever_the_pieces_end(wrong: bytes, at: int) -> None:
     before = b'{"attachment":"' + b"QUJD" * 5000 + b"QUJD"[:at]
     text = before + wrong + b"QUJD" * 10 + b'"}'
     for place in range(len(before) - 5, len(before) + 5):

@@ -124,7 +124,7 @@ def test_a_text_with_its_strings_put_back_says_what_it_said(
         rb"\"\\",
     ],
 )
-def test_an_escape_may_be_cut_anywhere(spelled: bytes) -> None:
+def test_an_escape_may_end_in_any_piece(spelled: bytes) -> None:
     raw = b'["' + b"A" * LONG + spelled + b'x", "' + b"B" * LONG + spelled + b'"]'
 
     for start in (LONG - 2, 2 * LONG):
@@ -150,7 +150,7 @@ def test_only_strings_longer_than_the_bound_are_lifted() -> None:
 @pytest.mark.parametrize(
     "spell", ['{"attachment":"%s"}', '{"attachment" :\n "%s"}', '{"contentsbase64":{"data": "%s"}}']
 )
-def test_the_value_of_a_contents_name_is_lifted_much_earlier_wherever_it_is_cut(spell: str) -> None:
+def test_the_value_of_a_contents_name_is_lifted_much_earlier_wherever_a_piece_ends(spell: str) -> None:
     for size, lifted in ((LONG_CONTENT - 1, 0), (LONG_CONTENT, 1), (5 * LONG_CONTENT, 1)):
         raw = (spell % ("A" * size)).encode()
         for place in range(40):

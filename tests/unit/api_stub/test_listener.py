@@ -32,7 +32,7 @@ class Stumbling(Listener):
         await asyncio.Event().wait()
 
 
-def test_a_bug_is_logged_once_until_a_hint_is_heard_and_hints_are_listened_to_again(
+def test_a_bug_is_logged_once_until_a_notification_comes_and_the_listener_goes_on(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hint_listener, "_PAUSE", 0)

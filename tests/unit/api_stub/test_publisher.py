@@ -47,7 +47,7 @@ def test_the_first_go_at_once_and_the_others_together_when_one_has_ended(publish
     asyncio.run(publish())
 
 
-def test_nobody_waits_for_an_end_that_is_not_heard_of(publisher: Publisher) -> None:
+def test_no_message_waits_for_a_lost_notification(publisher: Publisher) -> None:
     async def publish() -> None:
         for number in range(10):
             publisher.publish("demo", [small(number)], small=True)
@@ -61,7 +61,7 @@ def test_nobody_waits_for_an_end_that_is_not_heard_of(publisher: Publisher) -> N
     asyncio.run(publish())
 
 
-def test_without_hints_none_gather(publisher: Publisher) -> None:
+def test_without_notifications_no_messages_gather(publisher: Publisher) -> None:
     async def publish() -> None:
         publisher.listener.is_connected = False
         for number in range(10):
@@ -84,7 +84,7 @@ def test_large_ones_and_other_databases_do_not_wait(publisher: Publisher) -> Non
     asyncio.run(publish())
 
 
-def test_what_waits_at_the_end_is_rung_for(publisher: Publisher) -> None:
+def test_what_waits_at_shutdown_is_published(publisher: Publisher) -> None:
     async def publish() -> None:
         for number in range(10):
             publisher.publish("demo", [small(number)], small=True)

@@ -41,7 +41,7 @@ def test_one_credential_is_enough_for_the_client_and_none_is_not() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "127.0.0.1:8000", "http://127.0.0.1:port", "ftp://127.0.0.1"])
-def test_a_url_where_nobody_answers_is_an_error_that_names_it(url: str) -> None:
+def test_a_url_without_an_answer_is_an_error_that_names_it(url: str) -> None:
     with (
         pytest.raises(ClientError, match="no answer") as fault,
         Client.from_environment({**GOOD, "LIMPET_URL": url}) as c,
@@ -61,13 +61,13 @@ def test_the_servers_reason_is_told() -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 503])
-def test_what_passes_is_worth_another_attempt(status: int) -> None:
+def test_a_transient_error_is_worth_another_attempt(status: int) -> None:
     with pytest.raises(NoAnswerError), answering(httpx.Response(status, json={})) as client:
         client.record(1)
 
 
 @pytest.mark.parametrize("status", [200, 502])
-def test_an_answer_of_somebody_else_is_an_error(status: int) -> None:
+def test_an_answer_of_another_server_is_an_error(status: int) -> None:
     with (
         pytest.raises(ClientError, match="GET http://limpet/base/case-attachments/1: "),
         answering(httpx.Response(status, text="<html>hello</html>")) as client,

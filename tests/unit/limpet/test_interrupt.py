@@ -31,12 +31,12 @@ def test_an_interrupt_is_heard_where_exceptions_are_dropped() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "\nhow it goes on\n")
 
 
-def test_who_ignores_interrupts_goes_on_ignoring_them() -> None:
+def test_a_process_that_ignores_interrupts_goes_on_ignoring_them() -> None:
     done = ran("signal.signal(signal.SIGINT, signal.SIG_IGN)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "passed by\n", "")
 
 
-def test_it_ends_though_whoever_reads_what_it_says_has_ended_before() -> None:
+def test_it_ends_though_the_reader_of_its_output_has_ended_before() -> None:
     """As ``tee`` does, which gets the same signal."""
     nobody, there = os.pipe()
     os.close(nobody)

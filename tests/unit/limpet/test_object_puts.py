@@ -80,7 +80,7 @@ def test_a_body_that_can_not_be_read_on_leaves_no_half_request_behind(store: Sto
     assert put(puts, f"{store.url}/a") == (200, "said")
 
 
-def test_nobody_there_may_pass(store: Store, puts: ObjectPuts) -> None:
+def test_a_store_that_is_away_is_a_transient_error(store: Store, puts: ObjectPuts) -> None:
     assert put(puts, f"{store.url}/refused")[0] == 403
     assert store.closed.wait(30)
     assert put(puts, f"{store.url}/a")[0] == 200, "after a connection that the store closed, there is a new one"

@@ -12,7 +12,7 @@ def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", ["check", "migrate"])
+@pytest.mark.parametrize("command", [pytest.param("check", marks=pytest.mark.long), "migrate"])
 def test_nothing_is_well_where_no_database_is_named(command: str) -> None:
     told = run(command)
     assert told.returncode == 1
@@ -21,7 +21,11 @@ def test_nothing_is_well_where_no_database_is_named(command: str) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("LIMPET_WAIT", "secret"), ("LIMPET_DATABASES", "secret"), ("LIMPET_DATABASES", '["secret"]')],
+    [
+        pytest.param("LIMPET_WAIT", "secret", marks=pytest.mark.long),
+        pytest.param("LIMPET_DATABASES", "secret", marks=pytest.mark.long),
+        ("LIMPET_DATABASES", '["secret"]'),
+    ],
 )
 def test_a_malformed_setting_is_named_without_its_value(variable: str, value: str) -> None:
     told = run("check", **{variable: value})
@@ -35,15 +39,16 @@ def test_a_malformed_setting_is_named_without_its_value(variable: str, value: st
     ("variable", "value", "rule"),
     [
         ("DATABASES", '{"main": "postgres://u:secret@h/d"}', ": main: must begin with postgresql+psycopg://"),
-        (
+        pytest.param(
             "DATABASES",
             '{"main": "postgresql+psycopg2://u:secret@h/d"}',
             ": main: must begin with postgresql+psycopg://",
+            marks=pytest.mark.long,
         ),
-        ("MAX_BODY", "-5", ": Input should be greater than 0"),
-        ("MAX_ITEMS", "0", ": Input should be greater than 0"),
-        ("SPOOL_FREE", "-1", ": Input should be greater than or equal to 0"),
-        ("WAIT", "-1", ": must not be negative"),
+        pytest.param("MAX_BODY", "-5", ": Input should be greater than 0", marks=pytest.mark.long),
+        pytest.param("MAX_ITEMS", "0", ": Input should be greater than 0", marks=pytest.mark.long),
+        pytest.param("SPOOL_FREE", "-1", ": Input should be greater than or equal to 0", marks=pytest.mark.long),
+        pytest.param("WAIT", "-1", ": must not be negative", marks=pytest.mark.long),
         ("LEASE", "0", ": must not be 0"),
     ],
 )

@@ -37,14 +37,14 @@ def test_bom_blank_lines_and_quoted_newlines_keep_the_line_numbers(newline: byte
     assert found[0].fields["comment"].split() == ["two", "lines"]
 
 
-def test_too_many_and_too_few_columns_are_that_rows_flaw() -> None:
+def test_too_many_and_too_few_columns_make_that_row_invalid() -> None:
     assert said(read(HEAD + b"1,1\n2,1,c,d\n3,1,fine\n"))[:2] == [
         "has 2 columns, and the header has 3",
         "has 4 columns, and the header has 3",
     ]
 
 
-def test_bad_utf8_is_that_rows_flaw_and_its_bytes_are_kept() -> None:
+def test_bad_utf8_makes_that_row_invalid_and_its_bytes_are_kept() -> None:
     bad, good = read(HEAD + b"1,1,\xff\n2,1,caf\xc3\xa9\n")
     assert bad.flaw == "is not UTF-8: invalid start byte, 0xff at byte 4"
     assert bad.raw == b"1,1,\xff\n"
@@ -73,7 +73,7 @@ def test_a_line_without_end_is_not_held_whole() -> None:
     assert found[1].fields["caseAttachment_Key"] == 2
 
 
-def test_ndjson_has_a_flaw_for_each_bad_line() -> None:
+def test_each_bad_line_of_ndjson_is_invalid() -> None:
     found = read(b'{"a": 1}\n\n[2]\n{"a": NaN}\n{"a"\n\xff\n{"a": 3}\n')
     assert [row.line for row in found] == [1, 3, 4, 5, 6, 7]
     assert [bool(row.flaw) for row in found] == [False, True, True, True, True, False]

@@ -159,7 +159,7 @@ def test_a_retry_is_only_overtaken_by_deletions_that_may_be_about_it(
     assert is_about(whole, action(**sent)) is may_be
 
 
-def test_a_pair_is_one_whatever_its_case_and_its_key_is_negative() -> None:
+def test_a_collection_is_one_whatever_its_case_and_its_key_is_negative() -> None:
     one, same = Collection("Straße", "Ab"), Collection("STRASSE", "aB")
     assert (one.folded, one.key) == (same.folded, same.key)
     others = [Collection("Strasse", "Abc"), Collection("StrasseA", "b"), Collection("", "strasseab")]

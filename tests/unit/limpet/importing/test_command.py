@@ -10,7 +10,7 @@ from limpet.importing.manifest_argument import manifest_at
 from schemas.imports import ImportKind
 
 
-def test_whoever_waits_for_a_server_is_told_for_what(tmp_path: Path) -> None:
+def test_the_command_says_what_it_waits_for(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("caseAttachment_Key,case_Key\n1,1\n")
     server = {"LIMPET_URL": "http://127.0.0.1:1", "LIMPET_DATABASE": "demo", "LIMPET_API_KEY": "key"}
     told = CliRunner().invoke(import_command, [str(tmp_path / "m.csv"), "--patience", "1"], env=server)

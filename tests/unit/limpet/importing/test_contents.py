@@ -45,7 +45,7 @@ def test_other_bytes_than_were_signed_are_a_file_that_changed_in_any_stores_word
     assert said(400, code) == f"InvalidFileError: {CHANGED}"
 
 
-def test_a_refusal_of_one_upload_is_its_rows_and_what_passes_is_waited_for() -> None:
+def test_a_refused_upload_makes_its_rows_invalid_and_a_transient_error_is_retried() -> None:
     assert said(400, "EntityTooLarge") == "InvalidFileError: is refused by the object store: HTTP 400 EntityTooLarge"
     for status, code in ((403, "AccessDenied"), (404, "NoSuchBucket"), (429, "SlowDown"), (503, "SlowDown")):
         assert said(status, code) == f"NoAnswerError: HTTP {status} {code}"

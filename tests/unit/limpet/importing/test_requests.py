@@ -36,14 +36,14 @@ def test_long_names_make_small_parts() -> None:
     assert max(len(part.rows) for part in parts(manifest, 0)) == 42
 
 
-def test_a_row_too_large_for_a_request_is_that_rows_flaw_with_its_line() -> None:
+def test_a_row_too_large_for_a_request_is_invalid_with_its_line() -> None:
     line = line_of(Row(7, 0, b"", {}), {"comment": "x" * LARGEST_BODY})
     sent = json.loads(line)
     assert (sent["line"], sent["flaw"]["status"], "item" in sent) == (7, 413, False)
     assert str(LARGEST_BODY) in sent["flaw"]["message"]
 
 
-def test_a_row_of_many_long_lines_keeps_its_own_flaw() -> None:
+def test_a_row_of_many_long_lines_keeps_its_own_reason() -> None:
     columns = 200
     names = ",".join(f"c{n}" for n in range(columns)).encode()
     (row,) = read(names + b"\n" + b",".join(b'"' + b"x" * 100_000 + b'\n"' for _ in range(columns)))
