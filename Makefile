@@ -8,10 +8,10 @@ READY := .venv/.ready
 PEERS := .venv-bench/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test chaos check bench lock clean
+.PHONY: help setup demo up test test-all chaos check bench lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
 
 setup: $(READY)  ## make .venv/ from the lock file
 
@@ -31,8 +31,12 @@ demo: setup  ## the whole system on real servers: a batch in, its 207 out
 up: setup  ## run the embedded stack in the foreground (Ctrl-C ends it)
 	@$(BIN)/limpet up
 
-test: setup  ## every test, against real servers
-	@$(BIN)/python -m pytest
+# Two processes side by side, each with a running stack of its own; the tests of a file stay in one process.
+test: setup  ## every promise once, against real servers, in a few minutes
+	@$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
+
+test-all: setup  ## what make test leaves out: storms, kills at random, limits, large imports
+	@$(BIN)/python -m pytest -m long
 
 chaos: setup  ## strike a stack under load and check every promise (MINUTES=10, SEED= repeats a run)
 	@$(BIN)/python -m chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

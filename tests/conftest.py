@@ -1,4 +1,4 @@
-"""One embedded stack serves the whole run: real PostgreSQL, Valkey, S3, API, workers, relay, beat, Flower."""
+"""One embedded stack serves each process of a run: real PostgreSQL, Valkey, S3, API, workers, relay, beat, Flower."""
 
 import json
 import os
@@ -8,13 +8,18 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from calls import connected
-from file_calls import files_client
+from support.case_attachments import connected
+from support.file_attachments import files_client
+from support.left_out import LeftOut
 
 from limpet.embedded.running import running_stack
 from worker.database import engine
 from worker.migrate import migrate
 from worker.settings import settings
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(LeftOut())
 
 
 @pytest.fixture(scope="session")
