@@ -1,4 +1,4 @@
-"""Engines and sessions, one engine for each configured database and process."""
+"""Engines and sessions: one engine for each configured database and process."""
 
 import select
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from worker.errors import UnknownDatabaseError
 from worker.settings import settings
 
-# A frozen process must not hold locks for long, and a silent network must be noticed:
-# all in milliseconds or seconds, as PostgreSQL and libpq read them.
+# A frozen process must not hold locks for long, and a silent network must be detected.
+# Plain numbers are milliseconds or seconds, as PostgreSQL and libpq read them.
 _SERVER_OPTIONS = " ".join(
     f"-c {name}={value}"
     for name, value in {
@@ -27,10 +27,10 @@ _SERVER_OPTIONS = " ".join(
         "lock_timeout": "5s",
         "idle_in_transaction_session_timeout": "30s",
         "transaction_timeout": "9min",
-        # A worker that was killed in a long statement would hold its locks until that ends, and nobody could go on.
+        # Else a worker that was killed in a long statement holds its locks until the statement ends.
         "client_connection_check_interval": "2s",
         "jit": "off",
-        # A generic plan, made once for all sizes, reads a large item table whole: a bite took 440 ms instead of 4.
+        # A generic plan, made once for all sizes, reads a large item table whole: locking took 440 ms instead of 4.
         "plan_cache_mode": "force_custom_plan",
     }.items()
 )
@@ -43,18 +43,18 @@ _CONNECT_OPTIONS: dict[str, Any] = {
     "options": _SERVER_OPTIONS,
     "application_name": "limpet",
 }
-POOL_SIZE = 20  # connections of a process to one database at most
+POOL_SIZE = 20  # maximum connections of a process to one database
 NO_ANSWER_ERRORS = (DBAPIError, PoolTimeoutError)
-"""What a transaction raises that got no answer of the database, for whoever goes on without one."""
-# Server states that pass by themselves: connection, resources, operator's intervention,
-# rollback (deadlock, serialization), lock not available, I/O.
+"""Errors that mean the database did not answer."""
+# Prefixes of transient SQLSTATEs: connection, resources, operator intervention, rollback (deadlock, serialization),
+# lock not available, I/O.
 _TRANSIENT_STATES = ("08", "53", "57", "40", "55", "58", "25P04", "25P03", "25006")
 
-# What libpq says when this process itself may not have more memory: as it looks, another attempt would not either.
+# libpq's messages when this process has reached its memory limit: another attempt would fail as well.
 _OUT_OF_MEMORY_MESSAGES = ("cannot allocate memory", "out of memory")
 
 
-set_json_loads(from_json)  # a payload for each item: the standard library takes several times as long
+set_json_loads(from_json)  # each item has a payload, and the standard library takes several times as long
 
 
 @cache
@@ -68,31 +68,31 @@ def engine(database: str) -> Engine:
     url = settings().databases.get(database)
     if url is None:
         raise UnknownDatabaseError(f"no database {database!r} in LIMPET_DATABASES")
-    created = create_engine(
+    new_engine = create_engine(
         url.get_secret_value(),
-        # The values are the callers' and belong into no log.
+        # Parameters are callers' values and must not be logged.
         hide_parameters=True,
         pool_size=POOL_SIZE // 2,
         max_overflow=POOL_SIZE - POOL_SIZE // 2,
         pool_timeout=10,
         connect_args=_CONNECT_OPTIONS,
     )
-    sqlalchemy.event.listen(created, "checkout", _check_connection)
-    return created
+    sqlalchemy.event.listen(new_engine, "checkout", _check_connection)
+    return new_engine
 
 
 def connect(url: str) -> psycopg.Connection:
-    """Return a connection of the driver alone to an SQLAlchemy URL, each statement its own transaction; close it."""
+    """Return a psycopg connection to an SQLAlchemy URL, in autocommit mode; the caller closes it."""
     parsed = make_url(url)
     _, keywords = parsed.get_dialect()().create_connect_args(parsed)
     return psycopg.connect(**{**keywords, **_CONNECT_OPTIONS}, autocommit=True)
 
 
 def _check_connection(connection: psycopg.Connection, _record: object, _proxy: object) -> None:
-    """Have the pool connect anew if the server closed the connection: no request may fail for a restart before it.
+    """Make the pool reconnect if the server has closed the connection: no request fails for an earlier restart.
 
-    A server says goodbye before it closes, and nothing else is said on an idle connection; so a look at the socket
-    tells what a round trip (``pool_pre_ping``) would.
+    An idle connection is readable only if the server has closed it. So polling the socket detects what a round trip
+    (``pool_pre_ping``) would.
     """
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
@@ -102,7 +102,7 @@ def _check_connection(connection: psycopg.Connection, _record: object, _proxy: o
 
 @contextmanager
 def transaction(database: str) -> Iterator[Session]:
-    """Yield a session whose work is committed at the end, or rolled back if the block raises."""
+    """Yield a session in one transaction, committed at the end, or rolled back if the block raises."""
     with Session(engine(database), expire_on_commit=False) as session, session.begin():
         yield session
 
@@ -111,8 +111,8 @@ def transaction(database: str) -> Iterator[Session]:
 def autocommit(database: str) -> Iterator[Session]:
     """Yield a session whose statements commit one by one, without the round trips of a transaction.
 
-    For reading as good as one, since what READ COMMITTED sees is taken anew for each statement anyway; else for what is
-    done by a single statement.
+    For reading it equals a transaction, since READ COMMITTED takes a new snapshot for each statement; for writing, use
+    it with a single statement.
     """
     with Session(engine(database).execution_options(isolation_level="AUTOCOMMIT"), expire_on_commit=False) as session:
         yield session
@@ -126,10 +126,10 @@ def count_changed(session: Session, statement: Executable, values: Mapping[str, 
 
 
 def copy_rows(session: Session, statement: str, types: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
-    """Send ``rows`` by ``statement``, a binary COPY of columns of ``types``, and return how many are in the table.
+    """Send ``rows`` by ``statement``, a binary COPY of columns of ``types``, and return how many were inserted.
 
     Raises:
-        DBAPIError: as of any statement.
+        DBAPIError: the database refused the rows or did not answer.
 
     """
     connection = session.connection().connection.driver_connection
@@ -141,12 +141,12 @@ def copy_rows(session: Session, statement: str, types: Sequence[str], rows: Iter
                 for row in rows:
                     copying.write_row(row)
             return cursor.rowcount
-    except psycopg.Error as fault:  # past SQLAlchemy, so translated here
+    except psycopg.Error as fault:  # psycopg raises it past SQLAlchemy, so it is translated here
         raise DBAPIError(statement, None, fault) from fault
 
 
 def is_transient(fault: DBAPIError) -> bool:
-    """Return whether ``fault`` is the server's trouble of the moment, not the statement's."""
+    """Return whether ``fault`` is transient: the state of the server, not the statement, caused it."""
     state = getattr(fault.orig, "sqlstate", None)
     if state is None and any(message in str(fault.orig) for message in _OUT_OF_MEMORY_MESSAGES):
         return False

@@ -1,4 +1,4 @@
-"""Failures that are expected, each with one sentence. All else is a bug and stays loud."""
+"""Expected failures, each with one sentence. Every other exception is a bug and stays loud."""
 
 
 class LimpetError(Exception):
@@ -10,11 +10,11 @@ class UnknownDatabaseError(LimpetError):
 
 
 class StoreUnavailableError(LimpetError):
-    """The object store is away or refuses us: transient, try again later."""
+    """The object store is down or refuses us: transient, try again later."""
 
 
 class BrokerUnavailableError(LimpetError):
-    """The broker is away or refuses us: the relay rings later."""
+    """The broker is down or refuses us: the relay publishes later."""
 
 
 class BlobMissingError(LimpetError):
@@ -30,4 +30,4 @@ class IdempotencyConflictError(LimpetError):
 
 
 class RepairedElsewhereError(LimpetError):
-    """Two checks were to repair one database at once: the second lets the first one end."""
+    """Another check repairs this database at the moment: try again after it."""

@@ -1,4 +1,4 @@
-"""One log line for each transition: a dotted event, then facts. No payloads, no secrets."""
+"""Log one line for each transition: a dotted event, then facts. No payloads, no secrets."""
 
 import logging
 import re
@@ -11,30 +11,30 @@ _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def log_event(name: str, **facts: object) -> None:
-    """Log that ``name`` happened, with its facts as ``key=value``."""
+    """Log the event ``name``, with its facts as ``key=value``."""
     _log.info("%s %s", name, _format_facts(facts))
 
 
 def log_transient(name: str, fault: BaseException, **facts: object) -> None:
-    """Log a fault that heals by itself: the next attempt is on its way."""
+    """Log a transient fault: another attempt follows."""
     _log.warning("%s %s fault=%s", name, _format_facts(facts), summarize_fault(fault))
 
 
 def summarize_fault(fault: BaseException) -> str:
-    """Return what sort of fault it is and its first line: the statement and its values come after that."""
+    """Return the type of the fault and its first line; the statement and its values come after that line."""
     return f"{type(fault).__name__}: {_first_line(fault)[:300]}"
 
 
 def log_bug(name: str, fault: BaseException, **facts: object) -> None:
-    """Log a fault that somebody must look at, with its traceback, and what PostgreSQL calls it."""
+    """Log a fault that needs an operator, with its traceback and PostgreSQL's diagnosis."""
     strip_values(fault)
     _log.error("%s %s", name, _format_facts(facts | _diagnosis(fault)), exc_info=fault)
 
 
 def strip_values(fault: BaseException) -> None:
-    """Cut ``fault``, and what it comes from, to what may be in a log.
+    """Cut the messages of ``fault`` and its causes to the first line.
 
-    PostgreSQL quotes the row that it refuses (DETAIL, CONTEXT), hence the caller's values, below the first line.
+    Below it PostgreSQL quotes the row that it refuses (DETAIL, CONTEXT), hence the caller's values.
     """
     link: BaseException | None = fault
     while link is not None:
@@ -54,5 +54,5 @@ def _diagnosis(fault: BaseException) -> dict[str, object]:
 
 
 def _format_facts(facts: dict[str, object]) -> str:
-    # A path or a name may hold what ends a line, and what comes after that must not pass for a line of ours.
+    # A path or a name may contain a line break, and the text after it must not look like a line of ours.
     return _CONTROL_CHARACTERS.sub("?", " ".join(f"{key}={value}" for key, value in facts.items()))

@@ -1,4 +1,4 @@
-"""Upkeep, which beat starts: what nothing needs any more goes. All of it may run in two places at once."""
+"""Periodic clean-up, started by Celery beat; each function may run in two processes at once."""
 
 import time
 from datetime import timedelta
@@ -10,17 +10,17 @@ from worker.ledger.retention import expire_batches
 from worker.log import log_event
 from worker.settings import settings
 
-_MAX_SECONDS = 240.0  # seconds; what is left then is for the next time
+_MAX_SECONDS = 240.0  # the next run continues
 
 
 def collect(database: str) -> int:
-    """Remove content that nothing names, and uploads that expired; return how many objects went."""
+    """Remove unreferenced content and expired uploads; return how many objects were removed."""
     client_uploads.forget_expired(database, settings().collect_after)
     return gc.collect(database, settings().collect_after)
 
 
 def expire(database: str) -> int:
-    """Forget batches that ended more than LIMPET_KEEP_BATCHES days ago; return how many. With 0 days: none."""
+    """Delete batches that ended more than LIMPET_KEEP_BATCHES days ago; return how many. With 0 days: none."""
     days = settings().keep_batches
     deleted, more, deadline = 0, days > 0, time.monotonic() + _MAX_SECONDS
     if more:
@@ -35,7 +35,7 @@ def expire(database: str) -> int:
 
 
 def _close_idle(database: str, days: int) -> None:
-    """Close imports that nobody goes on with: while one is open, what came after it can't be forgotten."""
+    """Close abandoned imports: retention can't delete the batches after an open one."""
     reason = f"no row came for {days} days, so it was closed; the same command begins it anew"
     with transaction(database) as session:
         closed = transitions.close_idle(session, timedelta(days=days), reason)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from worker.database import engine
 
-# Any fixed number: whoever migrates holds it, so that two that start at once take turns.
+# Any fixed number; the lock serializes two migrations that start at once.
 _MIGRATION_LOCK = 0x11_33_9E_7
 
 
@@ -24,10 +24,10 @@ def _config(connection: Connection | None = None) -> Config:
 def migrate(database: str) -> str:
     """Run the migrations that ``database`` lacks and return the revision it is at then.
 
-    One that a newer version has migrated is left as it is: migrations only add what older programs don't mind.
+    A schema of a newer version is left as it is: migrations only add what older programs ignore.
     """
     with engine(database).begin() as connection:
-        # The servers' own limits are too short for an index, and for waiting for somebody else's.
+        # Our session limits are too short to build an index, or to wait for another migration.
         connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SET LOCAL transaction_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
@@ -37,7 +37,7 @@ def migrate(database: str) -> str:
 
 
 def is_current(database: str) -> bool:
-    """Return whether ``database`` has all that this version needs: its newest revision, or a later version's."""
+    """Return whether ``database`` has the newest revision of this version, or one of a later version."""
     with engine(database).connect() as connection:
         revision = _revision(connection)
     return revision == ScriptDirectory.from_config(_config()).get_current_head() or _is_newer(revision)
@@ -48,6 +48,6 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _is_newer(revision: str | None) -> bool:
-    """Return whether ``revision`` is a later version's: there is one line of them, so one that we don't know."""
+    """Return whether ``revision`` is of a later version: revisions are linear, so an unknown one is later."""
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     return revision is not None and revision not in known

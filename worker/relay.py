@@ -1,7 +1,7 @@
-"""The relay: rings again for every chunk that is due. ``python -m worker.relay``; two may run.
+"""The relay: publishes every chunk that is due again. ``python -m worker.relay``; two may run.
 
-It does not travel through the broker that it has to outlive, so a lost
-message, a dead worker, an emptied broker or a finisher that died all end here.
+It finds its work in the database, not in the broker. So it recovers from a lost message, an emptied broker, a worker
+that died, and a worker that died before it finished the batch.
 """
 
 import logging
@@ -22,18 +22,18 @@ from worker.ledger import claims, completion
 from worker.log import log_event, log_transient
 from worker.settings import settings
 
-_PERIOD_SECONDS, _BUSY_PERIOD_SECONDS = 1.0, 0.05  # seconds
+_PERIOD_SECONDS, _BUSY_PERIOD_SECONDS = 1.0, 0.05
 _STOP_TIMEOUT_SECONDS = 5.0
 _MAX_SWEEP_ROWS = 500
 
 
 def sweep(database: str) -> int:
-    """Ring for what is due in ``database`` and finish what nobody finished; return how many rings."""
+    """Publish the due chunks and loaders of ``database``, finish batches left unfinished; return how many chunks."""
     with transaction(database) as session:
         due = claims.take_due(session, settings().ring_after, _MAX_SWEEP_ROWS)
         loaders = transitions.take_due_loaders(session, settings().ring_after, _MAX_SWEEP_ROWS)
         ended = completion.finish_orphans(session, settings().ring_after)
-    # Committed first: a ring that fails is due again by itself. An end is told of only here, so before that.
+    # Publish after the commit: a message that fails is due again. Notify first, since an end is notified only once.
     notify_ended(database, dict.fromkeys(ended, NO_VERDICTS), by="relay")
     publish_chunks(database, due)
     publish_loaders(database, loaders)
@@ -43,7 +43,7 @@ def sweep(database: str) -> int:
 
 
 def _sweep_until_stopped(database: str, stop: threading.Event) -> None:
-    """Sweep once a second until told to stop; whatever ends this ends the relay."""
+    """Sweep once a second until ``stop`` is set; an unexpected exception stops the relay."""
     try:
         while not stop.is_set():
             published = 0
@@ -70,7 +70,7 @@ def main() -> None:
         signal.signal(number, end)
     names = list(settings().databases)
     log_event("relay.started", databases=",".join(names))
-    # Daemons, for a thread that hangs must not keep the process from ending.
+    # Daemon threads: one that hangs must not keep the process from ending.
     sweeps = [threading.Thread(target=_sweep_until_stopped, args=(n, stop), name=n, daemon=True) for n in names]
     for thread in sweeps:
         thread.start()

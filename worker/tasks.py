@@ -1,4 +1,4 @@
-"""The Celery tasks, thin since all that matters happens in the ledger; ``celery -A worker.tasks worker`` runs them."""
+"""The Celery tasks, run by ``celery -A worker.tasks worker``; they are thin, since the ledger holds all state."""
 
 import os
 import resource
@@ -25,15 +25,15 @@ from worker.ledger.model import BULK_QUEUE
 from worker.log import log_event, log_transient, strip_values
 from worker.settings import settings
 
-_EVENT_DELAY_SECONDS = 0.25  # seconds that an event waits for others
-_WATCHDOG_PERIODS = 3  # times the pause before the relay's first ring: 15 s, unless that is set otherwise
+_EVENT_DELAY_SECONDS = 0.25  # how long a task event waits for others
+_WATCHDOG_PERIODS = 3  # times LIMPET_RING_AFTER, which makes 15 s by default
 MAINTENANCE_PERIODS = {"limpet.collect": timedelta(minutes=5), "limpet.expire": timedelta(hours=1)}
 app.conf.beat_schedule = {
     f"{task} {name}": {
         "task": task,
         "schedule": every,
         "args": (name,),
-        # One that nobody took by the time of the next is not needed any more.
+        # If no worker has taken it when the next one comes, it is not needed.
         "options": {"expires": every.total_seconds(), "queue": BULK_QUEUE},
     }
     for task, every in MAINTENANCE_PERIODS.items()
@@ -43,42 +43,42 @@ app.conf.beat_schedule = {
 
 @worker_process_init.connect
 def limit_memory(**_: object) -> None:
-    """Let a task that runs away with memory fail, rather than have the kernel end whatever process it chooses."""
+    """Limit memory, so that a runaway task fails and the kernel kills no other process for it."""
     if limit := settings().worker_memory:
-        # What is allocated, not what is mapped: address space says little about a process with threads.
+        # RLIMIT_DATA limits what is allocated, not what is mapped: a process with threads maps much address space.
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
 
 
 class WatchdogStep(StartStopStep):
-    """Looks every few seconds, as long as the worker is connected, whether it still takes work."""
+    """Checks every few seconds, while the worker is connected, whether it still takes work."""
 
     requires = ("celery.worker.consumer:Tasks",)
 
     def start(self, consumer: Consumer) -> None:
-        """Begin to look; again after each new connection, which clears the timers."""
-        # The queues as they are now: a worker that was told to leave one has it no more.
+        """Start the checks, again after each new connection, since that clears the timers."""
+        # The current queues: `cancel_consumer` may have removed some.
         watchdog = Watchdog(list(app.amqp.queues.consume_from))
 
         def check() -> None:
             if watchdog.is_stalled(sum(state.total_count.values()), busy=bool(state.active_requests)):
                 log_event("watchdog.stalled", worker=consumer.hostname, queues=",".join(watchdog.queues))
-                os._exit(os.EX_UNAVAILABLE)  # it has nothing in hand
+                os._exit(os.EX_UNAVAILABLE)  # it runs no task
 
         consumer.timer.call_repeatedly(_WATCHDOG_PERIODS * settings().ring_after.total_seconds(), check)
 
 
 class EventsStep(StartStopStep):
-    """Lets the events of tasks, which Flower shows, go several at a time.
+    """Sends the events of tasks, which Flower shows, several at a time.
 
-    Celery sends each as soon as it has a moment, and a message to the broker takes longer than the rest of what the
-    worker's parent process does for a task; the next task waits for it.
+    Celery sends each event at once. Its message to the broker takes longer than all else that the worker's parent
+    process does for a task, and the next task waits for it.
     """
 
     requires = ("celery.worker.consumer.events:Events",)
 
     def start(self, consumer: Consumer) -> None:
-        """Begin to pace the events of this connection."""
+        """Delay the events of this connection so that they go together."""
         dispatcher = consumer.event_dispatcher  # type: ignore[attr-defined]  # not in the stubs
         scheduled = False
 
@@ -101,7 +101,7 @@ app.steps["consumer"].update((WatchdogStep, EventsStep))
 
 @contextmanager
 def _strip_fault_values() -> Iterator[None]:
-    """Celery logs what a task raises: let no caller's value be in it."""
+    """Remove callers' values from what a task raises, since Celery logs it."""
     try:
         yield
     except Exception as fault:
@@ -119,10 +119,10 @@ def deliver_chunk(self: Task[..., str], /, database: str, *chunk_ids: int) -> st
 @app.task(name=LOAD_TASK)
 @_strip_fault_values()
 def load_import(database: str, batch_id: str) -> str:
-    """Append rows of an import that the servers read themselves, for some seconds."""
+    """Append rows of an import that the servers read, for some seconds."""
     try:
         for step in load(database, UUID(batch_id)):
-            with suppress(BrokerUnavailableError):  # the relay rings for what is lost here
+            with suppress(BrokerUnavailableError):  # the relay publishes the chunk later
                 publish_chunks(database, step.messages)
     except (LimpetError, DBAPIError) as fault:
         log_transient("import.load_later", fault, database=database, batch=batch_id)
@@ -133,12 +133,12 @@ def load_import(database: str, batch_id: str) -> str:
 @app.task(name="limpet.collect")
 @_strip_fault_values()
 def collect(database: str) -> int:
-    """Remove content that nothing names, and uploads that expired; return how many objects went."""
+    """Remove unreferenced content and expired uploads; return how many objects were removed."""
     return maintenance.collect(database)
 
 
 @app.task(name="limpet.expire")
 @_strip_fault_values()
 def expire(database: str) -> int:
-    """Forget batches that ended long ago; return how many."""
+    """Delete batches that ended long ago; return how many."""
     return maintenance.expire(database)

@@ -1,4 +1,4 @@
-"""How an item ended, and what its sender should do about it."""
+"""Verdicts: how an item ended, and what its sender should do about it."""
 
 from typing import Literal, NamedTuple, get_args
 
@@ -10,8 +10,7 @@ Retry = Literal["never", "as-is", "after-fix"]
 class Verdict(NamedTuple):
     """The end of one item: outcome, HTTP status, a text for people, and whether its sender may send it again.
 
-    ``record_key`` is the key of the record it speaks of; ``errors`` name the
-    fields of an invalid item.
+    ``record_key`` is the key of the record; ``errors`` name the fields of an invalid item.
     """
 
     outcome: Outcome
@@ -22,8 +21,8 @@ class Verdict(NamedTuple):
     errors: tuple[dict[str, str], ...] | None = None
 
     def on(self, record_key: int) -> "Verdict":
-        """Return this verdict, said of the record ``record_key``."""
-        # Once for each item: _replace takes several times as long.
+        """Return this verdict with ``record_key``."""
+        # Called for each item: _replace takes several times as long.
         return Verdict(self.outcome, self.status, self.body, self.retry, record_key, self.errors)
 
 
@@ -35,7 +34,7 @@ SUPERSEDED = Verdict("skipped", 200, "Skipped: superseded, a later item changed 
 QUARANTINED = Verdict(
     "failed",
     500,
-    "Set aside: its worker died three times while carrying out this item alone. "
+    "Quarantined: its worker died three times while carrying out this item alone. "
     "Look at the content, then retry the batch",
     "as-is",
 )

@@ -1,4 +1,4 @@
-"""Submit items as a batch, and wait for its end as long as the client wants."""
+"""Submit items as a batch, and wait for its end as long as the client prefers."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -29,13 +29,13 @@ from worker.log import log_event, log_transient
 from worker.settings import settings
 from worker.verdicts import Verdict
 
-# Of each database its own, so that one that hangs leaves some to others.
+# One for each database, so that a database that hangs leaves threads to the others.
 _thread_limiters: defaultdict[str, CapacityLimiter] = defaultdict(lambda: CapacityLimiter(POOL_SIZE))
 
 
 @dataclass(frozen=True, slots=True)
 class ApplicationState:
-    """What lives as long as the process: who waits, and what is to be published."""
+    """The state of an API process: the waiters and the publisher."""
 
     waiters: Waiters
     publisher: Publisher
@@ -49,7 +49,7 @@ async def submit(
     preferences: Preferences,
     kind: str = "case_attachments",
 ) -> tuple[BatchView, list[ItemView]]:
-    """Record ``items`` as one batch, ring for it, wait as wished, and return how it stands then.
+    """Accept ``items`` as one batch, publish its chunks, wait as preferred, and return its state then.
 
     Raises:
         ProblemError: 422, the Idempotency-Key was used for another request.
@@ -65,7 +65,7 @@ async def submit(
         raise ProblemError(IDEMPOTENCY, sentence(conflict)) from conflict
     state.publisher.publish(identity.database, accepted.messages, small=_is_small(accepted, new))
     if accepted.messages and not preferences.wait:
-        return _build_accepted(accepted, new)  # nobody needs to look
+        return _build_accepted(accepted, new)  # known without reading it
     if preferences.wait and (accepted.messages or accepted.replayed):
         verdicts = await state.waiters.until_ended(identity.database, accepted.batch_id, preferences.wait)
         if not accepted.replayed and (ended := _build_ended(accepted, new, verdicts)):
@@ -73,26 +73,26 @@ async def submit(
     try:
         return await run_sync(_read, identity.database, accepted.batch_id, limiter=_thread_limiters[identity.database])
     except NO_ANSWER_ERRORS as fault:
-        # It is accepted: anything that says otherwise makes the client send it twice.
+        # It is accepted: with an error, the client would send it again.
         log_transient("batch.not_read", fault, database=identity.database, batch=accepted.batch_id)
         return _build_accepted(accepted, new)
 
 
 def _is_small(accepted: Accepted, new: NewBatch) -> bool:
-    """Return whether all of the batch is one chunk, small and without contents to be stored first."""
+    """Return whether the batch is one small chunk, without contents that must be stored first."""
     limit = settings().small_batch
     return len(accepted.messages) == 1 and len(new.items) <= limit and not any(item.content for item in new.items)
 
 
 def _build_accepted(accepted: Accepted, new: NewBatch) -> tuple[BatchView, list[ItemView]]:
-    """Return a batch as it is known to stand without a look: accepted, its good items open."""
+    """Return an accepted batch without reading it: its valid items are open."""
     items = [_build_item(position, item, item.verdict) for position, item in enumerate(new.items)]
     counts = {"invalid": accepted.counted_invalid, "pending": len(items) - accepted.counted_invalid}
     return _build_batch(accepted, new, {outcome: n for outcome, n in counts.items() if n}, None), items
 
 
 def _build_ended(accepted: Accepted, new: NewBatch, verdicts: ItemVerdicts) -> tuple[BatchView, list[ItemView]] | None:
-    """Return a batch as it ended, if ``verdicts`` say how each item did that was not refused; else it must be read."""
+    """Return an ended batch without reading it; None if ``verdicts`` lack a valid item."""
     every = [item.verdict or verdicts.get(position) for position, item in enumerate(new.items)]
     known = [end for end in every if end is not None]
     if len(known) < len(new.items):
@@ -123,11 +123,11 @@ def _build_item(position: int, item: NewItem, end: Verdict | None) -> ItemView:
 
 
 def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
-    """Return what the ledger made of ``new``, and ``new`` as it was recorded: without what uploads could not give."""
+    """Take uploads and accept ``new``; return it with the items as accepted, invalid if an upload was not available."""
     if new.idempotency_key and any(item.upload_id for item in new.items):
         with autocommit(database) as session:
             replayed = find_replayed(session, new)
-        if replayed is not None:  # a repeat takes no upload: it would be used up for nothing
+        if replayed is not None:  # a repeated request must not take its uploads again
             return replayed, new
     taken = [_take_upload(database, new.caller, item) for item in new.items]
     accepted, new = _accept_available(database, replace(new, items=taken))
@@ -137,7 +137,7 @@ def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
 
 
 def _take_upload(database: str, caller: str, item: NewItem) -> NewItem:
-    """Return ``item`` with the content of the upload that it names, if it names one."""
+    """Return ``item`` with the stored content of its upload, or invalid if the upload is not available."""
     if item.upload_id is None:
         return item
     try:
@@ -147,7 +147,7 @@ def _take_upload(database: str, caller: str, item: NewItem) -> NewItem:
 
 
 def _accept_available(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
-    """Accept ``new``; an item whose upload another one used meanwhile is invalid."""
+    """Accept ``new``, its items invalid whose uploads other items have used meanwhile."""
     while True:
         try:
             return accept(database, new), new
@@ -162,7 +162,7 @@ def _accept_available(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]
 def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:
     with autocommit(database) as session:
         view = report.read_batch(session, batch_id)
-        assert view is not None, "a batch that was just accepted is there"
+        assert view is not None, "the batch was just accepted"
         return view, report.read_items(session, batch_id, limit=max(view.total, 1))
 
 

@@ -1,4 +1,4 @@
-"""Accept: a batch, its chunks and its items become durable in one transaction."""
+"""Accept a batch: make it, its chunks and its items durable in one transaction."""
 
 import time
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from worker.settings import settings
 
 
 class UploadsUsedError(LimpetError):
-    """Other items were faster to use the uploads of the items at ``positions``; nothing was accepted."""
+    """Other items have used the uploads of the items at ``positions``; nothing was accepted."""
 
     def __init__(self, positions: Sequence[int]) -> None:
         super().__init__(f"the uploads of items {list(positions)} were used already")
@@ -32,13 +32,13 @@ class UploadsUsedError(LimpetError):
 def accept(database: str, new: NewBatch) -> Accepted:
     """Append ``new`` to the ledger of ``database``; it is durable on return.
 
-    A light batch is one statement, which commits by itself. Any other is one transaction: it marks uploads as used,
-    adopts stored contents, takes its turn among appends for the same files, and appends.
+    A light batch is one statement, which commits by itself. Any other batch is one transaction: it marks uploads as
+    used, adopts stored contents, waits for appends to the same files, and appends.
 
     Raises:
         IdempotencyConflictError: the key was used for another request.
-        UploadsUsedError: refuse these items, and accept the others.
-        StoreUnavailableError: a stored content was collected meanwhile; nothing was accepted.
+        UploadsUsedError: some uploads are used; the caller may refuse their items and try again.
+        StoreUnavailableError: a stored content was removed meanwhile; nothing was accepted.
 
     """
     if new.is_light:
@@ -79,8 +79,8 @@ def _adopt_contents(session: Session, items: Sequence[NewItem]) -> list[NewItem]
 def append_batch(session: Session, new: NewBatch) -> Accepted:
     """Append ``new``, whose contents are inline or blobs; durable once the session's transaction commits.
 
-    The order number is taken here, after the request has been read whole, so a
-    request whose answer came before another was sent is before it.
+    It takes the acceptance number, which orders batches. A client that sends a second request after the answer to the
+    first finds them in that order, because the request has been read whole by now.
 
     Raises:
         IdempotencyConflictError: the key was used for another request.
@@ -90,16 +90,16 @@ def append_batch(session: Session, new: NewBatch) -> Accepted:
     accepted = _insert_light(session, batch_id, new) if new.is_light else _insert(session, batch_id, new)
     if accepted is None:
         replayed = find_replayed(session, new)
-        assert replayed is not None, "what is in the way of its key is there"
+        assert replayed is not None, "the key conflicted, so its batch is there"
         return replayed
     return accepted
 
 
-# What keeps worker processes busy: chunks of the queue that are new or at work, and batches that just came.
+# The load of the worker processes: chunks of the queue that are new or taken, and small batches of the last second.
 _OPEN_CHUNKS = "SELECT FROM chunk WHERE due_at IS NOT NULL AND queue = :queue AND (state = 'taken' OR attempts = 0)"
 _RECENT_BATCHES = "SELECT total FROM batch WHERE id > :recent AND total <= :small"
-# One statement, where `_insert` needs three and a transaction around them: a batch of one is accepted in two thirds of
-# the time. A single item is cut into one chunk anyway, so nobody counts what is open.
+# One statement, where `_insert` needs three and a transaction: a batch of one is accepted in two thirds of the time.
+# A single item is one chunk anyway, so the load is not counted for it.
 _INSERT_LIGHT = text(f"""
     WITH new AS (
         INSERT INTO batch (id, kind, caller, total, idempotency_key, request_sha256)
@@ -111,7 +111,7 @@ _INSERT_LIGHT = text(f"""
         SELECT :id, i.position, acceptance, i.kind, i.key, i.payload
         FROM new, json_to_recordset(CAST(:items AS json))
             AS i (position int, kind text, key bigint, payload jsonb)
-    ), cut AS MATERIALIZED (  -- else the load is looked up twice: for the series and for its rows
+    ), cut AS MATERIALIZED (  -- else the load is counted twice: for the series and for its rows
         SELECT CASE WHEN :total > 1 AND (
             :most_open < (SELECT count(*) FROM ({_OPEN_CHUNKS} LIMIT :most_open + 1) AS open)
             OR :most_recent < (SELECT coalesce(sum(total), 0) FROM ({_RECENT_BATCHES} LIMIT :most_recent + 1) AS recent)
@@ -125,7 +125,7 @@ _INSERT_LIGHT = text(f"""
 
 
 def _insert_light(session: Session, batch_id: UUID, new: NewBatch) -> Accepted | None:
-    """Append a light batch, cut as `chunk_size` says; None on a replay."""
+    """Append a light batch, in chunks of the size that `chunk_size` computes; None on a replay."""
     limit = max_load()
     items = [
         {"position": position, "kind": i.kind, "key": i.key, "payload": i.payload}
@@ -147,7 +147,7 @@ def _insert_light(session: Session, batch_id: UUID, new: NewBatch) -> Accepted |
 
 
 def _batch_values(batch_id: UUID, new: NewBatch) -> dict[str, object]:
-    """Return what both ways to insert a batch say of it, and of what came before it."""
+    """Return the values that both ways to insert a batch share."""
     return {
         "id": batch_id,
         "kind": new.kind,
@@ -173,7 +173,7 @@ _INSERT_BATCH = text(f"""
 
 def _insert(session: Session, batch_id: UUID, new: NewBatch) -> Accepted | None:
     """Append a batch; None on a replay."""
-    # The load is counted no further than matters.
+    # The load is counted only as far as it matters.
     values = {
         "finished": all(item.verdict for item in new.items),
         "enough": max_load().recent_items + 1,
@@ -190,7 +190,7 @@ def _insert(session: Session, batch_id: UUID, new: NewBatch) -> Accepted | None:
 
 
 def find_replayed(session: Session, new: NewBatch) -> Accepted | None:
-    """Return the batch that was made under the idempotency key of ``new``, None if none was.
+    """Return the batch that was accepted under the idempotency key of ``new``, None if there is none.
 
     Raises:
         IdempotencyConflictError: the key was used for another request.

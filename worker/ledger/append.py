@@ -27,9 +27,9 @@ _INSERT_CHUNKS = text("""
 
 
 def append_chunks(session: Session, target: AppendTarget, plans: Sequence[ChunkPlan]) -> list[ChunkMessage]:
-    """Insert chunks as cut; those whose items are all refused are done. Return a ring for each other.
+    """Insert the planned chunks and return a message for each one that is open; one with invalid items only is done.
 
-    Where there is a rate, nobody rings now: the relay does when a chunk is due.
+    With a rate there are no messages: the relay publishes each chunk when it is due.
     """
     if not plans:
         return []
@@ -66,7 +66,7 @@ _COPY_TYPES = (
 
 def copy_items(session: Session, target: AppendTarget, items: Sequence[NewItem]) -> None:
     """Append ``items`` from the target's position on."""
-    # COPY is several times faster than the best INSERT here; bench/README.md has the figures.
+    # COPY is several times faster than the best INSERT; bench/README.md has the figures.
     batch_id, acceptance = target.batch_id, target.acceptance
     rows = ((batch_id, position, acceptance, *row) for position, row in enumerate(_item_rows(items), target.first))
     copy_rows(session, _COPY_ITEMS, _COPY_TYPES, rows)
@@ -79,6 +79,6 @@ def _item_rows(items: Sequence[NewItem]) -> Iterator[tuple[object, ...]]:
             errors = Jsonb(v.errors) if v.errors else None
             verdict_columns = (v.outcome, v.status, v.record_key, v.body, v.retry, errors)
         content = item.content.read() if isinstance(item.content, Spooled) else item.content
-        # What is refused may hold what only the standard library can spell.
+        # An invalid payload may hold values that only the standard library can encode.
         payload = Jsonb(item.payload, None if item.verdict else to_json)
         yield (item.kind, item.key, payload, content, item.blob_id, *verdict_columns)

@@ -1,4 +1,7 @@
-"""Cancel a batch: a fact in the ledger, so it survives restarts; each item looks it up by its own batch."""
+"""Cancel a batch: the transition to cancelled, and the settling of items that have not started.
+
+The request is stored in the ledger, so it survives restarts. A worker reads it with each item that it locks.
+"""
 
 from uuid import UUID
 
@@ -9,7 +12,7 @@ from worker.ledger import completion
 from worker.ledger.model import ItemId
 from worker.verdicts import CANCELLED
 
-# The batch is locked before its import, by all who lock both.
+# All transactions that lock both lock the batch before its import.
 _REQUEST_CANCEL = text("""
     WITH asked AS (
         UPDATE batch SET cancel_requested_at = clock_timestamp()
@@ -31,7 +34,7 @@ def request_cancel(session: Session, batch_id: UUID) -> bool:
 
 
 _MAX_ITEMS = 5000
-# What is locked has started, here or by a helper; its worker sees the cancellation or finishes the item.
+# A locked item has started, in its own chunk or for another; its worker sees the cancellation or finishes the item.
 _LOCK_OPEN_ITEMS = text("""
     SELECT position FROM item WHERE batch_id = :batch_id AND outcome IS NULL
     ORDER BY position LIMIT :limit FOR UPDATE SKIP LOCKED
@@ -45,7 +48,7 @@ _LOCK_SETTLED_CHUNKS = text("""
 
 
 def settle_cancelled(session: Session, batch_id: UUID) -> int:
-    """Settle up to some thousand items that nobody holds as cancelled, close their chunk_ids; return how many items."""
+    """Settle up to 5,000 open items that no worker has locked as cancelled, close their chunks; return how many."""
     positions = list(session.scalars(_LOCK_OPEN_ITEMS, {"batch_id": batch_id, "limit": _MAX_ITEMS}))
     if positions:
         completion.settle(session, [(ItemId(batch_id, position), CANCELLED) for position in positions])

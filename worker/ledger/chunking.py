@@ -1,8 +1,7 @@
-"""The cut: how many items of a batch one Celery task carries.
+"""Chunking: how many items of a batch one Celery task carries.
 
-While the workers have hands idle_processes, each item of a small batch is a task of its
-own, to be seen in Flower. Once they are busy, or the batch is larger, chunks
-grow: end to end, chunks of 100 are some 50 times faster than chunks of one.
+While worker processes are idle, each item of a small batch is a task of its own, visible in Flower. When they are busy,
+or the batch is larger, chunks grow: end to end, chunks of 100 are some 50 times faster than chunks of one.
 """
 
 from collections.abc import Sequence
@@ -13,19 +12,19 @@ from worker.verdicts import Verdict
 
 
 class Divisible(Protocol):
-    """What the cut looks at."""
+    """The facts of an item that chunking needs."""
 
     @property
     def inline_size(self) -> int:
-        """How many bytes ride in the ledger."""
+        """The bytes of content inside the ledger."""
 
     @property
     def verdict(self) -> Verdict | None:
-        """Set if it is refused already."""
+        """Set if the item is invalid."""
 
 
 class ChunkPlan(NamedTuple):
-    """Positions of one chunk, both inclusive, and how many of its items are refused already."""
+    """The positions of one chunk, both inclusive, and how many of its items are invalid."""
 
     first: int
     last: int
@@ -33,14 +32,14 @@ class ChunkPlan(NamedTuple):
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to carry out."""
+        """Whether all of its items are invalid, so that none is left to carry out."""
         return self.invalid == self.last - self.first + 1
 
 
 class Load(NamedTuple):
-    """How much there is to do: chunks that are new or at work, and items that came in small batches in the last second.
+    """The work at hand: chunks that are new or taken, and items of small batches in the last second.
 
-    A chunk that was handed back waits for something else, and keeps no process from its work.
+    A chunk that a worker released is not counted: it waits for something else and keeps no process busy.
     """
 
     open_chunks: int
@@ -48,30 +47,30 @@ class Load(NamedTuple):
 
 
 IDLE = Load(0, 0)
-# For each worker process.
+# Above these, for each worker process, the processes count as busy.
 MAX_WAITING_CHUNKS = 2
-MAX_SINGLE_ITEMS = 15  # a second
+MAX_SINGLE_ITEMS = 15  # of small batches, in the last second
 
 
 def max_load() -> Load:
-    """Return the load up to which worker processes have their hands idle_processes."""
+    """Return the load up to which the worker processes count as idle."""
     processes = settings().worker_processes
     return Load(MAX_WAITING_CHUNKS * processes, MAX_SINGLE_ITEMS * processes)
 
 
 def chunk_size(total: int, load: Load = IDLE) -> int:
-    """Return how many items a chunk carries at most, for a batch of ``total``."""
+    """Return the maximum number of items in a chunk, for a batch of ``total``."""
     limits, limit = settings(), max_load()
     busy = load.open_chunks > limit.open_chunks or load.recent_items > limit.recent_items
     if total <= limits.small_batch and not busy:
         return 1
-    # The processes that have nothing in hand share the batch; fewer chunks cost less.
+    # The idle processes share the batch; fewer chunks cost less.
     idle_processes = max(1, limits.worker_processes - load.open_chunks)
     return max(1, min(limits.chunk_items, max(-(-total // idle_processes), limits.small_batch)))
 
 
 def divide(items: Sequence[Divisible], max_items: int) -> list[ChunkPlan]:
-    """Cut ``items`` into chunks of ``max_items`` or fewer, and by bytes of inline content."""
+    """Divide ``items`` into chunks of at most ``max_items`` and ``LIMPET_CHUNK_BYTES`` of inline content."""
     max_bytes = settings().chunk_bytes
     plans: list[ChunkPlan] = []
     first = size = invalid = 0
@@ -88,6 +87,6 @@ def divide(items: Sequence[Divisible], max_items: int) -> list[ChunkPlan]:
 
 
 def divide_evenly(total: int) -> list[ChunkPlan]:
-    """Cut ``total`` items by count alone, for contents that need not pass through here."""
+    """Divide ``total`` items by count alone: their contents are in the database already."""
     size = chunk_size(total)
     return [ChunkPlan(first, min(first + size, total) - 1, 0) for first in range(0, total, size)]

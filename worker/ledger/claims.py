@@ -1,12 +1,12 @@
-"""Every change of state in the ledger: each arrow is one guarded statement, here or in the modules named below.
+"""The transitions of a chunk before it is done; each is one guarded statement.
 
-    chunk   open ──claim──► taken ──close──► done      item   open ──settle──► an outcome
-              ▲  ◄─release──  │  ◄─┐                    batch  open ──finish──► finished or cancelled
-              └──(due)── claim again ┘ extend
-            open ──pick, close_at_once──► done
+    open ──claim──► taken            taken ──release──► open
+    taken and due ──claim──► taken   taken ──renew_lease──► taken
+    open ──lock_fresh──► locked until `completion.close_fresh` makes it done in the same transaction
+    open or taken, due ──take_due──► the same state, its message published again
 
-Nothing that is done ever goes back. ``docs/states.md`` draws the same.
-The arrows to an end (settle, close, finish) are in ``ends``, cancelling and those of imports in ``import_arrows``.
+A chunk that is done never changes again. The transitions to an end (settle, close, finish) are in ``completion``,
+cancelling is in ``cancel``, the transitions of imports are in ``worker.imports.transitions``. See ``docs/states.md``.
 """
 
 from collections.abc import Sequence
@@ -32,17 +32,17 @@ _LOCK_FRESH = text(f"""
 
 
 def lock_fresh(session: Session, chunk_ids: Sequence[int]) -> list[ChunkRange]:
-    """Lock the chunks that are fresh (open, no attempt is known, the relay rang once at most): open → done is next.
+    """Lock and return the fresh ones among the chunks: open, without an attempt, published again once at most.
 
-    If one is, no statement of this transaction may take longer than two seconds: nobody sees who is at work. Half a
-    second for several, since one that waits for a lock holds up the others.
+    The ledger does not show that a fresh chunk is at work, so a statement of this transaction may take two seconds at
+    most. With several chunks it is half a second, since one that waits for a lock delays the others.
     """
     values = {"chunk_ids": list(chunk_ids), "first_try": _SINGLE_TIMEOUT if len(chunk_ids) == 1 else _SHARED_TIMEOUT}
     return [ChunkRange(*chunk) for *chunk, _ in session.execute(_LOCK_FRESH, values)]
 
 
-# A chunk still 'taken' when it is due lost its worker. That counts as a death (of the item that ran
-# alone, if one did), unless the server was restarted meanwhile: then nobody is to blame.
+# A chunk still 'taken' when it is due lost its worker. That counts as a death of the chunk, and of the item that ran
+# alone if one did; unless the database server was restarted meanwhile, which explains it.
 _CLAIM = text(f"""
     WITH mine AS (
         SELECT c.*, c.state = 'taken' AND c.server_started_at = pg_postmaster_start_time() AS died
@@ -74,7 +74,7 @@ _CLAIM = text(f"""
 
 
 def claim(session: Session, chunk_id: int, worker: str, lease: timedelta) -> Claim | None:
-    """Open or overdue → taken. None: it is done, paused, or in other hands (a duplicate message)."""
+    """Claim the chunk: open or overdue → taken. None: it is done, paused, or another worker has it."""
     row = session.execute(_CLAIM, {"chunk_id": chunk_id, "worker": worker, "lease": lease}).one_or_none()
     return None if row is None else Claim(*row)
 
@@ -87,9 +87,9 @@ _RENEW_LEASE = text("""
 
 
 def renew_lease(session: Session, chunk: Claim, lease: timedelta, suspect: ItemId | None = None) -> bool:
-    """Taken → taken, for another ``lease``; lock the chunk and name the item that is about to run alone.
+    """Renew the lease: taken → taken; lock the chunk, and record ``suspect``, the item that is about to run alone.
 
-    False: the lease ran out and somebody else took over, so stop.
+    False: the lease ran out and another worker claimed the chunk, so the caller must stop.
     """
     batch_id, position = suspect or (None, None)
     values = {
@@ -102,7 +102,7 @@ def renew_lease(session: Session, chunk: Claim, lease: timedelta, suspect: ItemI
     return count_changed(session, _RENEW_LEASE, values) == 1
 
 
-# The first ten and the last ten attempts are kept: a store that is away for a day must not bloat the ledger.
+# The first ten and the last ten attempts are kept: a store that is down for a day must not bloat the ledger.
 _RELEASE = text("""
     UPDATE chunk SET state = 'open', due_at = clock_timestamp() + :delay,
         suspect_batch_id = NULL, suspect_position = NULL,
@@ -113,16 +113,16 @@ _RELEASE = text("""
 
 
 def release(session: Session, chunk: Claim, delay: timedelta, error: str) -> None:
-    """Taken → open: hand back, to be looked at after ``delay``; blames nobody."""
+    """Release the chunk: taken → open, due after ``delay``; does not count as a death."""
     session.execute(
         _RELEASE, {"chunk_id": chunk.chunk_id, "attempt": chunk.attempt, "delay": delay, "error": error[:500]}
     )
 
 
-# A minute at most: rings that are lost while broker or workers are away must not make a chunk wait for long once they
-# are back. A ring too many costs its worker one statement.
+# A minute at most: messages lost while broker or workers are down must not delay a chunk for long once they are back.
+# A superfluous message costs its worker one statement.
 PUBLISH_BACKOFF = "least(:first * power(2, least(rings, 10)), interval '1 minute')"
-# An overdue 'taken' keeps its due time, for that is what lets it be claimed; its rings are spaced all the same.
+# An overdue 'taken' keeps its due time, since the claim needs it; its messages are spaced by the same backoff.
 _TAKE_DUE = text(f"""
     UPDATE chunk SET rings = least(rings + 1, 1000),
         due_at = CASE WHEN state = 'taken' THEN due_at ELSE clock_timestamp() + {PUBLISH_BACKOFF} END
@@ -137,9 +137,9 @@ _TAKE_DUE = text(f"""
 
 
 def take_due(session: Session, first: timedelta, limit: int) -> list[ChunkMessage]:
-    """Return the chunks that are due, each due again later, doubling from ``first`` to a minute.
+    """Return the chunks that are due, and make each due again later: a pause that doubles from ``first`` to a minute.
 
-    A chunk that a worker is applying is locked, hence skipped: running work is never doubled.
+    A chunk that a worker is applying is locked, hence skipped: running work is never published again.
     """
     rows = session.execute(_TAKE_DUE, {"first": first, "limit": limit})
     return [ChunkMessage(r.id, r.batch_id, r.first, r.last, r.queue) for r in rows]

@@ -1,4 +1,4 @@
-"""The arrows that lead to an end: items are settled, chunks closed, batches finished; each is one guarded statement."""
+"""The transitions to an end: settle items, close chunks, finish batches; each is one guarded statement."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,9 +13,9 @@ from worker.database import count_changed
 from worker.ledger.model import ChunkRange, ItemId, spans
 from worker.verdicts import OUTCOMES, Verdict
 
-# Most items of a bite end alike, so each end is said once, with the places and the records of all that end so.
-# Without the LIMIT, the planner takes a hundred ends for granted, and reads an item table that is small whole; without
-# the OFFSET, it reads all items of the batch and compares each with each.
+# Most items end alike, so each end is sent once, with the positions and record keys of all items that have it.
+# Without the LIMIT, the planner assumes a hundred ends and reads a small item table whole. Without the OFFSET, it reads
+# all items of the batch and compares each with each.
 _SETTLE = text("""
     UPDATE item SET outcome = e.outcome, status = e.status, body = e.body, retry = e.retry,
         record_key = e.record_key, errors = CAST(e.errors AS jsonb),
@@ -33,12 +33,12 @@ _END_COLUMNS = ("batch_id", "outcome", "status", "body", "retry", "errors", "pos
 
 
 def settle(session: Session, verdicts: Sequence[tuple[ItemId, Verdict]]) -> None:
-    """Open → an outcome, for many items, in the transaction of their effects.
+    """Settle items: open → an outcome, in the transaction of their effects.
 
-    What can be sent again as it is keeps its content; of all others the ledger lets go.
+    An item that can be retried as it is keeps its content; the ledger drops the content of all others.
 
     Raises:
-        RuntimeError: an item had its outcome already, so the effect must not be committed.
+        RuntimeError: an item had an outcome already, so the effect must not be committed.
 
     """
     columns_by_end: dict[tuple[object, ...], tuple[list[int], list[int | None]]] = {}
@@ -54,7 +54,7 @@ def settle(session: Session, verdicts: Sequence[tuple[ItemId, Verdict]]) -> None
         raise RuntimeError(f"{len(verdicts)} items to settle, {settled} of them open")
 
 
-# Counts come from the items themselves, so they hold whoever settled them.
+# Counts come from the items themselves: another chunk's worker may have settled some.
 _COUNTED = f"""
     (SELECT {", ".join(f"count(*) FILTER (WHERE outcome = '{o}') AS {o}" for o in OUTCOMES)},
             count(*) FILTER (WHERE outcome IS NULL) AS open
@@ -71,8 +71,7 @@ _CLOSE = text(f"""
     RETURNING {", ".join(f"n.{o}" for o in OUTCOMES)}
 """)
 _NO_ROW_FOLLOWS = "NOT EXISTS (SELECT FROM import WHERE import.batch_id = b.id AND import.closed_at IS NULL)"
-# A batch of which others carry out chunks is not finished here: two last chunks that commit together would not see each
-# other.
+# Finishes a batch only if the chunk is all of it: two last chunks that commit together would not see each other.
 _CLOSE_FRESH = text(f"""
     WITH closed AS (
         {_SET_DONE}, attempts = 1, rings = 0, worker = :worker, started_at = now(),
@@ -93,9 +92,9 @@ _CLOSE_FRESH = text(f"""
 
 
 class ClosedChunk(NamedTuple):
-    """A chunk that is done, and how many of its items ended how.
+    """A chunk that is done, with the number of its items for each outcome that occurs.
 
-    ``ended`` is its batch if that was finished with it, ``cancelled`` then whether that was to be cancelled.
+    ``ended`` is its batch if the batch was finished with it; ``cancelled`` is then whether cancelling was requested.
     """
 
     counts: dict[str, int]
@@ -108,12 +107,12 @@ def _nonzero_counts(counts: Sequence[int]) -> dict[str, int]:
 
 
 def close(session: Session, chunk_ids: Sequence[int]) -> list[ClosedChunk]:
-    """Taken or open → done, for chunks with no open item left."""
+    """Close chunks with no open item left: taken or open → done."""
     return [ClosedChunk(_nonzero_counts(counts)) for counts in session.execute(_CLOSE, {"chunk_ids": list(chunk_ids)})]
 
 
 def close_fresh(session: Session, chunks: Sequence[ChunkRange], worker: str) -> list[ClosedChunk]:
-    """Open → done, for chunks that this transaction has picked; their batches are finished, too, if they are all."""
+    """Close chunks that `lock_fresh` locked: open → done; finish a batch whose only chunk is among them."""
     rows = session.execute(_CLOSE_FRESH, {**spans(chunks), "worker": worker})
     return [ClosedChunk(_nonzero_counts(counts), ended, cancelled) for *counts, ended, cancelled in rows]
 
@@ -126,10 +125,10 @@ _FINISH = text(f"""
 
 
 def finish(session: Session, batch_id: UUID) -> bool:
-    """Open → finished, once no chunk is open and no import can bring more. Of two that try at once, one wins.
+    """Finish the batch once no chunk is open and no import can append more. Of two concurrent calls, one returns True.
 
-    In a transaction of its own, after the last chunk's: two last chunks that
-    commit together would not see each other from within.
+    Call it in a transaction of its own, after the last chunk's: two last chunks that commit together would not see each
+    other from within.
     """
     return count_changed(session, _FINISH, {"batch_id": batch_id}) == 1
 
@@ -144,5 +143,5 @@ _FINISH_ORPHANS = text(f"""
 
 
 def finish_orphans(session: Session, age: timedelta) -> list[UUID]:
-    """Open → finished, for batches whose finisher died between commit and finish."""
+    """Finish batches whose worker died between the last chunk's commit and `finish`; return them."""
     return list(session.scalars(_FINISH_ORPHANS, {"age": age}))

@@ -1,4 +1,4 @@
-"""Contents that wait in the ledger: read them, and let their items name the blobs once they are stored."""
+"""Inline contents: read the bytes from the ledger, and replace them by blobs once they are stored."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ _READ_CONTENT = text("SELECT content FROM item WHERE batch_id = :batch_id AND po
 
 
 def read_content(session: Session, item_id: ItemId) -> bytes | None:
-    """Return the bytes that still wait in the ledger for this item; None once they are stored or it has ended."""
+    """Return the item's bytes in the ledger; None if they are stored, or the item has ended."""
     content: bytes | None = session.scalars(_READ_CONTENT, item_id._asdict()).one_or_none()
     return content
 
@@ -21,14 +21,14 @@ def read_content(session: Session, item_id: ItemId) -> bytes | None:
 def assign_blobs(
     session: Session, contents: Sequence[tuple[ItemId, PendingContent]], stored: Sequence[StoredContent]
 ) -> None:
-    """Let open items name their blobs instead of carrying bytes: adopt what was stored, find the rest.
+    """Replace the bytes of open items by blobs: adopt the contents in ``stored``, find the blobs of the others.
 
-    ``contents`` come oldest item first. An item whose blob is gone again (the collector was faster) keeps its bytes,
-    so it is stored once more.
+    ``contents`` come oldest item first. An item whose blob the collector has removed meanwhile keeps its bytes, and the
+    caller stores them again.
     """
     known = [StoredContent("", *content.address) for _, content in contents]
     blob_ids = adopt(session, [*stored, *known])
-    # Then the items, in the order in which they came: that in which every bite locks them.
+    # Oldest item first: the order in which `lock_open_items` locks them.
     for item_id, content in contents:
         blob_id = blob_ids.get(content.address)
         if blob_id is not None:

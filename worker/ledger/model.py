@@ -1,4 +1,4 @@
-"""What is appended to the ledger, and what comes of it: batches, items, chunks to ring for."""
+"""The values that go into the ledger and come out of it: batches, items, chunks, messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ BULK_QUEUE = "limpet.bulk"
 
 @dataclass(frozen=True, slots=True)
 class NewItem:
-    """One line to accept. ``key`` orders it (None: nothing does); a ``verdict`` means it is refused already.
+    """One item to accept. Items with the same ``key`` are carried out in order; a ``verdict`` means it is invalid.
 
-    Its bytes, if it brings any, ride inline as ``content`` or are a blob. ``stored`` and ``upload_id`` say where
-    they are before that; the edge turns both into a blob first.
+    Its bytes, if any, are inline as ``content`` or a blob. ``stored`` is an object to be adopted as the blob;
+    ``upload_id`` is the upload that it was taken from. `accept` replaces ``stored`` by the blob.
     """
 
     kind: str
@@ -35,13 +35,13 @@ class NewItem:
 
     @property
     def is_light(self) -> bool:
-        """Whether all that there is to do is to append it."""
+        """Whether accepting it takes no more than an insert."""
         brings = self.content is not None or self.blob_id or self.stored or self.upload_id
         return not (self.verdict or brings or KINDS[self.kind].ordered_by == "collection")
 
     @property
     def inline_size(self) -> int:
-        """How many bytes ride in the ledger."""
+        """The bytes of content inside the ledger."""
         if isinstance(self.content, Spooled):
             return self.content.size
         return len(self.content or b"")
@@ -49,7 +49,7 @@ class NewItem:
 
 @dataclass(frozen=True, slots=True)
 class NewBatch:
-    """What one request submits."""
+    """What one request submits; ``request_sha256`` tells whether a repeated idempotency key is the same request."""
 
     kind: str
     caller: str
@@ -59,15 +59,15 @@ class NewBatch:
 
     @property
     def is_light(self) -> bool:
-        """Whether one statement is all that it takes: small, and no item is refused, brings bytes or waits its turn."""
+        """Whether one statement accepts it: small, and each item is valid, without bytes, and not of a file."""
         return 0 < len(self.items) <= settings().small_batch and all(item.is_light for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)
 class AppendTarget:
-    """Where items are appended: to which batch, under which order number, from which position on, rung on which queue.
+    """Where items are appended: the batch, the acceptance number, the first position, the queue of their messages.
 
-    ``rate``: so many items a second, in chunks that become due one after another from ``start`` on.
+    ``rate`` limits the items a second: chunks become due one after another from ``start`` on.
     """
 
     batch_id: UUID
@@ -80,7 +80,7 @@ class AppendTarget:
 
 @dataclass(frozen=True, slots=True)
 class ChunkMessage:
-    """What a message says: which chunk, and enough for a person reading Flower."""
+    """The facts of one message: the chunk, its queue, and what Flower shows of it."""
 
     chunk_id: int
     batch_id: UUID
@@ -91,9 +91,9 @@ class ChunkMessage:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A batch that is durable. ``replayed``: it was there already, under the same idempotency key.
+    """A batch in the ledger. ``replayed``: the same request was accepted before, under the same idempotency key.
 
-    ``counted_invalid``: so many items are refused, and counted by the batch already.
+    ``counted_invalid`` is the number of invalid items in chunks that are done, which the batch counts already.
     """
 
     batch_id: UUID
@@ -103,7 +103,7 @@ class Accepted:
 
 
 class ItemId(NamedTuple):
-    """Which item: its batch and its position there."""
+    """The identity of an item: its batch and its position there."""
 
     batch_id: UUID
     position: int
@@ -111,7 +111,7 @@ class ItemId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChunkRange:
-    """A chunk that this worker holds: which items of which batch."""
+    """A chunk and its items: positions ``first`` to ``last`` of the batch."""
 
     chunk_id: int
     batch_id: UUID
@@ -121,9 +121,9 @@ class ChunkRange:
 
 @dataclass(frozen=True, slots=True)
 class Claim(ChunkRange):
-    """A chunk that is taken. ``attempt`` fences it: whoever claims next has a higher one.
+    """A chunk that is taken. ``attempt`` fences it: the next claim has a higher one.
 
-    ``alone``: a worker died over this chunk, so its items run one by one.
+    ``alone``: a worker died while it had this chunk, so its items run one by one.
     """
 
     attempt: int
@@ -131,7 +131,7 @@ class Claim(ChunkRange):
 
 
 def spans(chunks: Sequence[ChunkRange]) -> dict[str, list[object]]:
-    """Return which chunks and items are held, as arrays for a statement."""
+    """Return the ids and ranges of the chunks as arrays, the parameters of a statement."""
     return {
         "chunk_ids": [chunk.chunk_id for chunk in chunks],
         "batch_ids": [chunk.batch_id for chunk in chunks],

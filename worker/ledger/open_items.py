@@ -1,7 +1,7 @@
-"""What a worker carries out next: the oldest open items of the keys its chunk touches, its own among them.
+"""Lock the items that a worker carries out next: the oldest open items of the keys in its chunk.
 
-Helping makes the order strict for each key without waiting for another chunk's
-retry: whoever comes first carries out what should have come before.
+They include earlier items of other chunks. So the order for each key is strict, and no chunk waits for another one's
+retry: the first worker that arrives carries out the earlier items, too.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from worker.ledger.model import ChunkRange, ItemId, spans
 
 
 class OpenItem(NamedTuple):
-    """One open item, read under its lock. ``content_size`` is set while its bytes still wait in the ledger."""
+    """One open item, read under its lock. ``content_size`` is set while its bytes are in the ledger."""
 
     batch_id: UUID
     position: int
@@ -38,9 +38,9 @@ class OpenItem(NamedTuple):
 
 
 def is_superseded(item: OpenItem, changed: tuple[int, int]) -> bool:
-    """Return whether ``item`` repeats one that was overtaken by the change at ``changed``: acceptance and position.
+    """Return whether ``item`` retries one that the change at ``changed`` (acceptance, position) has overtaken.
 
-    What a retry itself changed before overtakes nothing in it: its items are in order among themselves.
+    A change by the same retry overtakes none of its items: they are in order among themselves.
     """
     if "retry_of" not in item.payload or item.payload.get("forced"):
         return False
@@ -58,14 +58,14 @@ _COLUMNS = f"""
     octet_length(i.content) AS content_size, i.deaths,
     {_batch_column("caller")} AS caller, {_batch_column("cancel_requested_at IS NOT NULL")} AS cancelled
 """
-# All lockers lock in the one order (acceptance, position), so none can wait in a circle.
-# Keyless items belong to their own chunk only.
-# Statistics always lag behind a ledger that grows, so the form leaves the planner no choice to get wrong: LATERAL with
-# a LIMIT looks up each key in the index of open items (a join read all open items for each of 500 keys: 16 s instead
-# of 25 ms), items are joined by their whole primary key, and batches are looked up one by one.
-# "wanted" stays materialized: when a row that FOR UPDATE waited for has changed, PostgreSQL tries it once more against
-# the rest of the plan. A CTE scan gives it the row it was joined with; a union that is inlined gives all rows, of which
-# the first that does not fit ends the try, and an open item was left out.
+# Every worker locks in the order (acceptance, position), so a deadlock is impossible.
+# Items without a key are locked for their own chunk only.
+# Statistics always lag behind a ledger that grows, so the statement leaves the planner no wrong choice: LATERAL with a
+# LIMIT looks up each key in the index of open items (a join read all open items for each of 500 keys: 16 s instead of
+# 25 ms), items are joined by their whole primary key, and batches are looked up one by one.
+# "wanted" stays materialized: when a row that FOR UPDATE waited for has changed, PostgreSQL checks it again against the
+# rest of the plan. A CTE scan gives that check the row it was joined with. An inlined union gives it all rows, and the
+# first that does not fit ends the check: an open item was left out.
 _LOCK_OPEN_ITEMS = text(f"""
     WITH own AS MATERIALIZED (
         SELECT i.batch_id, i.acceptance, i.position, i.key
@@ -94,9 +94,9 @@ _LOCK_OPEN_ITEMS = text(f"""
 
 
 def lock_open_items(session: Session, chunks: Sequence[ChunkRange], limit: int) -> list[OpenItem]:
-    """Lock and return the oldest ``limit`` open items that the chunks must see done, oldest first.
+    """Lock and return the oldest ``limit`` items that must be done before the chunks are, oldest first.
 
-    Waits for whoever holds one of them, and leaves out what was done meanwhile.
+    Waits for items that are locked, and leaves out those that were settled meanwhile.
     Empty: nothing is left to do for these chunks.
     """
     rows = session.execute(_LOCK_OPEN_ITEMS, {**spans(chunks), "batch_id": chunks[0].batch_id, "limit": limit})

@@ -1,7 +1,7 @@
-"""Retention: what ended long ago is forgotten, by its end and never by its age.
+"""Retention: delete batches that ended long ago, by their end and never by their age.
 
-The records and their contents stay; what goes is the batch with its items, chunks, attempts and, of an import, its
-name. Two may do it at once: each passes by what the other holds.
+Records and their contents stay; the batch goes with its items, chunks, attempts and, for an import, its name. Two
+processes may run it at once: each skips the batches that the other has locked.
 """
 
 from datetime import timedelta
@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from worker.database import count_changed
 
-_MAX_BATCHES, _MAX_ITEMS = 200, 5000  # at most in one transaction
+_MAX_BATCHES, _MAX_ITEMS = 200, 5000  # in one transaction
 
-# A batch ends after it was accepted, so the index on accepted_at finds those that may go among few others. A parent
-# stays with its children, and they as long as it can be retried, for they tell what not to do again. What deleted
-# records stays as long as a batch that began before: its items may still be retried, and the ledger alone can tell
-# that they were overtaken by a deletion.
+# A batch ends after it was accepted, so the index on accepted_at finds the expired ones among few others. A parent
+# stays as long as its children. A child stays as long as its parent can be retried, since it tells which items were
+# retried. A batch that deleted records stays as long as any batch that began before its end: items of that one may be
+# retried, and only the ledger shows that a deletion has overtaken them.
 _LOCK_EXPIRED = text("""
     WITH old AS (
         SELECT b.id, b.accepted_at, b.finished_at,
@@ -31,9 +31,9 @@ _LOCK_EXPIRED = text("""
                           OR NOT EXISTS (SELECT FROM chunk AS c WHERE c.batch_id = old.id AND c.deleted > 0))
     ORDER BY old.accepted_at LIMIT :limit FOR UPDATE OF b SKIP LOCKED
 """)
-# A retry that came between our look and our lock has made a parent of one.
+# A retry between the snapshot and the lock may have made one of them a parent.
 _SELECT_PARENTS = text("SELECT parent_id FROM batch WHERE parent_id = ANY(:ids)")
-# A batch that is on its way out answers no request any more: its key is free for a new one.
+# A batch that is being deleted answers no repeated request: its idempotency key is free for a new one.
 _RELEASE_KEYS = text("""
     UPDATE batch SET idempotency_key = NULL, request_sha256 = NULL WHERE id = ANY(:ids) AND idempotency_key IS NOT NULL
 """)
@@ -47,9 +47,9 @@ _DELETE_BATCHES = text("""
 
 
 def expire_batches(session: Session, age: timedelta) -> tuple[int, bool]:
-    """Forget some of what ended more than ``age`` ago; return how many batches are gone, and whether there may be more.
+    """Delete some batches that ended more than ``age`` ago; return how many, and whether there may be more.
 
-    A batch of more items than go at once becomes shorter by and by, from its first item on, and goes last.
+    A batch with more items than one transaction deletes loses them from the first on, and goes with the last.
     """
     locked = list(session.scalars(_LOCK_EXPIRED, {"age": age, "limit": _MAX_BATCHES}))
     if not locked:

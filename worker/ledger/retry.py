@@ -1,7 +1,7 @@
-"""Retry: the failed items of a batch that may run again as they are, as a child batch, linked both ways.
+"""Retry a batch: append its failed items that may run again as they are, as a child batch.
 
-Each child item remembers the place of the one it repeats, so that its handler
-can leave it out when the record was changed by a later item since.
+Each child item stores the acceptance and position of the item that it retries, so that its handler can skip it when a
+later item has changed the record since.
 """
 
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from worker.settings import settings
 
 
 class ForgottenError(LimpetError):
-    """The batch ended so long ago that it is about to be forgotten, or in part is."""
+    """The batch ended so long ago that retention may have deleted some of its items."""
 
 
-# What a child of the same batch repeats already, and has not failed at, is not repeated again.
+# An item is left out if a child of the same batch retries it, and that retry has not failed or been cancelled.
 _COPY_FAILED_ITEMS = text("""
     INSERT INTO item (batch_id, position, acceptance, kind, key, payload, content, blob_id)
     SELECT :child, row_number() OVER (ORDER BY i.position) - 1, :acceptance, i.kind, i.key,
@@ -40,7 +40,7 @@ _COPY_FAILED_ITEMS = text("""
               AND (again.outcome IS NULL OR again.outcome NOT IN ('failed', 'cancelled'))))
 """)
 _LOCK_PARENT = text("SELECT finished_at < now() - CAST(:age AS interval) FROM batch WHERE id = :parent FOR UPDATE")
-# A batch is of one family; its first item is the first to be forgotten.
+# A batch is of one record type, and retention deletes its first item first.
 _SELECT_KIND = text("SELECT kind FROM item WHERE batch_id = :parent AND position = 0")
 _SELECT_IMPORT = text("SELECT rows_per_second, now() AS start FROM import WHERE batch_id = :parent")
 _INSERT_CHILD = text("""
@@ -51,7 +51,7 @@ _INSERT_CHILD = text("""
 
 @dataclass(frozen=True, slots=True)
 class RetryRequest:
-    """What is asked for: whose failed items, by whom, and whether what was overtaken since runs all the same."""
+    """The batch to retry, the caller, and with ``force`` whether overtaken and already retried items run, too."""
 
     parent: UUID
     caller: str
@@ -62,22 +62,22 @@ def retry(session: Session, request: RetryRequest) -> Accepted | None:
     """Append the child batch; None: the batch has no item that can be retried as it is.
 
     Raises:
-        ForgottenError: it ended longer ago than batches are kept.
+        ForgottenError: the batch ended longer ago than batches are kept.
 
     """
     days = settings().keep_batches
-    # Two retries at once must not repeat the same items: the parent's row is theirs in turn.
+    # The lock on the parent serializes retries: two at once must not retry the same items.
     if session.scalar(_LOCK_PARENT, {"parent": request.parent, "age": timedelta(days=days) if days else None}):
         raise ForgottenError(f"the batch ended more than {days} days ago")
     kind = session.scalar(_SELECT_KIND, {"parent": request.parent})
     if kind is None:
         return None
     if KINDS[kind].ordered_by == "collection":
-        serialize_all_appends(session)  # while the parent runs, more may fail, of any item
+        serialize_all_appends(session)  # while the parent runs, items of any collection may fail
     child = new_batch_id()
     acceptance: int = session.scalars(text("SELECT nextval('acceptance')")).one()
     ids = {"child": child, "parent": request.parent}
-    # Copied first and counted by that: while the parent still runs, more of it may fail at any moment.
+    # Copied first, then counted: while the parent runs, more of its items may fail at any moment.
     total = count_changed(session, _COPY_FAILED_ITEMS, {**ids, "acceptance": acceptance, "force": request.force})
     if not total:
         return None
@@ -88,7 +88,7 @@ def retry(session: Session, request: RetryRequest) -> Accepted | None:
 
 
 def _append_target(session: Session, parent: UUID, child: UUID, acceptance: int) -> AppendTarget:
-    """Return where the child's items go: those of an import to its queue again, and at its pace."""
+    """Return where the child's items go: for an import, to the bulk queue again and at the import's rate."""
     pace = session.execute(_SELECT_IMPORT, {"parent": parent}).one_or_none()
     if pace is None:
         return AppendTarget(child, acceptance)

@@ -1,4 +1,4 @@
-"""What was deleted, and when: what is gone has no row to tell that a later item changed it; the ledger does."""
+"""Find deletions in the ledger: a deleted record has no row that names the item which changed it last."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from worker.ledger.open_items import OpenItem
 
 
 class Deletion(NamedTuple):
-    """An item that deleted something of ``key``; ``order`` is its acceptance number and position."""
+    """An item that deleted records of ``key``; ``order`` is its acceptance number and position."""
 
     key: int
     order: tuple[int, int]
@@ -18,7 +18,7 @@ class Deletion(NamedTuple):
 
 
 def oldest_retried(items: Sequence[OpenItem]) -> dict[int, int]:
-    """Return the order number of the oldest item that is repeated, for each key of a retry."""
+    """Return, for each key of retried items, the acceptance number of the oldest original item."""
     oldest: dict[int, int] = {}
     for item in items:
         if item.key is not None and "retry_of" in item.payload:
@@ -27,7 +27,7 @@ def oldest_retried(items: Sequence[OpenItem]) -> dict[int, int]:
     return oldest
 
 
-# Only the few chunks that deleted something are looked at.
+# Reads only the few chunks that deleted records or are not done.
 _SELECT_DELETIONS = text("""
     SELECT i.key, i.acceptance, i.position, i.payload
     FROM chunk AS c JOIN item AS i ON i.batch_id = c.batch_id AND i.position BETWEEN c.first AND c.last
@@ -38,7 +38,7 @@ _SELECT_DELETIONS = text("""
 
 
 def find_deletions(session: Session, retries: Mapping[int, int]) -> list[Deletion]:
-    """Return the deletions, oldest first, of the keys of ``retries`` since the oldest order number named there."""
+    """Return the deletions, oldest first, of the keys in ``retries`` since the oldest acceptance number there."""
     if not retries:
         return []
     rows = session.execute(_SELECT_DELETIONS, {"since": min(retries.values()), "keys": list(retries)})

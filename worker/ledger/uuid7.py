@@ -1,4 +1,4 @@
-"""The ids of batches: their order is that of time."""
+"""Batch ids that sort by time: UUID version 7."""
 
 import os
 import time
@@ -13,5 +13,5 @@ def new_batch_id() -> UUID:
 
 
 def first_id(seconds: float) -> UUID:
-    """Return what is before all batch ids of that time (of the epoch) and later, and after all earlier ones."""
+    """Return the smallest id of that time (seconds since the epoch); all earlier batch ids are smaller."""
     return UUID(int=int(1000 * seconds) << 80)

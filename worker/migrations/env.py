@@ -1,4 +1,4 @@
-"""Alembic's entry: runs against the connection that ``worker.migrate`` hands over."""
+"""Alembic's entry point: runs migrations on the connection that ``worker.migrate`` passes."""
 
 from alembic import context
 

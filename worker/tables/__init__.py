@@ -1,1 +1,1 @@
-"""The tables of a target database."""
+"""The schema: the tables of a target database."""

@@ -1,4 +1,4 @@
-"""The base class of all tables, and the type of instants."""
+"""The base class of all tables, and the type of timestamps."""
 
 from sqlalchemy import (
     BigInteger,
@@ -11,9 +11,9 @@ Instant = TIMESTAMP(timezone=True)
 
 
 class Base(DeclarativeBase):
-    """All tables of Limpet."""
+    """The base of all tables."""
 
-    # Python's int is PostgreSQL's bigint unless a column says otherwise.
+    # Python's int is PostgreSQL's bigint unless a column overrides it.
     type_annotation_map = {int: BigInteger}  # noqa: RUF012  read by SQLAlchemy, not changed
     metadata = MetaData(
         naming_convention={

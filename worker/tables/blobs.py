@@ -1,4 +1,4 @@
-"""The tables of contents: blobs, object keys to be removed, and presigned uploads."""
+"""The tables of contents: blobs, object keys due for removal, and presigned uploads."""
 
 from datetime import datetime
 from uuid import UUID
@@ -17,7 +17,7 @@ from worker.tables.base import Base, Instant
 
 
 class BlobTable(Base):
-    """Bytes in the object store, once for each content in a database."""
+    """Bytes in the object store; each distinct content of a database is one row."""
 
     __tablename__ = "blob"
 
@@ -34,7 +34,7 @@ class BlobTable(Base):
 
 
 class GarbageTable(Base):
-    """An object key to be emptied at ``due_at`` unless a blob adopts it before: written before the object is."""
+    """An object key whose object is removed at ``due_at`` unless a blob adopts it; inserted before the object is."""
 
     __tablename__ = "garbage"
 
@@ -45,7 +45,7 @@ class GarbageTable(Base):
 
 
 class UploadTable(Base):
-    """A place that a client may fill itself, by a presigned URL, until ``expires_at``; one item may use it, once."""
+    """An object that a client may write by a presigned URL until ``expires_at``; one item may use it, once."""
 
     __tablename__ = "upload"
 

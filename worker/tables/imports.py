@@ -1,4 +1,4 @@
-"""The tables of imports, beside those of the ledger that they feed."""
+"""The tables of imports, which append to batches of the ledger."""
 
 from datetime import datetime
 from typing import Any
@@ -12,10 +12,10 @@ from worker.tables.base import Base, Instant
 
 
 class ImportTable(Base):
-    """What makes a batch grow: rows may follow until ``closed_at``, and until then the batch does not finish.
+    """A batch that grows: rows may be appended until ``closed_at``, and until then the batch does not finish.
 
-    ``name`` finds it again; ``fingerprint`` says whether it is still the same manifest. While ``paused_at`` is set,
-    no chunk of it is claimed. ``paced_until`` is when the rows that were appended are due at ``rows_per_second``.
+    A caller finds it again by ``name``; ``fingerprint`` tells whether the manifest is the same. While ``paused_at`` is
+    set, no chunk of it is claimed. At ``rows_per_second``, the appended rows are due until ``paced_until``.
     """
 
     __tablename__ = "import"
@@ -39,10 +39,10 @@ class ImportTable(Base):
 
 
 class LoaderTable(Base):
-    """Where the workers themselves read an import: the manifest's object (and which version of it), how far they are.
+    """An import that the workers read: the manifest's object and its version, and the cursor in it.
 
-    ``due_at`` is when the relay must ring for the next step; none once the manifest was read to its end. ``failures``:
-    how often that step met a bug; what passes by itself does not count.
+    The relay publishes the next step at ``due_at``, which is null once the manifest was read to its end. ``failures``
+    counts steps that failed in a row by a bug; transient faults do not count.
     """
 
     __tablename__ = "loader"

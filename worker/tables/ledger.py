@@ -1,10 +1,8 @@
-"""The tables of a target database: the ledger and the blobs. Those of records and of imports have modules of their own.
+"""The tables of the ledger: batch, chunk, item.
 
-The ledger (batch, chunk, item) lies beside the records it changes, so that an
-item's effect and its outcome commit in one transaction. CHECK constraints
-forbid contradictions: an item is open exactly while it has no outcome, a chunk
-has a due time exactly while it is not done, and a chunk that is done has
-counted each of its items.
+They lie in the database of the records, so that an item's effect and its outcome commit in one transaction. CHECK
+constraints forbid contradictions: an item is open exactly while it has no outcome, a chunk has a due time exactly while
+it is not done, and a chunk that is done has counted each of its items.
 """
 
 from datetime import datetime
@@ -33,16 +31,15 @@ from worker.verdicts import OUTCOMES
 _outcomes = ", ".join(f"'{o}'" for o in OUTCOMES)
 
 
-# One sequence orders everything that is accepted in this database.
+# One sequence orders all batches of a database.
 acceptance = Sequence("acceptance", metadata=Base.metadata)
 
 
 class BatchTable(Base):
-    """What one request or one import submitted.
+    """The items that one request or one import submitted.
 
-    Its state is derived: *finished* or *cancelled* once ``finished_at`` is set
-    (cancelled if that had been asked for), else *running* as soon as a chunk
-    was begun, else *accepted*.
+    Its state is derived: *finished* once ``finished_at`` is set, or *cancelled* if ``cancel_requested_at`` is set as
+    well; else *running* once a chunk was started, else *accepted*.
     """
 
     __tablename__ = "batch"
@@ -71,10 +68,9 @@ class BatchTable(Base):
 class ChunkTable(Base):
     """Consecutive items of one batch that one Celery task carries.
 
-    ``open``: nobody holds it. ``taken``: a worker does, until ``due_at``.
-    ``done``: every item has its outcome and is counted. ``due_at`` is when the
-    relay must look at it if nothing has happened by then.
-    ``suspect_*`` name the item that runs alone, so that a death is its own.
+    ``open``: no worker has it. ``taken``: a worker has it, until ``due_at``. ``done``: every item has an outcome and
+    is counted. The relay publishes a chunk again at ``due_at``, ``rings`` counts how often. ``suspect_*`` name the item
+    that runs alone, so that a worker's death counts for this item.
     """
 
     __tablename__ = "chunk"
@@ -125,9 +121,8 @@ class ChunkTable(Base):
 class ItemTable(Base):
     """One line of a batch: a kind, a payload, a verdict.
 
-    ``(acceptance, position)`` is its place in the order of the database, ``key``
-    what it is ordered by (none: by nothing). No foreign key to batch: checking
-    it for each row costs more than the row, and only retention deletes.
+    ``(acceptance, position)`` orders the items of a ``key``; items without a key have no order. There is no foreign key
+    to batch: checking it for each row costs more than the row, and only retention deletes.
     """
 
     __tablename__ = "item"

@@ -3,6 +3,6 @@
 from worker.tables import blobs, imports, ledger, records
 from worker.tables.base import Base
 
-# Each module adds its tables to the base's metadata when it is imported.
+# Importing a module adds its tables to the metadata.
 TABLES = (ledger, blobs, records, imports)
 METADATA = Base.metadata

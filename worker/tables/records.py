@@ -1,4 +1,4 @@
-"""The tables of the records of both families, beside the ledger that changes them."""
+"""The tables of records: case attachments and file attachments."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from worker.tables.base import Base, Instant
 
-# CYCLE: one record with the largest key must not end the generator.
+# CYCLE: a record with the largest key must not exhaust the sequence.
 case_attachment_key = Sequence(
     "case_attachment_key", minvalue=1, maxvalue=2**31 - 1, start=1, cycle=True, metadata=Base.metadata
 )
@@ -24,7 +24,7 @@ file_attachment_id = Sequence("file_attachment_id", metadata=Base.metadata)
 
 
 class CaseAttachmentTable(Base):
-    """A record of family A. ``acceptance`` and ``position`` name the item that changed it last."""
+    """A case attachment. ``acceptance`` and ``position`` name the item that changed it last."""
 
     __tablename__ = "case_attachment"
 
@@ -50,7 +50,7 @@ class CaseAttachmentTable(Base):
 
 
 class FileAttachmentTable(Base):
-    """A file of family B. ``key`` is the ordering key of its table and item, which are kept as they were written.
+    """A file attachment. ``key`` is the ordering key of its table and item; both names are stored as they were sent.
 
     ``acceptance`` and ``position`` name the item that changed it last.
     """

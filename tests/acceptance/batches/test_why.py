@@ -114,7 +114,7 @@ def test_a_worker_that_is_free_and_one_that_fell_silent(client: httpx.Client) ->
         new = NewBatch("case_attachments", "test", [NewItem("case_attachment.upsert", key, {"case_Key": 1})])
         accepted = append_batch(session, new)  # and nobody rings
     href = f"/batches/{accepted.batch_id}"
-    assert "a free worker; rung again 0 times" in str(story(client, href)["waitsFor"])
+    assert "a free worker; published again 0 times" in str(story(client, href)["waitsFor"])
     with transaction("demo") as session:
         silent = "state = 'taken', worker = 'gone', started_at = now(), due_at = now(), attempts = 1"
         session.execute(text(f"UPDATE chunk SET {silent} WHERE batch_id = :id"), {"id": accepted.batch_id})

@@ -1,1 +1,1 @@
-"""Read the ledger: what became of batches and items, why an item waits, and how much is open."""
+"""Read the ledger: how batches and items ended, why an item waits, and how much is open."""

@@ -1,4 +1,4 @@
-"""What an operator watches: how much is open, and how long the oldest has waited."""
+"""Read the gauges for operators: how much is open, and how long the oldest open chunk has waited."""
 
 from dataclasses import asdict, dataclass
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """The state of one database's ledger. Times in seconds."""
+    """The gauges of one database."""
 
     batches_unfinished: int
     chunks_open: int
@@ -18,14 +18,14 @@ class Gauges:
     garbage_objects: int
 
     def lines(self, database: str) -> str:
-        """Return them in Prometheus' text format (version 0.0.4)."""
+        """Return the gauges in Prometheus' text format (version 0.0.4)."""
         return "".join(
             f'# TYPE limpet_{name} gauge\nlimpet_{name}{{database="{database}"}} {value}\n'
             for name, value in asdict(self).items()
         )
 
 
-# A chunk that is overdue by more than some seconds was rung for, and nobody took it.
+# An overdue chunk was published again more than twice, and no worker took it.
 _SELECT_GAUGES = text("""
     SELECT (SELECT count(*) FROM batch WHERE finished_at IS NULL) AS batches_unfinished,
            count(*) FILTER (WHERE c.state = 'open') AS chunks_open,
@@ -37,15 +37,15 @@ _SELECT_GAUGES = text("""
 """)
 
 
-# By whole chunks, as they were cut: it need not be exact, but it must not read a single item.
+# Counts whole chunks: it need not be exact, but it must not read a single item.
 _COUNT_OPEN_ITEMS = text("SELECT coalesce(sum(last - first + 1), 0) FROM chunk WHERE due_at IS NOT NULL")
 
 
 def count_open_items(session: Session) -> int:
-    """Return how many items the chunks have that are not done: at least as many as are open."""
+    """Return how many items the chunks have that are not done: the open items, or somewhat more."""
     return int(session.scalar(_COUNT_OPEN_ITEMS) or 0)
 
 
 def read_gauges(session: Session) -> Gauges:
-    """Read them; the cost is that of the open chunks, not of the ledger."""
+    """Read the gauges; the cost grows with the open chunks, not with the ledger."""
     return Gauges(**session.execute(_SELECT_GAUGES).one()._asdict())

@@ -1,4 +1,4 @@
-"""Read what became of batches and their items."""
+"""Read batches, and how their items ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from worker.verdicts import OUTCOMES
 
 @dataclass(frozen=True, slots=True)
 class BatchView:
-    """A batch as it stands. ``counts`` has every outcome that occurs, and ``pending`` for what is open.
+    """The state of a batch. ``counts`` has every outcome that occurs, and ``pending`` for open items.
 
-    Of an import: since when it is paused, and why it ended before its manifest did.
+    For an import, ``paused_at`` is when it was paused, and ``error`` why it ended before its manifest did.
     """
 
     id: UUID
@@ -41,7 +41,7 @@ class BatchView:
         return "running" if self.started_at else "accepted"
 
 
-# An item counts once its chunk is done: until then it is pending, late by what others did for it, never wrong.
+# An item counts once its chunk is done, and is pending until then: the counts may lag, but are never wrong.
 _SELECT = f"""
     SELECT b.id, b.kind, b.caller, b.total, b.accepted_at, c.started_at, b.finished_at, b.cancel_requested_at,
            b.parent_id, ARRAY(SELECT k.id FROM batch AS k WHERE k.parent_id = b.id ORDER BY k.id) AS children,
@@ -90,13 +90,13 @@ def list_batches(
     after: UUID | None = None,
     limit: int = 100,
 ) -> list[BatchView]:
-    """Return batches, newest first, those before ``after``; of one ``state``, or with items of one ``outcome``."""
+    """Return the batches before ``after``, newest first; only in one ``state``, or with items of one ``outcome``."""
     rows = session.execute(_SELECT_MANY, {"state": state, "outcome": outcome, "after": after, "limit": limit})
     return [_view(row._asdict()) for row in rows]
 
 
 class ItemView(NamedTuple):
-    """One item as the report shows it; ``outcome`` None: it is open."""
+    """One item of a report; ``outcome`` None: it is open."""
 
     position: int
     kind: str
@@ -122,7 +122,7 @@ _SELECT_ITEMS = text("""
 def read_items(
     session: Session, batch_id: UUID, *, after: int = -1, limit: int = 1000, outcomes: Sequence[str] | None = None
 ) -> list[ItemView]:
-    """Return up to ``limit`` items with a position above ``after``, in order; only those of ``outcomes`` if given."""
+    """Return up to ``limit`` items with a position above ``after``, in order; only with ``outcomes``, if given."""
     values = {"batch_id": batch_id, "after": after, "limit": limit, "outcomes": list(outcomes) if outcomes else None}
     return [ItemView._make(row) for row in session.execute(_SELECT_ITEMS, values).all()]
 
@@ -131,5 +131,5 @@ _SELECT_ENDED = text("SELECT id FROM batch WHERE id = ANY(:ids) AND finished_at 
 
 
 def find_ended(session: Session, ids: list[UUID]) -> set[UUID]:
-    """Return which of ``ids`` have ended: one statement for all who wait."""
+    """Return which of ``ids`` have ended, by one statement."""
     return set(session.scalars(_SELECT_ENDED, {"ids": ids}))

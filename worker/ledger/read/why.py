@@ -1,4 +1,4 @@
-"""Why is an item not done? What happened to it so far, and what it waits for."""
+"""Explain why an item is not done: its attempts so far, and what it waits for."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from worker.ledger.read.report import ItemView
 
 @dataclass(frozen=True, slots=True)
 class ItemExplanation:
-    """One item with its payload (never its content), the attempts at it, what it waits for, and what repeats it."""
+    """One item with its payload (never its content), its attempts, what it waits for, and its newest retry."""
 
     item: ItemView
     accepted_at: datetime
@@ -40,7 +40,7 @@ _SELECT_EARLIER = text("""
     WHERE key = :key AND outcome IS NULL AND (acceptance, position) < (:acceptance, :position)
     ORDER BY acceptance, position LIMIT 1
 """)
-# Positions in a child follow those of its parent, and none is behind.
+# A child's positions keep the order of its parent's items, so none is greater than its original's.
 _SELECT_RETRY = text("""
     SELECT b.id AS batch, again.position, coalesce(again.outcome, 'pending') AS outcome
     FROM item AS i JOIN batch AS b ON b.parent_id = i.batch_id
@@ -52,12 +52,12 @@ _SELECT_RETRY = text("""
 
 
 def explain_item(session: Session, batch_id: UUID, position: int) -> ItemExplanation | None:
-    """Return the story of one item, None if there is no such item."""
+    """Return the explanation of one item, None if there is no such item."""
     row = session.execute(_SELECT_ITEM, {"batch_id": batch_id, "position": position}).one_or_none()
     if row is None:
         return None
     attempts = [attempt for attempt in row.history if _concerns_item(attempt, batch_id, position)]
-    # What is in the history has failed; an attempt that runs, or that ended the item, is not there.
+    # The history has failed attempts only; an attempt that runs, or that settled the item, is added here.
     if row.state != "open" and row.started_at is not None:
         error = row.body if row.outcome == "failed" else None
         attempts.append({"at": row.started_at.isoformat(), "worker": row.worker, "error": error})
@@ -74,13 +74,13 @@ def explain_item(session: Session, batch_id: UUID, position: int) -> ItemExplana
 
 
 def _find_retry(session: Session, batch_id: UUID, position: int) -> dict[str, Any] | None:
-    """Return the item of the newest child batch that repeats this one, and how it stands."""
+    """Return the item of the newest child batch that retries this one, and its outcome."""
     row = session.execute(_SELECT_RETRY, {"batch_id": batch_id, "position": position}).one_or_none()
     return None if row is None else row._asdict()
 
 
 def _concerns_item(attempt: dict[str, Any], batch_id: UUID, position: int) -> bool:
-    """Return whether an attempt at a chunk is one at this item: one that ran another item alone is not."""
+    """Return whether a chunk's attempt concerns this item: one that ran another item alone does not."""
     suspect = attempt.get("position")
     return suspect is None or (suspect, attempt.get("batch", str(batch_id))) == (position, str(batch_id))
 
@@ -90,7 +90,7 @@ def _describe_wait(session: Session, facts: dict[str, Any]) -> str:
     if facts["state"] == "taken":
         return _describe_worker(facts, due)
     if facts["cancelled"]:
-        return f"its cancellation, which whoever holds it carries out; looked at again at {due}"
+        return f"its cancellation by the worker that has it; looked at again at {due}"
     if facts["paused_at"] is not None:
         return f"the import, which is paused since {facts['paused_at'].isoformat(timespec='seconds')}, to be resumed"
     if earlier := facts["key"] is not None and session.execute(_SELECT_EARLIER, facts).one_or_none():
@@ -104,7 +104,7 @@ def _describe_turn(facts: dict[str, Any], due: str) -> str:
         return f"the next attempt, at {due}, after a pause since the last one failed: {last}"
     if facts["rows_per_second"] is not None and not facts["rings"]:
         return f"its turn at {due}: the import is held to {facts['rows_per_second']} rows a second"
-    return f"a free worker; rung again {facts['rings']} times so far, the next time at {due}"
+    return f"a free worker; published again {facts['rings']} times so far, the next time at {due}"
 
 
 def _describe_worker(facts: dict[str, Any], due: str) -> str:
