@@ -35,7 +35,7 @@ SUPERSEDED = Verdict("skipped", 200, "Skipped: superseded, a later item changed 
 QUARANTINED = Verdict(
     "failed",
     500,
-    "Set aside: its worker died three times while carrying out this item alone. "
+    "Quarantined: its worker died three times while carrying out this item alone. "
     "Look at the content, then retry the batch",
     "as-is",
 )

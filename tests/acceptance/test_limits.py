@@ -56,7 +56,7 @@ def test_an_item_that_hangs_past_the_time_limit_is_set_aside_alone(limited: Syst
     assert "died three times" in ends[1]["body"]
     *deaths, last = attempts(limited.client, href, 1)
     assert deaths == ["the worker died or was cut off"] * 4
-    assert last.startswith("Set aside")
+    assert last.startswith("Quarantined")
 
 
 def workers_in_mid_item(database: psycopg.Connection, key: int) -> list[int]:
