@@ -1,1 +1,1 @@
-"""Blobs: bytes in the object store, each content once in a database, stored before a row names it."""
+"""Blobs: contents in the object store, each one once per database and stored before a row names it."""

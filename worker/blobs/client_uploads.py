@@ -1,8 +1,7 @@
 """Presigned uploads: large content goes from the client to the store, past the API.
 
-The place stays writable until it expires, so what an item takes from it is
-copied to a key of its own first, then hashed there; what is left at the place
-is garbage, due since it was opened.
+The client can write to the upload's key until it expires. So the content is copied to a key of its own, and hashed
+there, before an item names it. The upload's key is noted as garbage from the start.
 """
 
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from worker.settings import settings
 
 
 class InvalidUploadError(LimpetError):
-    """An item names an upload that it can't have; the text says why and what to do."""
+    """An item names an upload that it can't use; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +56,11 @@ _FIND = text("""
 
 
 def take_upload(database: str, caller: str, ident: UUID) -> StoredContent:
-    """Return the content of an upload, under a key of its own and hashed.
+    """Copy the content of an upload to a key of its own, hash it and return it.
 
     Raises:
-        BadUploadError: it is not the caller's, was used, has expired, holds nothing or too much.
-        StoreUnavailableError: it may pass; the upload is still open.
+        InvalidUploadError: it is not the caller's, was used, has expired, holds nothing or too much.
+        StoreUnavailableError: transient; the upload is still open.
 
     """
     with transaction(database) as session:
@@ -78,7 +77,7 @@ def take_upload(database: str, caller: str, ident: UUID) -> StoredContent:
         raise InvalidUploadError(f"upload {ident} is longer than {settings().max_upload} bytes")
     (target,) = intend(database, 1)
     s3.copy(source, target, size)
-    # The source may have been overwritten in between, so the copy tells its size, too.
+    # The client may have overwritten the source meanwhile, so the copy's own size counts.
     size = s3.size_of(target)
     return StoredContent(target, s3.sha256_of(target, size), size)
 
@@ -87,11 +86,11 @@ _USE = text("UPDATE upload SET used_at = now() WHERE id = :id AND used_at IS NUL
 
 
 def mark_used(session: Session, ident: UUID) -> bool:
-    """Mark an upload as used, in the transaction that accepts its item; False: another item was faster."""
+    """Mark an upload as used, in the transaction that accepts its item; False: another item has used it."""
     return count_changed(session, _USE, {"id": ident}) == 1
 
 
 def forget_expired(database: str, age: timedelta) -> int:
-    """Remove uploads that expired more than ``age`` ago; their objects are garbage by then."""
+    """Delete the rows of uploads that expired more than ``age`` ago; their objects are garbage by then."""
     with transaction(database) as session:
         return count_changed(session, text("DELETE FROM upload WHERE expires_at < now() - :age"), {"age": age})

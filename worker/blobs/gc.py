@@ -1,4 +1,4 @@
-"""Remove the blobs that nothing names, and the objects that are due."""
+"""Remove unreferenced blobs, and the objects whose keys are due for removal."""
 
 from datetime import timedelta
 
@@ -10,8 +10,8 @@ from worker.blobs.lifecycle import note_garbage
 from worker.database import transaction
 from worker.log import log_event, summarize_fault
 
-_DISOWN_AT_ONCE = 500
-_EMPTY_AT_ONCE = 20
+_MAX_BLOBS = 500  # in one transaction
+_MAX_OBJECTS = 20  # in one transaction, which waits for the store; the server ends one that idles for long
 
 
 _COLLECT = text("""
@@ -25,7 +25,7 @@ _COLLECT = text("""
     )
     DELETE FROM blob USING unnamed WHERE blob.id = unnamed.id RETURNING object_key
 """)
-# Never what a manifest is still read from, however long its import is paused; nor what a blob names, whoever noted it.
+# Never a manifest that an import still reads, however long it is paused; nor an object that a blob names.
 _DUE = text("""
     SELECT object_key FROM garbage
     WHERE due_at <= now()
@@ -36,36 +36,34 @@ _DUE = text("""
 
 
 def collect(database: str, age: timedelta) -> int:
-    """Remove blobs older than ``age`` that nothing names, and objects that are due; return how many objects went.
+    """Remove blobs older than ``age`` that nothing names, and due objects; return the number of removed objects.
 
-    The row goes first, and the foreign keys refuse while a record or an item
-    names it. A removed object's garbage row goes after the object, so a crash
-    between the two only repeats the removal.
+    The blob's row is deleted first; its foreign keys refuse that while a record or an item names it. The garbage row is
+    deleted after the object, so a crash between the two only repeats the removal.
     """
-    _disown(database, age)
-    gone = 0
-    while removed := _empty_some(database):
-        gone += removed
-    return gone
+    _delete_unreferenced_blobs(database, age)
+    total = 0
+    while count := _remove_due_objects(database):
+        total += count
+    return total
 
 
-def _disown(database: str, age: timedelta) -> None:
-    found = _DISOWN_AT_ONCE
-    while found == _DISOWN_AT_ONCE:
+def _delete_unreferenced_blobs(database: str, age: timedelta) -> None:
+    count = _MAX_BLOBS
+    while count == _MAX_BLOBS:
         try:
             with transaction(database) as session:
-                keys = session.scalars(_COLLECT, {"age": age, "limit": _DISOWN_AT_ONCE}).all()
+                keys = session.scalars(_COLLECT, {"age": age, "limit": _MAX_BLOBS}).all()
                 note_garbage(session, keys, timedelta())
-            found = len(keys)
-        except IntegrityError as named:  # somebody named one between our look and our removal: the next run sees it
-            log_event("blobs.collect.named_meanwhile", database=database, reason=summarize_fault(named))
+            count = len(keys)
+        except IntegrityError as fault:  # another transaction named one after our check: the next run sees it
+            log_event("blobs.collect.named_meanwhile", database=database, reason=summarize_fault(fault))
             return
 
 
-def _empty_some(database: str) -> int:
-    # Few at a time: the transaction waits for the store meanwhile, and the server ends one that idles for long.
+def _remove_due_objects(database: str) -> int:
     with transaction(database) as session:
-        keys = list(session.scalars(_DUE, {"limit": _EMPTY_AT_ONCE}))
+        keys = list(session.scalars(_DUE, {"limit": _MAX_OBJECTS}))
         for key in keys:
             s3.remove(key)
         session.execute(text("DELETE FROM garbage WHERE object_key = ANY(:keys)"), {"keys": keys})

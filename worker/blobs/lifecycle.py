@@ -1,10 +1,8 @@
 """The life of an object key, from intention to removal.
 
-The life of an object key: *intended* (a garbage row, committed before the
-object is written) → *adopted* (the garbage row is gone, a blob row names the
-key, in one transaction) → *garbage* again when nothing names the blob. Keys
-carry a random part and are never used twice, so a late removal can't hit a new
-upload, and a writer that was frozen for long can't adopt what was removed.
+*intended* (a garbage row, committed before the object is written) → *adopted* (in one transaction, a blob row replaces
+the garbage row) → *garbage* again when nothing names the blob. Keys have a random part and are never used twice. So a
+late removal can't hit a new upload, and a writer that was frozen for long can't adopt an object that was removed.
 """
 
 import secrets
@@ -20,8 +18,8 @@ from worker.blobs import s3
 from worker.database import transaction
 from worker.settings import settings
 
-_LOOKERS = 16
-_DIGITS = 6
+_MAX_LISTINGS = 16  # at the same time
+_SUFFIX_DIGITS = 6
 
 
 ContentAddress = tuple[bytes, int]
@@ -45,10 +43,10 @@ class StoredContent:
 def intend(database: str, count: int) -> list[str]:
     """Return ``count`` new object keys, each due for removal unless it is adopted in time; committed.
 
-    They differ in their last digits only, so that one listing tells of all (`list_sizes`).
+    They differ in their last digits only, so that one listing has them all (`list_sizes`).
     """
     stem = f"{database}/blobs/{secrets.token_hex(1)}/{secrets.token_hex(16)}"
-    keys = [f"{stem}{number:0{_DIGITS}x}" for number in range(count)]
+    keys = [f"{stem}{number:0{_SUFFIX_DIGITS}x}" for number in range(count)]
     with transaction(database) as session:
         note_garbage(session, keys)
     return keys
@@ -66,17 +64,19 @@ def note_garbage(session: Session, keys: Sequence[str], due_in: timedelta | None
 
 
 def list_sizes(keys: Iterable[str]) -> dict[str, int]:
-    """Return how many bytes lie under each of those ``keys`` that the store has, one look for all intended together.
+    """Return the size in bytes of each object under ``keys``, and of those intended together with them.
+
+    Keys that were intended together need one listing. A key without an object is left out.
 
     Raises:
-        StoreUnavailableError: it may pass.
+        StoreUnavailableError: transient.
 
     """
-    stems = {key[:-_DIGITS] for key in keys}
+    stems = {key[:-_SUFFIX_DIGITS] for key in keys}
     if not stems:
         return {}
-    with ThreadPoolExecutor(min(len(stems), _LOOKERS)) as pool:
-        return {key: size for found in pool.map(lambda stem: list(s3.listing(stem)), stems) for key, size in found}
+    with ThreadPoolExecutor(min(len(stems), _MAX_LISTINGS)) as pool:
+        return {key: size for objects in pool.map(lambda stem: list(s3.listing(stem)), stems) for key, size in objects}
 
 
 _FIND = text("""

@@ -21,7 +21,7 @@ def put_url(key: str, lifetime: timedelta, sha256: bytes | None = None) -> tuple
     Anyone who has the URL can use it until ``lifetime`` has passed.
     """
     conf = settings()
-    # As clients spell the header Host, which is signed: without the port that the scheme means anyway.
+    # The Host header is signed, and clients leave out the default port of the scheme.
     host = (conf.s3_public_endpoint or conf.s3_endpoint).removesuffix(":443" if conf.s3_secure else ":80")
     path = quote(f"/{conf.s3_bucket}/{key}")
     now = datetime.now(UTC)

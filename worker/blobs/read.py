@@ -21,7 +21,7 @@ class BlobView:
         """Yield the bytes from ``offset`` on, ``length`` of them or to the end.
 
         Raises:
-            StoreUnavailableError, BlobMissingError: at the call or while the pieces come.
+            StoreUnavailableError, BlobMissingError: at the call or during the iteration.
 
         """
         return s3.read(self.object_key, offset, self.size - offset if length is None else length)
@@ -31,6 +31,6 @@ _BLOBS = text("SELECT id, object_key, sha256, size FROM blob WHERE id = ANY(:ids
 
 
 def load_blobs(session: Session, ids: Iterable[int]) -> dict[int, BlobView]:
-    """Return those of the blobs ``ids`` that are there; a record's blob is there as long as the record names it."""
+    """Return those blobs of ``ids`` that exist; a record's blob exists as long as the record names it."""
     rows = session.execute(_BLOBS, {"ids": list(ids)})
     return {row.id: BlobView(row.object_key, bytes(row.sha256), row.size) for row in rows}

@@ -1,4 +1,4 @@
-"""Content on its way to a record: in the object store already, or waiting on disk."""
+"""Small contents of a large request wait on disk until they are accepted."""
 
 import os
 import tempfile
@@ -7,20 +7,20 @@ from weakref import finalize
 
 
 class Spool:
-    """A nameless file for the small contents of one large request, so that they don't add up in memory."""
+    """A temporary file for the small contents of one large request, so that they don't add up in memory."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  lives as long as what it holds
-        # Not __del__: of objects that refer to one another in a circle, the file might go first and complain.
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  finalize closes it
+        # Not __del__: in a cycle of objects the file may be finalized first, and its ResourceWarning is logged.
         finalize(self, self._file.close)
         self._end = 0
 
     def add(self, data: bytes) -> "Spooled":
-        """Append ``data`` and return where it is."""
-        place = Spooled(self, self._end, len(data))
+        """Append ``data`` and return where it lies."""
+        spooled = Spooled(self, self._end, len(data))
         self._file.write(data)
         self._end += len(data)
-        return place
+        return spooled
 
     def read(self, offset: int, size: int) -> bytes:
         """Return ``size`` bytes from ``offset`` on."""

@@ -1,4 +1,4 @@
-"""Write contents to the object store, several at once, each that no blob holds yet."""
+"""Write contents to the object store, several at once, except those that a blob holds already."""
 
 import hashlib
 import io
@@ -10,8 +10,8 @@ from worker.blobs import s3
 from worker.blobs.lifecycle import ContentAddress, StoredContent, find_blobs, intend
 from worker.database import transaction
 
-_WRITERS = 8
-_PULSE = 2.0  # seconds
+_MAX_WRITERS = 8
+_RENEW_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class PendingContent:
         return self.sha256, len(self.data)
 
 
-def write_contents(database: str, contents: Sequence[PendingContent], pulse: Callable[[], None]) -> list[StoredContent]:
-    """Store contents that no blob of ``database`` holds yet; what is held already is left out.
-
-    ``pulse`` is called every few seconds meanwhile, for whoever must show that it is alive.
+def write_contents(
+    database: str, contents: Sequence[PendingContent], renew_lease: Callable[[], None]
+) -> list[StoredContent]:
+    """Store those contents that no blob of ``database`` holds, and return them; call ``renew_lease`` meanwhile.
 
     Raises:
-        StoreUnavailableError: at least one could not be stored; nothing names the others.
+        StoreUnavailableError: at least one could not be stored; the collector removes the others.
 
     """
     distinct = {content.address: content for content in contents}
@@ -51,23 +51,25 @@ def write_contents(database: str, contents: Sequence[PendingContent], pulse: Cal
         StoredContent(key, *content.address)
         for key, content in zip(intend(database, len(missing)), missing, strict=True)
     ]
-    _put_all(zip(stored, missing, strict=True), pulse)
+    _put_all(zip(stored, missing, strict=True), renew_lease)
     return stored
 
 
-def _put_all(pairs: Iterable[tuple[StoredContent, PendingContent]], pulse: Callable[[], None]) -> None:
-    pool = ThreadPoolExecutor(_WRITERS)
-    pending = {pool.submit(s3.put, s.object_key, io.BytesIO(c.data), s.size) for s, c in pairs}
+def _put_all(pairs: Iterable[tuple[StoredContent, PendingContent]], renew_lease: Callable[[], None]) -> None:
+    pool = ThreadPoolExecutor(_MAX_WRITERS)
+    pending = {
+        pool.submit(s3.put, stored.object_key, io.BytesIO(content.data), stored.size) for stored, content in pairs
+    }
     try:
         while pending:
-            done, pending = wait(pending, timeout=_PULSE, return_when=FIRST_EXCEPTION)
-            for one in done:
-                one.result()
-            pulse()
+            done, pending = wait(pending, timeout=_RENEW_SECONDS, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            renew_lease()
     finally:
-        # What has not begun never will; what has is waited for, alive all the while.
+        # Writes that have not begun are cancelled; those that have are waited for, under the lease.
         pool.shutdown(wait=False, cancel_futures=True)
-        # To wait() what was cancelled before it began is never done.
-        begun = [one for one in pending if not one.cancelled()]
-        while wait(begun, timeout=_PULSE).not_done:
-            pulse()
+        # wait() never counts a future as done that was cancelled before it began.
+        begun = [future for future in pending if not future.cancelled()]
+        while wait(begun, timeout=_RENEW_SECONDS).not_done:
+            renew_lease()

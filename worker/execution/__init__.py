@@ -1,1 +1,1 @@
-"""Execution: a worker claims a chunk, applies its items, and finishes the batch."""
+"""Execution: a worker claims a chunk, applies its items and finishes the batch."""

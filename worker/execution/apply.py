@@ -1,8 +1,7 @@
 """Carry out open items: effects by sets, verdicts one by one.
 
-The fast path is one savepoint for a whole bite. If the database refuses it, the
-bite is halved, by key so that the chain of one key stays whole, until the bad
-item stands alone; its neighbours are not harmed.
+All items share one savepoint. If the database refuses them, they are halved, by key so that the items of one key stay
+in order, until the failing item is alone; the others are not harmed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,33 +23,33 @@ Verdicts = list[tuple[ItemId, Verdict]]
 
 
 def apply(session: Session, items: Sequence[OpenItem], *, guarded: bool = True) -> Verdicts:
-    """Carry out ``items`` (oldest first) within the caller's transaction, settle them, and return how each ended.
+    """Carry out ``items`` (oldest first) in the caller's transaction, settle them, and return the verdicts.
 
-    Each part is settled as soon as it is carried out, since what a part did tells the next what was overtaken.
+    Each group of one handler is settled at once, so that the next group sees which of its items are superseded.
 
-    Not ``guarded``: whatever fails is raised, and the transaction can only be rolled back.
+    Not ``guarded``: any failure is raised, and the caller must roll back.
     """
     verdicts = settle_verdicts(session, [(item.item_id, CANCELLED) for item in items if item.cancelled])
-    wanted = [item for item in items if not item.cancelled]
-    for handler, group in groupby(wanted, key=lambda item: HANDLERS[item.kind]):
-        carry_out = _attempt if guarded else _carry_out
+    remaining = [item for item in items if not item.cancelled]
+    for handler, group in groupby(remaining, key=lambda item: HANDLERS[item.kind]):
+        carry_out = _carry_out_guarded if guarded else _carry_out
         verdicts.extend(carry_out(session, handler, list(group)))
     return verdicts
 
 
 def _carry_out(session: Session, handler: Handler, items: list[OpenItem]) -> Verdicts:
-    ends = handler(session, items)
-    return settle_verdicts(session, [(item.item_id, end) for item, end in zip(items, ends, strict=True)])
+    verdicts = handler(session, items)
+    return settle_verdicts(session, [(item.item_id, verdict) for item, verdict in zip(items, verdicts, strict=True)])
 
 
 def settle_verdicts(session: Session, verdicts: Verdicts) -> Verdicts:
-    """Settle items, if there are any, and return how each ended."""
+    """Settle items, if there are any, and return ``verdicts``."""
     if verdicts:
         settle(session, verdicts)
     return verdicts
 
 
-def _attempt(session: Session, handler: Handler, items: list[OpenItem]) -> Verdicts:
+def _carry_out_guarded(session: Session, handler: Handler, items: list[OpenItem]) -> Verdicts:
     try:
         with session.begin_nested():
             return _carry_out(session, handler, items)
@@ -59,34 +58,36 @@ def _attempt(session: Session, handler: Handler, items: list[OpenItem]) -> Verdi
     except DBAPIError as fault:
         if is_transient(fault):
             raise
-        return _halved(session, handler, items, fault)
+        return _carry_out_halves(session, handler, items, fault)
     except Exception as fault:  # noqa: BLE001  the one broad catch: a bug hits its item, not the neighbours
-        return _halved(session, handler, items, fault)
+        return _carry_out_halves(session, handler, items, fault)
 
 
-def _halved(session: Session, handler: Handler, items: list[OpenItem], fault: Exception) -> Verdicts:
+def _carry_out_halves(session: Session, handler: Handler, items: list[OpenItem], fault: Exception) -> Verdicts:
     if len(items) == 1:
-        return settle_verdicts(session, [(items[0].item_id, _refused(items[0], fault))])
-    return [verdict for half in _halves(items) for verdict in _attempt(session, handler, half)]
+        return settle_verdicts(session, [(items[0].item_id, _log_failure(items[0], fault))])
+    return [verdict for half in _split(items) for verdict in _carry_out_guarded(session, handler, half)]
 
 
-def _halves(items: list[OpenItem]) -> Iterator[list[OpenItem]]:
+def _split(items: list[OpenItem]) -> Iterator[list[OpenItem]]:
     """Yield two halves in order: by key if there are several, else the older and the younger items."""
-    keys = list(dict.fromkeys(_chain(item) for item in items))
+    keys = list(dict.fromkeys(_key_of(item) for item in items))
     if len(keys) == 1:
         yield items[: len(items) // 2]
         yield items[len(items) // 2 :]
         return
     first = set(keys[: len(keys) // 2])
-    yield [item for item in items if _chain(item) in first]
-    yield [item for item in items if _chain(item) not in first]
+    yield [item for item in items if _key_of(item) in first]
+    yield [item for item in items if _key_of(item) not in first]
 
 
-def _chain(item: OpenItem) -> object:
+def _key_of(item: OpenItem) -> object:
+    """Return what orders the item: its key, or nothing but itself."""
     return item.item_id if item.key is None else item.key
 
 
-def _refused(item: OpenItem, fault: Exception) -> Verdict:
+def _log_failure(item: OpenItem, fault: Exception) -> Verdict:
+    """Log why an item failed by itself, and return its verdict."""
     log_bug("item.failed", fault, batch=item.batch_id, position=item.position, kind=item.kind)
     if isinstance(fault, DBAPIError) and fault.orig is not None:
         diagnosis = getattr(getattr(fault.orig, "diag", None), "message_primary", None) or type(fault.orig).__name__

@@ -1,4 +1,4 @@
-"""The end of a batch: finished in the ledger, and told to whoever waits for it."""
+"""Finish batches in the ledger and notify the processes that wait for them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def finish_batch(database: str, batch_id: UUID) -> None:
 
 
 def notify_ended(database: str, ended: Mapping[UUID, ItemVerdicts], **facts: object) -> None:
-    """Say that batches have ended, and how as far as it is at hand; once that is committed."""
+    """Notify and log that batches have ended, with the verdicts that are at hand; call it after the commit."""
     if ended:
         notify(database, ended)
     for batch_id in ended:
@@ -28,6 +28,6 @@ def notify_ended(database: str, ended: Mapping[UUID, ItemVerdicts], **facts: obj
 
 
 def summarize(closed: Sequence[ClosedChunk]) -> str:
-    """Return how many items of the chunks ended how."""
+    """Return how many items of the chunks have each outcome, as text."""
     outcomes = sum((Counter(chunk.counts) for chunk in closed), Counter[str]())
     return ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())

@@ -1,7 +1,7 @@
-"""The watchdog of a worker: it looks at work, not at pings.
+"""The watchdog of a worker: it watches work, not pings.
 
-A worker can be connected, answer pings and take nothing. One that has its hands free while chunks of its queues are
-rung for again and again, and nobody takes them, is such a worker: it ends, and its supervisor starts it anew.
+A worker can be connected, answer pings and take no task. An idle worker is stalled if the relay publishes chunks of its
+queues again and again and no worker takes them. It ends then, and its supervisor starts it anew.
 """
 
 import select
@@ -19,10 +19,10 @@ from worker.errors import BrokerUnavailableError
 from worker.log import log_transient
 from worker.settings import settings
 
-# Since the pauses between rings double, the first of two was long enough ago to have been heard.
-_IN_VAIN = 2
-_PATIENCE = 2.0  # seconds
-_RUNG = b"""
+# Since the pauses between publishes double, a message of the first of two would have arrived by now.
+_MAX_MISSED_PUBLISHES = 2
+_QUERY_TIMEOUT_SECONDS = 2.0
+_FIND_PUBLISHED = b"""
     SELECT id, rings FROM chunk
     WHERE due_at IS NOT NULL AND state = 'open' AND rings > 0 AND queue = ANY($1::text[]) ORDER BY due_at LIMIT 100
 """
@@ -30,25 +30,25 @@ _RUNG = b"""
 
 @dataclass(slots=True)
 class Watchdog:
-    """What one worker remembers: how many tasks it had taken, and how often each chunk had been rung for by then."""
+    """What one worker remembers: how many tasks it had taken, and how often each chunk had been published by then."""
 
     queues: list[str]
-    _taken: int = -1
+    _task_count: int = -1
     _first: dict[tuple[str, int], int] = field(default_factory=dict)
 
-    def is_stalled(self, taken: int, *, busy: bool) -> bool:
-        """Return whether this worker hears no ring; to be asked every few seconds, with the tasks it took so far."""
-        rung = {} if busy or taken != self._taken else self._rung()
-        self._taken = taken
-        self._first = {chunk: self._first.get(chunk, rings) for chunk, rings in rung.items()}
-        return any(rings >= self._first[chunk] + _IN_VAIN for chunk, rings in rung.items())
+    def is_stalled(self, task_count: int, *, busy: bool) -> bool:
+        """Return whether this worker misses its messages. Call it every few seconds with the tasks taken so far."""
+        published = {} if busy or task_count != self._task_count else self._count_publishes()
+        self._task_count = task_count
+        self._first = {chunk: self._first.get(chunk, count) for chunk, count in published.items()}
+        return any(count >= self._first[chunk] + _MAX_MISSED_PUBLISHES for chunk, count in published.items())
 
-    def _rung(self) -> dict[tuple[str, int], int]:
-        """Return how often each waiting chunk was rung for; nothing of a server that is away, for then nobody hears."""
+    def _count_publishes(self) -> dict[tuple[str, int], int]:
+        """Return how often each waiting chunk was published; none of a database that is away, none without a broker."""
         found: dict[tuple[str, int], int] = {}
         for database, url in settings().databases.items():
             try:
-                found |= {(database, id_): rings for id_, rings in find_untaken(url.get_secret_value(), self.queues)}
+                found |= {(database, id_): count for id_, count in find_untaken(url.get_secret_value(), self.queues)}
             except (psycopg.Error, TimeoutError) as fault:
                 log_transient("watchdog.database", fault, database=database)
         try:
@@ -60,26 +60,26 @@ class Watchdog:
 
 
 def find_untaken(url: str, queues: Sequence[str]) -> list[tuple[int, int]]:
-    """Return up to a hundred chunks of ``queues`` that were rung for and not taken: id, and how often.
+    """Return up to a hundred chunks of ``queues`` that were published and not taken: id, and how often.
 
-    Below the driver's own waiting, which knows no limit: who asks is the one process that all tasks of a worker come
-    through, so a database that hangs must not hold it. (A thread would not do, since that process forks; nor a pool,
-    since what is forked would inherit its connections.)
+    The driver waits without a limit, so this waits by itself: all tasks of a worker come through the calling process,
+    and a database that hangs must not hold it. (A thread is no way, since that process forks; nor is a pool, since the
+    forked processes would inherit its connections.)
 
     Raises:
         psycopg.Error: the database is away.
-        TimeoutError: it said nothing for two seconds.
+        TimeoutError: it did not answer within two seconds.
 
     """
     with closing(connect(url)) as connection:
-        asked = connection.pgconn
-        asked.send_query_params(_RUNG, [f"{{{','.join(queues)}}}".encode()])
-        end = time.monotonic() + _PATIENCE
-        while asked.is_busy():
-            if not select.select([asked.socket], [], [], max(0.0, end - time.monotonic()))[0]:
-                raise TimeoutError("the database says nothing")
-            asked.consume_input()
-        answer = asked.get_result()
+        driver = connection.pgconn
+        driver.send_query_params(_FIND_PUBLISHED, [f"{{{','.join(queues)}}}".encode()])
+        deadline = time.monotonic() + _QUERY_TIMEOUT_SECONDS
+        while driver.is_busy():
+            if not select.select([driver.socket], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise TimeoutError("the database does not answer")
+            driver.consume_input()
+        answer = driver.get_result()
         if answer is None or answer.status != ExecStatus.TUPLES_OK:
             raise psycopg.OperationalError("the database did not answer the question")
         return [

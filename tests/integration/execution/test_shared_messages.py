@@ -52,7 +52,7 @@ def test_what_the_database_refuses_harms_none_of_its_company(demo_db: psycopg.Co
     bad, *good = fresh_keys(4)
     rings = [accepted(upsert(bad, comment="refuse this")), *(accepted(upsert(key)) for key in good)]
     with refusing(demo_db):
-        assert deliver("demo", [ring.chunk_id for ring in rings], "test") == "rung for one by one"
+        assert deliver("demo", [ring.chunk_id for ring in rings], "test") == "published one by one"
         eventually(lambda: None not in outcomes(demo_db, rings))
     assert outcomes(demo_db, rings) == ["failed", "created", "created", "created"]
     rung = demo_db.execute("SELECT max(rings) FROM chunk WHERE batch_id = ANY(%s)", [[r.batch_id for r in rings]])
@@ -65,7 +65,7 @@ def test_one_that_waits_for_a_lock_holds_up_the_others_for_a_moment_only(demo_db
     rings = [accepted(upsert(held, comment="later")), accepted(upsert(other))]
     with transaction("demo") as session:
         session.execute(text("SELECT FROM case_attachment WHERE case_attachment_key = :k FOR UPDATE"), {"k": held})
-        assert deliver("demo", [ring.chunk_id for ring in rings], "test") == "rung for one by one"
+        assert deliver("demo", [ring.chunk_id for ring in rings], "test") == "published one by one"
         eventually(lambda: outcomes(demo_db, rings)[1] == "created")
         until_it_waits(demo_db, "transactionid")  # a worker has the other in hand
     eventually(lambda: outcomes(demo_db, rings)[0] == "updated")

@@ -27,7 +27,7 @@ def _no_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_no_store")
 def test_more_contents_than_writers_fail_at_once_when_the_store_refuses() -> None:
-    contents = [PendingContent.of(b"%d" % number) for number in range(5 * write._WRITERS)]
+    contents = [PendingContent.of(b"%d" % number) for number in range(5 * write._MAX_WRITERS)]
     pulses: list[int] = []
 
     def pulse() -> None:
