@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from api_stub.auth.credentials import (
     Caller,
@@ -49,6 +50,9 @@ async def identify_either(request: Request) -> Identity:
 
     """
     return _identity(request, await _caller_of_either(request))
+
+
+AnyIdentity = Annotated[Identity, Depends(identify_either)]
 
 
 async def identify_files(request: Request) -> Identity:

@@ -1,7 +1,6 @@
 """How a client wants to be answered: the headers ``Prefer`` (RFC 7240) and ``Accept`` (RFC 9110 §12.5.1)."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,11 +21,11 @@ class Preferences:
     applied: str | None = None
 
 
-def preferences(fields: Iterable[str]) -> Preferences:
-    """Read all ``Prefer`` fields; the first of a name counts, what is unknown or malformed is ignored."""
+def read_preferences(request: Request) -> Preferences:
+    """Read all ``Prefer`` fields: the first of a name counts, unknown and malformed ones are ignored."""
     wanted: dict[str, str] = {}
     # What divides preferences does not within quotes.
-    plain = _QUOTED.sub(lambda quoted: _DIVIDERS.sub(" ", quoted[1]), ",".join(fields))
+    plain = _QUOTED.sub(lambda quoted: _DIVIDERS.sub(" ", quoted[1]), ",".join(request.headers.getlist("prefer")))
     for part in plain.split(","):
         name, _, value = part.partition(";")[0].partition("=")
         wanted.setdefault(name.strip().lower(), value.strip())

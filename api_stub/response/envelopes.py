@@ -5,6 +5,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import Request, Response
+from pydantic import BaseModel
 
 from api_stub.problems import ProblemType
 from api_stub.request.preferences import Preferences, media_type
@@ -26,10 +27,9 @@ from worker.ledger.uuid7 import new_batch_id
 _PENDING = "Accepted: not done yet; ask again at the batch's href"
 
 
-def respond(request: Request, answer: Envelope, status: int, headers: dict[str, str] | None = None) -> Response:
-    """Return ``answer`` as JSON, in the media type that the client takes."""
-    kind = media_type(request)
-    return Response(answer.model_dump_json(by_alias=True), status, headers, kind)
+def respond(request: Request, answer: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return ``answer`` as JSON, in the media type that the client accepts."""
+    return Response(answer.model_dump_json(by_alias=True), status, headers, media_type(request))
 
 
 def problem(

@@ -88,8 +88,7 @@ def answer(
         batch=envelopes.brief(done.view) if done else None,
     )
     status = 202 if done and done.accepted else 200
-    kind = media_type(request)
-    return with_contents(whole.model_dump_json(by_alias=True), marks, status, headers, kind)
+    return with_contents(whole.model_dump_json(by_alias=True), marks, status, headers, media_type(request))
 
 
 def _chosen(found: Sequence[FoundFile], wanted: Sequence[int | str | None] | None) -> list[FoundFile]:
@@ -169,5 +168,4 @@ def problem(
             error=AuthenticationError(msg=msg),
             result=Result(type="ERROR", msg=msg),
         )
-    kind = media_type(request)
-    return Response(said.model_dump_json(by_alias=True), status, headers, kind)
+    return envelopes.respond(request, said, status, headers)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-import anyio.to_thread
+from anyio.to_thread import run_sync
 from pydantic_core import to_json
 
 from api_stub.response import envelopes
@@ -78,7 +78,7 @@ async def events(waiting: Waiters, database: str, view: BatchView, last: str) ->
         await waiting.until_ended(database, view.id, _PACE)
         if waiting.closed:
             return  # the client comes back, to another process, with the last id that it saw
-        view = await anyio.to_thread.run_sync(_view, database, view)
+        view = await run_sync(_view, database, view)
 
 
 def _view(database: str, old: BatchView) -> BatchView:

@@ -66,8 +66,7 @@ def answer(
 
     data = shown(*found) if isinstance(found, tuple) else [shown(*one) for one in found]
     text = envelopes.envelope(data, batch).model_dump_json(by_alias=True)
-    kind = media_type(request)
-    return with_contents(text, contents, status, headers, kind)
+    return with_contents(text, contents, status, headers, media_type(request))
 
 
 def _json(record: Record, attachment: str | None) -> CaseAttachmentRecord:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import anyio.to_thread
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from api_stub.auth.identity import Identity, identify
@@ -13,7 +13,7 @@ from api_stub.problems import BAD_PARAMETER, NOT_A_LIST, NOT_FOUND, TOO_LARGE, P
 from api_stub.request.backpressure import admit
 from api_stub.request.entry_content import parse_case_attachment, parse_case_attachments
 from api_stub.request.json_body import read_json
-from api_stub.request.preferences import preferences
+from api_stub.request.preferences import read_preferences
 from api_stub.response import envelopes, records
 from api_stub.response.download import content_response
 from api_stub.response.openapi import CREDENTIALS, refusals
@@ -67,10 +67,10 @@ async def put_batch(request: Request, identity: Known) -> Response:
     if len(body.content) > settings().max_items:
         raise ProblemError(TOO_LARGE, f"A batch has at most {settings().max_items} items; send several")
     if len(body.content) > settings().small_batch or body.lifted:
-        new = await anyio.to_thread.run_sync(parse_case_attachments, body.content, body.lifted)
+        new = await run_sync(parse_case_attachments, body.content, body.lifted)
     else:  # a thread would take longer than the few
         new = parse_case_attachments(body.content)
-    wanted = preferences(request.headers.getlist("prefer"))
+    wanted = read_preferences(request)
     view, ends = await submit(request, identity, new, body.sha256, wanted)
     # Not awaited is not awaited, even if it was done at once: clients get the one answer they asked for.
     status = 202 if wanted.respond_async and (view.finished_at is None or not wanted.wait) else 207
@@ -85,7 +85,7 @@ async def post_one(request: Request, identity: Known) -> Response:
     await admit(identity.database)
     body = await read_json(request, identity.database)
     options = CaseAttachmentOptions(CREATE)
-    item = await anyio.to_thread.run_sync(parse_case_attachment, body.content, body.lifted, options)
+    item = await run_sync(parse_case_attachment, body.content, body.lifted, options)
     return await _write(request, identity, item, body.sha256)
 
 
@@ -109,7 +109,7 @@ async def put_one(request: Request, identity: Known, key: KeyInPath) -> Response
             raise ProblemError(BAD_PARAMETER, f"caseAttachment_Key must be {key} as in the path, or left out")
         entry["caseAttachment_Key"] = key
     options = CaseAttachmentOptions(if_match=tags)
-    item = await anyio.to_thread.run_sync(parse_case_attachment, entry, body.lifted, options)
+    item = await run_sync(parse_case_attachment, entry, body.lifted, options)
     return await _write(request, identity, item, body.sha256)
 
 
@@ -133,9 +133,7 @@ async def get_many(
     include: Annotated[str, Query(pattern="^(attachment)?$")] = "",
 ) -> Response:
     """List records; the totals are in the header ``x-pagination``. Contents come with ``include=attachment`` only."""
-    found, total = await anyio.to_thread.run_sync(
-        records.read_page, identity.database, _order(sort_by), page, page_size
-    )
+    found, total = await run_sync(records.read_page, identity.database, _order(sort_by), page, page_size)
     headers = {
         "x-pagination": json.dumps(
             {"TotalCount": total, "TotalPages": -(-total // page_size), "CurrentPage": page, "PageSize": page_size}
@@ -144,33 +142,33 @@ async def get_many(
     shown = records.within(found, settings().list_contents) if include else [(record, None) for record, _ in found]
     if left_out := sum(a[1] is not None and b[1] is None for a, b in zip(found, shown, strict=True)) if include else 0:
         headers["Attachments-Omitted"] = str(left_out)
-    return await anyio.to_thread.run_sync(lambda: records.answer(request, shown, headers=headers))
+    return await run_sync(lambda: records.answer(request, shown, headers=headers))
 
 
 @router.get("/case-attachments/{CaseAttachment_Key}", response_model=Envelope)
 async def get_one(request: Request, identity: Known, key: KeyInPath) -> Response:
     """Read one; ``attachment`` holds its content in base64."""
-    found = await anyio.to_thread.run_sync(records.read_record, identity.database, key)
+    found = await run_sync(records.read_record, identity.database, key)
     if found is None:
         raise ProblemError(NOT_FOUND, f"No case attachment {key}")
-    return await anyio.to_thread.run_sync(lambda: records.answer(request, found, headers={"ETag": found[0].etag}))
+    return await run_sync(lambda: records.answer(request, found, headers={"ETag": found[0].etag}))
 
 
 @router.head("/case-attachments/{CaseAttachment_Key}/content", response_class=Response, responses=_BYTES)
 @router.get("/case-attachments/{CaseAttachment_Key}/content", response_class=Response, responses=_BYTES)
 async def get_content(request: Request, identity: Known, key: KeyInPath) -> Response:
     """Read the bytes of one, or a range of them."""
-    found = await anyio.to_thread.run_sync(records.read_record, identity.database, key)
+    found = await run_sync(records.read_record, identity.database, key)
     if found is None or found[1] is None:
         raise ProblemError(NOT_FOUND, f"No case attachment {key} with content")
     record, blob = found
     assert blob is not None
-    return await anyio.to_thread.run_sync(content_response, request, blob, record.attachment_file)
+    return await run_sync(content_response, request, blob, record.attachment_file)
 
 
 async def _write(request: Request, identity: Identity, item: NewItem, body_sha256: bytes) -> Response:
     """Carry out a batch of one and answer with its record, or with what its item's status says."""
-    wanted = preferences(request.headers.getlist("prefer"))
+    wanted = read_preferences(request)
     view, (end,) = await submit(request, identity, [item], body_sha256, wanted)
     headers = envelopes.batch_headers(view, wanted)
     if end.outcome is None:
@@ -183,7 +181,7 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
     assert end.record_key is not None
     found = None
     try:
-        found = await anyio.to_thread.run_sync(records.read_record, identity.database, end.record_key)
+        found = await run_sync(records.read_record, identity.database, end.record_key)
     except NO_ANSWER_ERRORS as fault:  # the write stands
         log_transient("record.not_echoed", fault, key=end.record_key)
     if found is None:  # or deleted by somebody else since
@@ -191,7 +189,7 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
     headers["ETag"] = found[0].etag
     if end.status == 201:  # noqa: PLR2004
         headers["Location"] = f"/case-attachments/{end.record_key}"
-    return await anyio.to_thread.run_sync(_echo, request, found, end.status, headers, envelopes.brief(view))
+    return await run_sync(_echo, request, found, end.status, headers, envelopes.brief(view))
 
 
 def _echo(request: Request, found: records.Found, status: int, headers: dict[str, str], batch: BatchBrief) -> Response:

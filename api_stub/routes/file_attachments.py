@@ -14,7 +14,7 @@ from api_stub.request.backpressure import admit
 from api_stub.request.entry_content import parse_file_actions
 from api_stub.request.file_urls import JSON, PAGES, Call, call_of, link_of
 from api_stub.request.json_body import Body, read_json
-from api_stub.request.preferences import preferences
+from api_stub.request.preferences import read_preferences
 from api_stub.response import envelopes, files
 from api_stub.response.download import content_response
 from api_stub.response.files import Asked, Done
@@ -141,7 +141,7 @@ async def _update(request: Request, identity: Identity, asked: Call) -> Response
     if len(sent.actions) > settings().max_items:
         raise ProblemError(TOO_LARGE, f"A request has at most {settings().max_items} actions; send several")
     items = await run_sync(parse_file_actions, asked.pair, sent, body.lifted)
-    wanted = preferences(request.headers.getlist("prefer"))
+    wanted = read_preferences(request)
     digest = _digest(asked, body)
     view, ends = await submit(request, identity, items, digest, wanted, kind="file_attachments")
     found: list[FoundFile] | None = None
