@@ -27,7 +27,7 @@ from worker.log import log_event
 from worker.verdicts import OUTCOMES
 
 router = APIRouter(prefix="/batches", tags=["batches"], dependencies=EITHER_CREDENTIALS, responses=refusals(409))
-Position = Annotated[int, Path(ge=0, le=2**31 - 1)]
+ItemPosition = Annotated[int, Path(ge=0, le=2**31 - 1)]
 _LINES: dict[int | str, dict[str, Any]] = {
     200: {"description": "all of it as lines, if that is accepted", "content": {lines.NDJSON: {}, lines.CSV: {}}}
 }
@@ -63,7 +63,7 @@ async def get_batches(
 async def get_batch(request: Request, identity: AnyIdentity, batch_id: UUID) -> Response:
     """Return the batch; ``Prefer: wait=N`` holds the answer until its end."""
     wanted = read_preferences(request)
-    view = await run_sync(_view, identity.database, batch_id)
+    view = await run_sync(_read_batch, identity.database, batch_id)
     view = await _wait_for_end(request, identity.database, view, wanted)
     return envelopes.respond(request, envelopes.batch(view), headers=envelopes.batch_headers(view, wanted))
 
@@ -78,9 +78,9 @@ async def get_report(
     outcome: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
     """Return the 207 answer of any batch, a page at a time; all of it as NDJSON or CSV if that is accepted."""
-    outcomes = _outcomes(outcome)
-    view = await run_sync(_view, identity.database, batch_id)
-    if kind := lines.wanted(request.headers.get("accept", "")):
+    outcomes = _read_outcomes(outcome)
+    view = await run_sync(_read_batch, identity.database, batch_id)
+    if kind := lines.choose_format(request.headers.get("accept", "")):
         body = lines.report_lines(identity.database, batch_id, kind, outcomes, after)
         return StreamingResponse(body, headers={"Batch-Outcome": envelopes.batch_outcome(view)}, media_type=kind)
 
@@ -97,7 +97,7 @@ async def get_report(
 
 
 @router.get("/{batch_id}/items/{position}", response_model=ItemDetail)
-async def get_item(request: Request, identity: AnyIdentity, batch_id: UUID, position: Position) -> Response:
+async def get_item(request: Request, identity: AnyIdentity, batch_id: UUID, position: ItemPosition) -> Response:
     """Return one item: its payload without content, each attempt at it, and what it waits for."""
 
     def read() -> ItemExplanation | None:
@@ -116,7 +116,7 @@ async def get_events(request: Request, identity: AnyIdentity, batch_id: UUID) ->
     last = request.headers.get("last-event-id", "")
     if last == lines.END:
         return Response(status_code=204)  # tells an EventSource not to come back
-    view = await run_sync(_view, identity.database, batch_id)
+    view = await run_sync(_read_batch, identity.database, batch_id)
     state: ApplicationState = request.app.state.application
     return StreamingResponse(
         lines.events(state.waiters, identity.database, view, last),
@@ -128,7 +128,7 @@ async def get_events(request: Request, identity: AnyIdentity, batch_id: UUID) ->
 @router.post("/{batch_id}/cancel", response_model=Batch, status_code=202, responses=_ENDED)
 async def post_cancel(request: Request, identity: AnyIdentity, batch_id: UUID) -> Response:
     """Cancel: what has not started will not, what has, finishes. 200 once nothing is open, else 202."""
-    view = await run_sync(_cancel, identity, batch_id)
+    view = await run_sync(_cancel_batch, identity, batch_id)
     return await _respond_later(request, identity.database, view, ended_status=200)
 
 
@@ -138,10 +138,10 @@ async def post_retry(
 ) -> Response:
     """Run the failed items again that may run as they are, as a child batch; ``force=true``: overtaken ones, too."""
     await admit(identity.database)
-    accepted = await run_sync(_retry, identity.database, RetryRequest(batch_id, identity.name, force == "true"))
+    accepted = await run_sync(_retry_batch, identity.database, RetryRequest(batch_id, identity.name, force == "true"))
     state: ApplicationState = request.app.state.application
     state.publisher.publish(identity.database, accepted.messages)
-    view = await run_sync(_view, identity.database, accepted.batch_id)
+    view = await run_sync(_read_batch, identity.database, accepted.batch_id)
     return await _respond_later(request, identity.database, view, ended_status=202)
 
 
@@ -160,10 +160,10 @@ async def _wait_for_end(request: Request, database: str, view: BatchView, wanted
         return view
     state: ApplicationState = request.app.state.application
     await state.waiters.until_ended(database, view.id, wanted.wait)
-    return await run_sync(_view, database, view.id)
+    return await run_sync(_read_batch, database, view.id)
 
 
-def _view(database: str, batch_id: UUID) -> BatchView:
+def _read_batch(database: str, batch_id: UUID) -> BatchView:
     with transaction(database) as session:
         view = report.read_batch(session, batch_id)
     if view is None:
@@ -171,7 +171,7 @@ def _view(database: str, batch_id: UUID) -> BatchView:
     return view
 
 
-def _outcomes(wanted: str) -> list[str]:
+def _read_outcomes(wanted: str) -> list[str]:
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     for name in names:
         if name not in (*OUTCOMES, "pending"):
@@ -179,20 +179,20 @@ def _outcomes(wanted: str) -> list[str]:
     return names
 
 
-def _cancel(identity: Identity, batch_id: UUID) -> BatchView:
-    _view(identity.database, batch_id)
+def _cancel_batch(identity: Identity, batch_id: UUID) -> BatchView:
+    _read_batch(identity.database, batch_id)
     if cancel(identity.database, batch_id):
         log_event("batch.cancel_requested", database=identity.database, batch=batch_id, caller=identity.name)
-    return _view(identity.database, batch_id)
+    return _read_batch(identity.database, batch_id)
 
 
-def _retry(database: str, wanted: RetryRequest) -> Accepted:
-    _view(database, wanted.parent)
+def _retry_batch(database: str, wanted: RetryRequest) -> Accepted:
+    _read_batch(database, wanted.parent)
     try:
         with transaction(database) as session:
             accepted = retry(session, wanted)
-    except ForgottenError as late:
-        raise ProblemError(CONFLICT, f"It is too late for a retry: {late}, and is being forgotten") from late
+    except ForgottenError as error:
+        raise ProblemError(CONFLICT, f"It is too late for a retry: {error}, and is being forgotten") from error
     if accepted is None:
         raise ProblemError(
             CONFLICT,

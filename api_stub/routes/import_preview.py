@@ -6,7 +6,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, Request, Response
 
 from api_stub.auth.identity import AnyIdentity
-from api_stub.request.import_body import read_model, row_lines
+from api_stub.request.import_body import read_model, read_row_lines
 from api_stub.response.envelopes import respond
 from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
 from schemas.imports import Checked, ImportKind, KeysAnswer, OnConflict, StoredAnswer, StoredQuery
@@ -24,9 +24,9 @@ async def post_check(
     kind: ImportKind = "case-attachments",
 ) -> Response:
     """Dry run: validate and match rows, in the form of ``PUT /imports/{id}/rows``, and change nothing."""
-    lines = await row_lines(request)
-    rule = ImportOptions(identity.database, kind, on_conflict)
-    return respond(request, await run_sync(preview.check_rows, rule, lines))
+    lines = await read_row_lines(request)
+    options = ImportOptions(identity.database, kind, on_conflict)
+    return respond(request, await run_sync(preview.check_rows, options, lines))
 
 
 @router.post("/stored", response_model=StoredAnswer)

@@ -35,7 +35,7 @@ class Stumbling(Listener):
 def test_a_bug_is_logged_once_until_a_hint_is_heard_and_hints_are_listened_to_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hint_listener, "_PAUSE", 0)
+    monkeypatch.setattr(hint_listener, "_RECONNECT_SECONDS", 0)
 
     async def hear() -> None:
         listener = Stumbling()
