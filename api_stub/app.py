@@ -36,8 +36,8 @@ from worker.log import log_bug, log_event, log_transient
 
 # The vendor's base path: everything is there under both.
 _PREFIXES = ("", "/vbasoftware")
-_LATER = {"Retry-After": "2"}
-_AGAIN = (
+_RETRY_LATER = {"Retry-After": "2"}
+_UNAVAILABLE_DETAIL = (
     "A server behind us does not answer. Try again after Retry-After; a write with its Idempotency-Key, "
     "for it may have been accepted"
 )
@@ -67,15 +67,15 @@ def create_app() -> FastAPI:
     app.include_router(file_attachments.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
-    app.add_exception_handler(ProblemError, _problem)
-    app.add_exception_handler(RequestValidationError, _bad_parameter)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientDisconnect, _hung_up)
-    app.add_exception_handler(StoreUnavailableError, _unavailable)
-    app.add_exception_handler(BlobMissingError, _unavailable)
-    app.add_exception_handler(DBAPIError, _database)
-    app.add_exception_handler(PoolTimeoutError, _unavailable)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_bad_parameter)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(StoreUnavailableError, _on_unavailable)
+    app.add_exception_handler(BlobMissingError, _on_unavailable)
+    app.add_exception_handler(DBAPIError, _on_database_error)
+    app.add_exception_handler(PoolTimeoutError, _on_unavailable)
+    app.add_exception_handler(Exception, _on_unexpected)
     return app
 
 
@@ -89,7 +89,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 yield
 
 
-def _refused(
+def _refuse(
     request: Request,
     type_: ProblemType,
     detail: str,
@@ -97,45 +97,45 @@ def _refused(
     activity: str | None = None,
 ) -> Response:
     """Return the answer to a request that is refused whole, in the form of the family that it belongs to."""
-    spell = files.problem if file_urls.is_ours(request.url.path) else envelopes.problem
-    return spell(request, type_, detail, headers, activity)
+    respond = files.problem if file_urls.is_file_path(request.url.path) else envelopes.problem
+    return respond(request, type_, detail, headers, activity)
 
 
-async def _problem(request: Request, fault: Exception) -> Response:
-    assert isinstance(fault, ProblemError)
-    return _refused(request, fault.type, fault.detail, fault.headers)
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return _refuse(request, error.type, error.detail, error.headers)
 
 
-async def _bad_parameter(request: Request, fault: Exception) -> Response:
-    assert isinstance(fault, RequestValidationError)
-    detail = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in fault.errors())
-    return _refused(request, BAD_PARAMETER, detail)
+async def _on_bad_parameter(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    detail = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())
+    return _refuse(request, BAD_PARAMETER, detail)
 
 
-async def _http(request: Request, fault: Exception) -> Response:
-    assert isinstance(fault, HTTPException)
-    type_ = BY_STATUS.get(fault.status_code, ProblemType(fault.status_code, "http", str(fault.detail)))
-    return _refused(request, type_, f"{fault.detail}: {request.method} {request.url.path}", dict(fault.headers or {}))
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    type_ = BY_STATUS.get(error.status_code, ProblemType(error.status_code, "http", str(error.detail)))
+    return _refuse(request, type_, f"{error.detail}: {request.method} {request.url.path}", dict(error.headers or {}))
 
 
-async def _hung_up(request: Request, _fault: Exception) -> Response:
+async def _on_disconnect(request: Request, _error: Exception) -> Response:
     log_event("request.hung_up", path=request.url.path)
     return Response(status_code=400)  # which nobody hears
 
 
-async def _unavailable(request: Request, fault: Exception) -> Response:
-    log_transient("request.unavailable", fault, path=request.url.path)
-    return _refused(request, UNAVAILABLE, _AGAIN, _LATER)
+async def _on_unavailable(request: Request, error: Exception) -> Response:
+    log_transient("request.unavailable", error, path=request.url.path)
+    return _refuse(request, UNAVAILABLE, _UNAVAILABLE_DETAIL, _RETRY_LATER)
 
 
-async def _database(request: Request, fault: Exception) -> Response:
-    assert isinstance(fault, DBAPIError)
-    return await (_unavailable if is_transient(fault) else _unexpected)(request, fault)
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DBAPIError)
+    return await (_on_unavailable if is_transient(error) else _on_unexpected)(request, error)
 
 
-async def _unexpected(request: Request, fault: Exception) -> Response:
+async def _on_unexpected(request: Request, error: Exception) -> Response:
     activity = str(new_batch_id())
-    log_bug("request.failed", fault, activity=activity, path=request.url.path)
+    log_bug("request.failed", error, activity=activity, path=request.url.path)
     detail = "The log has the reason under the activityID of this answer"
     # The server closes the connection after a bug.
-    return _refused(request, UNEXPECTED, detail, {"Connection": "close"}, activity)
+    return _refuse(request, UNEXPECTED, detail, {"Connection": "close"}, activity)

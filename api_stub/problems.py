@@ -48,7 +48,7 @@ class ProblemError(Exception):
         return f"{self.type.slug}: {self.detail}"
 
 
-def sentence(fault: Exception) -> str:
-    """Return what ``fault`` says with a capital first letter; names in it stay as they are."""
-    said = str(fault)
-    return said[:1].upper() + said[1:]
+def sentence(error: Exception) -> str:
+    """Return what ``error`` says with a capital first letter; names in it stay as they are."""
+    text = str(error)
+    return text[:1].upper() + text[1:]

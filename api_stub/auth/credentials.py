@@ -81,14 +81,14 @@ def add_api_key(path: Path, name: str, databases: list[str]) -> str:
     """Make a key for ``name``, replacing its last one, and return it in clear: the only time it is seen."""
     clear = secrets.token_urlsafe(32)
     entry = ApiKey(name=name, sha256=_sha256(clear), databases=databases)
-    with _changing(path) as file:
+    with _edit_file(path) as file:
         file.api_keys = [*(k for k in file.api_keys if k.name != name), entry]
     return clear
 
 
 def remove_api_key(path: Path, name: str) -> bool:
     """Forget the key of ``name``; return whether there was one."""
-    with _changing(path) as file:
+    with _edit_file(path) as file:
         kept = [k for k in file.api_keys if k.name != name]
         found = len(kept) < len(file.api_keys)
         file.api_keys = kept
@@ -113,13 +113,13 @@ def check_api_key(file: CredentialsFile, clear: str) -> Caller:
 def add_user(path: Path, name: str, password: str, databases: list[str]) -> None:
     """Let ``name`` in by ``password``, and no more by the last one."""
     entry = User(name=plain(name), argon2=_HASHER.hash(plain(password)), databases=databases)
-    with _changing(path) as file:
+    with _edit_file(path) as file:
         file.users = [*(u for u in file.users if u.name != entry.name), entry]
 
 
 def remove_user(path: Path, name: str) -> bool:
     """Forget the user ``name``; return whether there was one."""
-    with _changing(path) as file:
+    with _edit_file(path) as file:
         kept = [u for u in file.users if u.name != plain(name)]
         found = len(kept) < len(file.users)
         file.users = kept
@@ -129,7 +129,7 @@ def remove_user(path: Path, name: str) -> bool:
 def check_password(user: User | None, password: str) -> bool:
     """Return whether ``password`` is the user's; takes as long for nobody (None), whose password none is."""
     try:
-        return _HASHER.verify(user.argon2 if user else _nobody(), plain(password)) and user is not None
+        return _HASHER.verify(user.argon2 if user else _hash_of_no_user(), plain(password)) and user is not None
     except (VerificationError, InvalidHashError):
         return False
 
@@ -140,7 +140,7 @@ def caller_of(user: User) -> Caller:
 
 
 @cache
-def _nobody() -> str:
+def _hash_of_no_user() -> str:
     return _HASHER.hash(secrets.token_urlsafe())
 
 
@@ -177,10 +177,10 @@ def _read_token(secret: str, token: str) -> tuple[Caller, float]:
     """Return the caller that ``token`` names, and when it expires, in seconds since 1970."""
     try:
         claims = jwt.decode(token, secret, algorithms=[_ALGORITHM], options={"require": ["sub", "exp"]})
-    except jwt.ExpiredSignatureError as late:
-        raise InvalidCredentialError("the bearer token has expired") from late
-    except (jwt.InvalidTokenError, ValueError) as wrong:
-        raise InvalidCredentialError("the bearer token is not valid") from wrong
+    except jwt.ExpiredSignatureError as error:
+        raise InvalidCredentialError("the bearer token has expired") from error
+    except (jwt.InvalidTokenError, ValueError) as error:
+        raise InvalidCredentialError("the bearer token is not valid") from error
     databases = claims.get("databases", [])
     if not isinstance(databases, list) or not all(isinstance(d, str) for d in databases):
         raise InvalidCredentialError("the bearer token's claim 'databases' is not an array of names")
@@ -195,13 +195,13 @@ def _sha256(clear: str) -> str:
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[CredentialsFile]:
+def _edit_file(path: Path) -> Iterator[CredentialsFile]:
     """Yield what ``path`` holds, to be changed and put in place; whoever changes it at the same time waits."""
-    folder = os.open(path.parent, os.O_RDONLY)  # the file itself is another one after each change
+    directory = os.open(path.parent, os.O_RDONLY)  # the file itself is another one after each change
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        fcntl.flock(directory, fcntl.LOCK_EX)
         file = read_credentials(path)
         yield file
         write_private(path, json.dumps(file.model_dump(mode="json"), indent=1))
     finally:
-        os.close(folder)
+        os.close(directory)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from api_stub.auth.credentials import (
     Caller,
@@ -38,7 +39,9 @@ async def identify(request: Request) -> Identity:
         ProblemError: 401, 400 or 403.
 
     """
-    return _identity(request, _caller(request.headers.get("x-api-key"), request.headers.get("authorization")))
+    return _choose_database(
+        request, _authenticate(request.headers.get("x-api-key"), request.headers.get("authorization"))
+    )
 
 
 async def identify_either(request: Request) -> Identity:
@@ -48,7 +51,10 @@ async def identify_either(request: Request) -> Identity:
         ProblemError: 401, 400, 403 or 429.
 
     """
-    return _identity(request, await _caller_of_either(request))
+    return _choose_database(request, await _authenticate_either(request))
+
+
+AnyIdentity = Annotated[Identity, Depends(identify_either)]
 
 
 async def identify_files(request: Request) -> Identity:
@@ -59,15 +65,15 @@ async def identify_files(request: Request) -> Identity:
 
     """
     try:
-        caller = await _caller_of_either(request)
-    except ProblemError as wrong:
-        if wrong.type is UNAUTHENTICATED:
-            raise ProblemError(wrong.type, wrong.detail, {"WWW-Authenticate": _BASIC}) from wrong
+        caller = await _authenticate_either(request)
+    except ProblemError as error:
+        if error.type is UNAUTHENTICATED:
+            raise ProblemError(error.type, error.detail, {"WWW-Authenticate": _BASIC}) from error
         raise
-    return _identity(request, caller, link_database(request))
+    return _choose_database(request, caller, link_database(request))
 
 
-def _identity(request: Request, caller: Caller, database: str | None = None) -> Identity:
+def _choose_database(request: Request, caller: Caller, database: str | None = None) -> Identity:
     database = request.headers.get("vbasoftware-database", "").strip() or database or caller.default
     if not database:
         raise ProblemError(NO_DATABASE, "Send the header vbasoftware-database with the name of the target database")
@@ -77,33 +83,33 @@ def _identity(request: Request, caller: Caller, database: str | None = None) -> 
     return Identity(caller.name, database)
 
 
-async def _caller_of_either(request: Request) -> Caller:
+async def _authenticate_either(request: Request) -> Caller:
     """Return who the credentials name: those of family B if there are any, else those of family A."""
     token, authorization = request.headers.get("alfssoauthntoken"), request.headers.get("authorization", "")
-    scheme, _, word = authorization.partition(" ")
+    scheme, _, encoded = authorization.partition(" ")
     try:
         if token and not token.isspace():
             return check_token(settings().jwt_secret.get_secret_value(), token.strip())
         if scheme.lower() == "basic":
-            return await _passwords.check(_credentials(), _stamp(), word)
-    except InvalidCredentialError as wrong:
+            return await _passwords.check(_load_credentials(), _file_version(), encoded)
+    except InvalidCredentialError as error:
         challenge = {"WWW-Authenticate": f"{_BASIC}, {_CHALLENGE['WWW-Authenticate']}"}
-        raise ProblemError(UNAUTHENTICATED, sentence(wrong), challenge) from wrong
-    return _caller(request.headers.get("x-api-key"), request.headers.get("authorization"))
+        raise ProblemError(UNAUTHENTICATED, sentence(error), challenge) from error
+    return _authenticate(request.headers.get("x-api-key"), request.headers.get("authorization"))
 
 
-def _caller(api_key: str | None, authorization: str | None) -> Caller:
+def _authenticate(api_key: str | None, authorization: str | None) -> Caller:
     """Return who family A's credentials name: the token's subject, else the key's name; both must allow a database."""
     required = settings().require
     try:
-        by_key = check_api_key(_credentials(), api_key) if api_key is not None else None
+        by_key = check_api_key(_load_credentials(), api_key) if api_key is not None else None
         by_token = (
             check_token(settings().jwt_secret.get_secret_value(), _bearer(authorization))
             if authorization is not None
             else None
         )
-    except InvalidCredentialError as wrong:
-        raise ProblemError(UNAUTHENTICATED, sentence(wrong), _CHALLENGE) from wrong
+    except InvalidCredentialError as error:
+        raise ProblemError(UNAUTHENTICATED, sentence(error), _CHALLENGE) from error
     if by_key is None and required in ("both", "api-key"):
         raise ProblemError(UNAUTHENTICATED, "Send the header x-api-key", _CHALLENGE)
     if by_token is None and required in ("both", "bearer"):
@@ -123,12 +129,12 @@ def _bearer(authorization: str) -> str:
     return token.strip()
 
 
-def _credentials() -> CredentialsFile:
+def _load_credentials() -> CredentialsFile:
     """Return the credentials file, read again when it changed, so that a new or removed key counts at once."""
-    return _read(_stamp())
+    return _read_version(_file_version())
 
 
-def _stamp() -> int:
+def _file_version() -> int:
     """Return which version of the credentials file is there."""
     try:
         return settings().credentials.stat().st_mtime_ns
@@ -137,5 +143,5 @@ def _stamp() -> int:
 
 
 @lru_cache(maxsize=1)
-def _read(stamp: int) -> CredentialsFile:  # noqa: ARG001  the stamp is the key of the cache
+def _read_version(version: int) -> CredentialsFile:  # noqa: ARG001  the stamp is the key of the cache
     return read_credentials(settings().credentials)

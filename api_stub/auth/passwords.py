@@ -20,21 +20,21 @@ from anyio.to_thread import run_sync
 from api_stub.auth.credentials import Caller, CredentialsFile, InvalidCredentialError, caller_of, check_password, plain
 from api_stub.problems import TOO_MANY_ATTEMPTS, ProblemError
 
-_REMEMBERED = 60.0  # seconds
-_MOST_REMEMBERED = 1000
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # seconds
-_CALM = 300.0  # seconds after which failures are forgotten
-_MOST_PAUSING = 8
+_REMEMBER_SECONDS = 60.0  # seconds
+_MAX_REMEMBERED = 1000
+_FIRST_DELAY_SECONDS, _MAX_DELAY_SECONDS = 0.1, 2.0  # seconds
+_FORGET_FAILURES_SECONDS = 300.0  # seconds after which failures are forgotten
+_MAX_DELAYED_ANSWERS = 8
 
 
 @dataclass(slots=True)
-class _Name:
+class _Attempts:
     """The attempts at one name; all names without a user share one."""
 
-    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
     failures: int = 0
     failed_at: float = 0.0
-    pausing: int = 0
+    delayed: int = 0
 
 
 @dataclass(slots=True)
@@ -43,45 +43,47 @@ class Passwords:
 
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _remembered: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
-    _names: dict[str | None, _Name] = field(default_factory=dict)
+    _names: dict[str | None, _Attempts] = field(default_factory=dict)
     _hashing: anyio.CapacityLimiter | None = None
 
-    async def check(self, file: CredentialsFile, stamp: int, header: str) -> Caller:
-        """Return the caller that an ``Authorization: Basic`` names; ``stamp`` is the version of ``file``.
+    async def check(self, file: CredentialsFile, version: int, header: str) -> Caller:
+        """Return the caller that an ``Authorization: Basic`` names; ``version`` is the version of ``file``.
 
         Raises:
             BadCredentialError: unknown name or wrong password; said late if there were others before.
             ProblemError: 429, too many wrong ones for this name are being answered.
 
         """
-        name, password = _name_and_password(header)
+        name, password = _split_header(header)
         user = next((u for u in file.users if u.name == name), None)
-        word = hmac.digest(self._key, f"{stamp}\0{name}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256)
-        if user is not None and self._remembers(word):
+        digest = hmac.digest(
+            self._key, f"{version}\0{name}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256
+        )
+        if user is not None and self._remembers(digest):
             return caller_of(user)
-        attempts = self._names.setdefault(user.name if user else None, _Name())
-        async with attempts.turn:
-            good = self._remembers(word)
+        attempts = self._names.setdefault(user.name if user else None, _Attempts())
+        async with attempts.lock:
+            is_right = self._remembers(digest)
             # Asked here, not before: all who come at once wait for their turn while nobody pauses yet.
-            if not good and attempts.pausing >= _MOST_PAUSING:
+            if not is_right and attempts.delayed >= _MAX_DELAYED_ANSWERS:
                 raise ProblemError(
-                    TOO_MANY_ATTEMPTS, "Wait before the next attempt", {"Retry-After": str(int(_LONGEST_PAUSE))}
+                    TOO_MANY_ATTEMPTS, "Wait before the next attempt", {"Retry-After": str(int(_MAX_DELAY_SECONDS))}
                 )
-            good = good or await run_sync(check_password, user, password, limiter=self._limiter())
-        if not good or user is None:
-            await _pause(attempts)
+            is_right = is_right or await run_sync(check_password, user, password, limiter=self._limiter())
+        if not is_right or user is None:
+            await _delay_answer(attempts)
             raise InvalidCredentialError("the user is unknown or the password is wrong")
         attempts.failures = 0
-        self._remember(word)
+        self._remember(digest)
         return caller_of(user)
 
-    def _remembers(self, word: bytes) -> bool:
-        return self._remembered.get(word, 0.0) > time.monotonic()
+    def _remembers(self, digest: bytes) -> bool:
+        return self._remembered.get(digest, 0.0) > time.monotonic()
 
-    def _remember(self, word: bytes) -> None:
-        self._remembered.pop(word, None)
-        self._remembered[word] = time.monotonic() + _REMEMBERED
-        while len(self._remembered) > _MOST_REMEMBERED:
+    def _remember(self, digest: bytes) -> None:
+        self._remembered.pop(digest, None)
+        self._remembered[digest] = time.monotonic() + _REMEMBER_SECONDS
+        while len(self._remembered) > _MAX_REMEMBERED:
             self._remembered.popitem(last=False)
 
     def _limiter(self) -> anyio.CapacityLimiter:
@@ -90,28 +92,28 @@ class Passwords:
         return self._hashing
 
 
-async def _pause(attempts: _Name) -> None:
+async def _delay_answer(attempts: _Attempts) -> None:
     """Wait longer after each failure in a row."""
     now = time.monotonic()
-    attempts.failures = 1 if now - attempts.failed_at > _CALM else attempts.failures + 1
+    attempts.failures = 1 if now - attempts.failed_at > _FORGET_FAILURES_SECONDS else attempts.failures + 1
     attempts.failed_at = now
-    attempts.pausing += 1
+    attempts.delayed += 1
     try:
-        await anyio.sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(attempts.failures - 1, 10)))
+        await anyio.sleep(min(_MAX_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(attempts.failures - 1, 10)))
     finally:
-        attempts.pausing -= 1
+        attempts.delayed -= 1
 
 
-def _name_and_password(header: str) -> tuple[str, str]:
+def _split_header(header: str) -> tuple[str, str]:
     try:
         text = base64.b64decode(header.strip(), validate=True)
-    except (binascii.Error, ValueError) as wrong:
-        raise InvalidCredentialError("the Authorization header is not 'Basic' and base64") from wrong
+    except (binascii.Error, ValueError) as error:
+        raise InvalidCredentialError("the Authorization header is not 'Basic' and base64") from error
     try:
-        clear = text.decode()
+        decoded = text.decode()
     except UnicodeDecodeError:
-        clear = text.decode("latin-1")  # what old clients send
-    name, colon, password = clear.partition(":")
+        decoded = text.decode("latin-1")  # what old clients send
+    name, colon, password = decoded.partition(":")
     if not colon:
         raise InvalidCredentialError("the Authorization header has no colon between name and password")
     return plain(name), password

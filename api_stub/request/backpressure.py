@@ -17,18 +17,18 @@ from worker.database import transaction
 from worker.ledger.read.metrics import count_open_items
 from worker.settings import settings
 
-_LATER = {"Retry-After": "10"}
-_LEAST = 1.0  # seconds that a look is good for
-_SHARE = 20  # a look may take this part of the time: adding up a long ledger must not be what keeps it long
+_RETRY_LATER = {"Retry-After": "10"}
+_MIN_VALID_SECONDS = 1.0  # seconds that a look is good for
+_VALID_PER_COST = 20  # a look may take this part of the time: adding up a long ledger must not be what keeps it long
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Count:
     open_items: int
     good_until: float
 
 
-_looks: dict[str, _Look] = {}
+_counts: dict[str, _Count] = {}
 
 
 async def admit(database: str) -> None:
@@ -41,7 +41,7 @@ async def admit(database: str) -> None:
     """
     if await is_full(database):
         detail = "As many items are open in this database as may be. Try again after Retry-After"
-        raise ProblemError(FULL, detail, _LATER)
+        raise ProblemError(FULL, detail, _RETRY_LATER)
 
 
 async def is_full(database: str, threads: CapacityLimiter | None = None) -> bool:
@@ -53,21 +53,21 @@ async def is_full(database: str, threads: CapacityLimiter | None = None) -> bool
         DBAPIError: the database is away.
 
     """
-    known = _looks.get(database)
-    if known is None or time.monotonic() >= known.good_until:
-        if known is not None:
+    count = _counts.get(database)
+    if count is None or time.monotonic() >= count.good_until:
+        if count is not None:
             # Whoever comes meanwhile goes by the old look, so one request asks for all.
-            _looks[database] = replace(known, good_until=time.monotonic() + _LEAST)
-        _looks[database] = known = await run_sync(_look, database, abandon_on_cancel=True, limiter=threads)
-    return known.open_items >= settings().most_open_items
+            _counts[database] = replace(count, good_until=time.monotonic() + _MIN_VALID_SECONDS)
+        _counts[database] = count = await run_sync(_count_items, database, abandon_on_cancel=True, limiter=threads)
+    return count.open_items >= settings().most_open_items
 
 
-def _look(database: str) -> _Look:
-    began = time.monotonic()
+def _count_items(database: str) -> _Count:
+    started = time.monotonic()
     with transaction(database) as session:
         items = count_open_items(session)
     now = time.monotonic()
-    return _Look(items, now + max(_LEAST, _SHARE * (now - began)))
+    return _Count(items, now + max(_MIN_VALID_SECONDS, _VALID_PER_COST * (now - started)))
 
 
 def spool_has_room() -> bool:
@@ -83,4 +83,6 @@ def admit_large() -> None:
 
     """
     if not spool_has_room():
-        raise ProblemError(FULL, "The disk for large bodies is nearly full. Try again later, or send less", _LATER)
+        raise ProblemError(
+            FULL, "The disk for large bodies is nearly full. Try again later, or send less", _RETRY_LATER
+        )

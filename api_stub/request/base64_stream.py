@@ -3,11 +3,11 @@
 import binascii
 import string
 
-_SPACE = b" \t\r\n"
+_WHITESPACE = b" \t\r\n"
 _ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/="
 
 
-class Base64:
+class Base64Decoder:
     """Decodes base64 piece by piece, to the letter of RFC 4648 §4 but for white space."""
 
     __slots__ = ("_padded", "_rest")
@@ -23,8 +23,8 @@ class Base64:
             binascii.Error: the text is no base64.
 
         """
-        if any(space in text for space in _SPACE):  # ten times as fast as leaving out what is not there
-            text = text.translate(None, _SPACE)
+        if any(space in text for space in _WHITESPACE):  # ten times as fast as leaving out what is not there
+            text = text.translate(None, _WHITESPACE)
         return self.decode_strictly(text)
 
     def decode_strictly(self, text: bytes | memoryview) -> bytes:
@@ -37,19 +37,19 @@ class Base64:
         text = self._rest + text
         if text and self._padded:
             raise binascii.Error("text after the padding")
-        whole = len(text) - len(text) % 4
-        rest = text[whole:]
+        whole_size = len(text) - len(text) % 4
+        rest = text[whole_size:]
         if rest.translate(None, _ALPHABET):
             raise binascii.Error("no base64")
-        padding = text.count(b"=", max(whole - 2, 0), whole)
-        data = binascii.a2b_base64(memoryview(text)[:whole], strict_mode=True)
-        if len(data) != whole // 4 * 3 - padding:  # Python takes "QUJD====", even when strict
+        padding = text.count(b"=", max(whole_size - 2, 0), whole_size)
+        data = binascii.a2b_base64(memoryview(text)[:whole_size], strict_mode=True)
+        if len(data) != whole_size // 4 * 3 - padding:  # Python takes "QUJD====", even when strict
             raise binascii.Error("padding after whole groups")
         self._rest, self._padded = rest, self._padded or padding > 0  # a piece may be empty
         return data
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the text may end here."""
         return not self._rest
 
@@ -61,8 +61,8 @@ def decode(text: bytes) -> bytes:
         binascii.Error: the text is no base64.
 
     """
-    decoder = Base64()
+    decoder = Base64Decoder()
     data = decoder.decode(text)
-    if not decoder.complete:
+    if not decoder.is_complete:
         raise binascii.Error("the end is missing")
     return data

@@ -7,8 +7,8 @@ from fastapi import Request
 
 from api_stub.problems import TOO_SLOW, ProblemError
 
-_PATIENCE = 30  # seconds without a byte, and that a body may take whatever its size
-_LEAST = 16 * 2**10  # bytes that must have come for each second after that
+_READ_TIMEOUT_SECONDS = 30  # seconds without a byte, and that a body may take whatever its size
+_MIN_BYTES_PER_SECOND = 16 * 2**10  # bytes that must have come for each second after that
 
 
 async def pieces(request: Request) -> AsyncGenerator[bytes]:
@@ -19,20 +19,21 @@ async def pieces(request: Request) -> AsyncGenerator[bytes]:
 
     """
     stream, now = request.stream(), asyncio.get_running_loop().time
-    waited, size = 0.0, 0
+    waited_seconds, size = 0.0, 0
     while True:
         began = now()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_READ_TIMEOUT_SECONDS):
                 piece = await anext(stream, None)
-        except TimeoutError as slow:
-            raise ProblemError(TOO_SLOW, f"Not one byte came in {_PATIENCE} seconds") from slow
+        except TimeoutError as error:
+            raise ProblemError(TOO_SLOW, f"Not one byte came in {_READ_TIMEOUT_SECONDS} seconds") from error
         if piece is None:
             return
         # Only what we wait for the client: a store that is slow is not the sender's fault.
-        waited += now() - began
+        waited_seconds += now() - began
         size += len(piece)
-        if piece and size < (waited - _PATIENCE) * _LEAST:
-            rule = f"{_LEAST // 2**10} KiB must come for each second after the first {_PATIENCE}"
-            raise ProblemError(TOO_SLOW, f"{size} bytes came in {waited:.0f} seconds: {rule}")
+        if piece and size < (waited_seconds - _READ_TIMEOUT_SECONDS) * _MIN_BYTES_PER_SECOND:
+            rate = _MIN_BYTES_PER_SECOND // 2**10
+            minimum = f"{rate} KiB must come for each second after the first {_READ_TIMEOUT_SECONDS}"
+            raise ProblemError(TOO_SLOW, f"{size} bytes came in {waited_seconds:.0f} seconds: {minimum}")
         yield piece

@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from api_stub.request.base64_stream import Base64
+from api_stub.request.base64_stream import Base64Decoder
 from worker.blobs.lifecycle import StoredContent, intend
 from worker.blobs.multipart import MultipartUpload
 from worker.blobs.spool import Spool, Spooled
 from worker.settings import settings
 
 NOT_BASE64 = "must be base64 with padding (RFC 4648 section 4)"
-_HEAD = 300
-_MOST_KEYS = 64
+_MAX_HEAD_BYTES = 300
+_MAX_KEYS = 64
 
 
 class Destination(Protocol):
@@ -64,7 +64,7 @@ class ContentSink:
         self._open = open_upload
         self._spool = spool
         self._inline = inline
-        self._decoder = Base64()
+        self._decoder = Base64Decoder()
         self._hash = hashlib.sha256()
         self._kept = bytearray()
         self._upload: Destination | None = None
@@ -89,7 +89,7 @@ class ContentSink:
             data = self._decoder.decode_strictly(raw)
         except binascii.Error:
             return False
-        self.head += raw[: _HEAD - len(self.head)]
+        self.head += raw[: _MAX_HEAD_BYTES - len(self.head)]
         self._take(data)
         return True
 
@@ -100,7 +100,7 @@ class ContentSink:
             StoreUnavailableError: the store refused or went away.
 
         """
-        self.head += text[: _HEAD - len(self.head)]
+        self.head += text[: _MAX_HEAD_BYTES - len(self.head)]
         if self.error is not None:
             return
         try:
@@ -117,10 +117,10 @@ class ContentSink:
             StoreUnavailableError: it could not be stored.
 
         """
-        if self.error is None and not self._decoder.complete:
+        if self.error is None and not self._decoder.is_complete:
             self._refuse(NOT_BASE64)
         if self.error is None:
-            self._settle()
+            self._finish()
         self._kept = bytearray()
 
     def abort(self) -> None:
@@ -143,7 +143,7 @@ class ContentSink:
         else:
             self._upload.write(data)
 
-    def _settle(self) -> None:
+    def _finish(self) -> None:
         self.sha256 = self._hash.digest()
         if self._upload is None:
             self.spooled = self._spool.add(bytes(self._kept))
@@ -166,7 +166,7 @@ class Sinks:
         self._latest: ContentSink | None = None
         self._keys: list[str] = []
         self._key_count = 1
-        self._good_until = 0.0
+        self._keys_valid_until = 0.0
 
     def open(self) -> ContentSink:
         """Return the sink for the next content; the one before is closed."""
@@ -180,10 +180,10 @@ class Sinks:
 
     def _upload(self) -> MultipartUpload:
         # A key that is due before its object is whole would leave that object behind.
-        if not self._keys or time.monotonic() > self._good_until:
-            self._good_until = time.monotonic() + settings().collect_after.total_seconds() / 2
+        if not self._keys or time.monotonic() > self._keys_valid_until:
+            self._keys_valid_until = time.monotonic() + settings().collect_after.total_seconds() / 2
             # More at once the more were needed, since each time is a transaction. What is left over is removed as
             # garbage, though there is no such object.
             self._keys = intend(self._database, self._key_count)
-            self._key_count = min(2 * self._key_count, _MOST_KEYS)
+            self._key_count = min(2 * self._key_count, _MAX_KEYS)
         return MultipartUpload(self._keys.pop())

@@ -30,12 +30,12 @@ class Link:
     id: int
 
 
-def is_ours(path: str) -> bool:
+def is_file_path(path: str) -> bool:
     """Return whether ``path`` is family B's."""
     return path.startswith((JSON, *PAGES))
 
 
-def call_of(request: Request) -> Call:
+def read_call(request: Request) -> Call:
     """Return what a request asks for, by ``/jsonapi/function/table/item`` or by ``?JSONPage&JSON_Func=…``.
 
     Raises:
@@ -54,10 +54,10 @@ def call_of(request: Request) -> Call:
         if len(parts) != 3:  # noqa: PLR2004  the three names that follow
             raise ProblemError(NOT_FOUND, f"Send {JSON}function/table/item")
     function, table, item = parts
-    return Call(function.lower(), _pair(table, item))
+    return Call(function.lower(), _read_collection(table, item))
 
 
-def link_of(request: Request) -> Link | None:
+def read_link(request: Request) -> Link | None:
     """Return which file the query of a link names, None if it is not a link.
 
     Raises:
@@ -71,7 +71,7 @@ def link_of(request: Request) -> Link | None:
     if not (number.isascii() and number.isdigit()):
         raise ProblemError(NOT_FOUND, "A link names its file by AttachmentID=id/name")
     # A program that follows a link reads the status, so here a bad name is no answer at 200.
-    return Link(_pair(query.get("tableid", ""), query.get("recordid", ""), NOT_FOUND), int(number[:19]))
+    return Link(_read_collection(query.get("tableid", ""), query.get("recordid", ""), NOT_FOUND), int(number[:19]))
 
 
 def link_database(request: Request) -> str | None:
@@ -90,12 +90,12 @@ def url_of(request: Request, database: str, file: File) -> str:
 
 def _query(request: Request) -> dict[str, str]:
     """Return the query by names in lower case; what is not UTF-8 is there as what `name_error` refuses."""
-    pairs = parse_qsl(request.url.query, keep_blank_values=True, errors="surrogateescape")
-    return {name.lower(): value for name, value in pairs}
+    members = parse_qsl(request.url.query, keep_blank_values=True, errors="surrogateescape")
+    return {name.lower(): value for name, value in members}
 
 
-def _pair(table: str, item: str, type_: ProblemType = NOT_A_LIST) -> Collection:
+def _read_collection(table: str, item: str, type_: ProblemType = NOT_A_LIST) -> Collection:
     for what, name in (("table", table), ("item", item)):
-        if wrong := name_error(name) if name else "must have at least one character":
-            raise ProblemError(type_, f"The {what}'s name {wrong}")
+        if reason := name_error(name) if name else "must have at least one character":
+            raise ProblemError(type_, f"The {what}'s name {reason}")
     return Collection(table, item)

@@ -15,23 +15,23 @@ from api_stub.request.json_body import parse
 from worker.blobs.multipart import MultipartUpload
 from worker.kinds.validation import describe_errors, field_errors
 
-M = TypeVar("M", bound=BaseModel)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 MANIFEST_TYPES = ("text/csv", "application/x-ndjson", "application/gzip")
-_LARGEST = 16 * 2**20
-_MOST_ROWS = 10_000
+_MAX_BODY_BYTES = 16 * 2**20
+_MAX_ROWS = 10_000
 
 
-async def read_model(request: Request, model: type[M]) -> M:
+async def read_model(request: Request, model: type[ModelT]) -> ModelT:
     """Read the body as ``model``.
 
     Raises:
         ProblemError: 400, 408 or 413.
 
     """
-    return as_model(parse(await _read(request)), model)
+    return as_model(parse(await _read_bytes(request)), model)
 
 
-def as_model(value: object, model: type[M]) -> M:
+def as_model(value: object, model: type[ModelT]) -> ModelT:
     """Return ``value`` as ``model``.
 
     Raises:
@@ -40,24 +40,24 @@ def as_model(value: object, model: type[M]) -> M:
     """
     try:
         return model.model_validate(value)
-    except ValidationError as wrong:
-        raise ProblemError(BAD_PARAMETER, describe_errors(field_errors(wrong))) from wrong
+    except ValidationError as error:
+        raise ProblemError(BAD_PARAMETER, describe_errors(field_errors(error))) from error
 
 
-async def row_lines(request: Request) -> list[bytes]:
+async def read_row_lines(request: Request) -> list[bytes]:
     """Read the body as rows: NDJSON, or a JSON array, of which each element becomes a line.
 
     Raises:
         ProblemError: 400, 408 or 413.
 
     """
-    data = await _read(request)
+    data = await _read_bytes(request)
     if data.lstrip()[:1] == b"[":
         lines = [json.dumps(row).encode() for row in parse(data)]
     else:
         lines = [line for line in data.split(b"\n") if line.strip()]
-    if len(lines) > _MOST_ROWS:
-        raise ProblemError(TOO_LARGE, f"A part has at most {_MOST_ROWS} rows; send several")
+    if len(lines) > _MAX_ROWS:
+        raise ProblemError(TOO_LARGE, f"A part has at most {_MAX_ROWS} rows; send several")
     return lines
 
 
@@ -81,10 +81,10 @@ async def store_body(request: Request, key: str) -> str:
             await run_sync(upload.abort)
 
 
-async def _read(request: Request) -> bytes:
+async def _read_bytes(request: Request) -> bytes:
     body = bytearray()
     async for piece in body_stream.pieces(request):
         body += piece
-        if len(body) > _LARGEST:
-            raise ProblemError(TOO_LARGE, f"The body is larger than {_LARGEST} bytes; send smaller parts")
+        if len(body) > _MAX_BODY_BYTES:
+            raise ProblemError(TOO_LARGE, f"The body is larger than {_MAX_BODY_BYTES} bytes; send smaller parts")
     return bytes(body)

@@ -22,14 +22,14 @@ from api_stub.request.content_sink import ContentSink, Sinks
 from api_stub.request.json_lifter import Lifter, NotJsonError, SkeletonTooLargeError
 from worker.settings import settings
 
-_JSON = ("application/json", "text/json")
+_JSON_TYPES = ("application/json", "text/json")
 
-_SMALL = 2 * 2**20  # bodies below are parsed as they are
-_PIECE = 2**20  # so that the hops to a thread are few
+_MAX_SMALL_BYTES = 2 * 2**20  # bodies below are parsed as they are
+_PIECE_BYTES = 2**20  # so that the hops to a thread are few
 # Each large body that is being read may hold an upload, some 15 MiB. The others wait in their sockets, and not in
 # threads, which the first ones need to go on.
-_LARGE_AT_ONCE = anyio.Semaphore(4)
-_PATIENCE = 30  # seconds without a place among the four
+_LARGE_BODY_SLOTS = anyio.Semaphore(4)
+_SLOT_TIMEOUT_SECONDS = 30  # seconds without a place among the four
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +54,23 @@ async def read_json(request: Request, database: str, *, lenient: bool = False) -
         StoreUnavailableError: a content could not be stored.
 
     """
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if not lenient and kind not in _JSON and not kind.endswith("+json"):
-        raise ProblemError(MEDIA_TYPE, f"Send Content-Type: application/json, not {kind!r}")
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if not lenient and media_type not in _JSON_TYPES and not media_type.endswith("+json"):
+        raise ProblemError(MEDIA_TYPE, f"Send Content-Type: application/json, not {media_type!r}")
     coding = request.headers.get("content-encoding", "").strip().lower()
     if not lenient and coding not in ("", "identity"):
         raise ProblemError(MEDIA_TYPE, f"Send the body as it is, without Content-Encoding: {coding}")
-    incoming = _Incoming(request)
-    head = await incoming.read(_SMALL)
-    if len(head) < _SMALL:
+    stream = _BoundedBody(request)
+    head = await stream.read(_MAX_SMALL_BYTES)
+    if len(head) < _MAX_SMALL_BYTES:
         content = {} if lenient and not head.strip() else parse(head)
         return Body(content, hashlib.sha256(head).digest())
     admit_large()
-    async with _place_among_the_large(), _given_up_on_failure(Sinks(database)) as sinks:
-        return await _read_large(head, incoming, sinks)
+    async with _hold_large_body_slot(), _abort_at_end(Sinks(database)) as sinks:
+        return await _read_large(head, stream, sinks)
 
 
-async def _read_large(head: bytes, incoming: "_Incoming", sinks: Sinks) -> Body:
+async def _read_large(head: bytes, stream: "_BoundedBody", sinks: Sinks) -> Body:
     digest, lifter = hashlib.sha256(), Lifter(sinks.open)
 
     def take(piece: bytes) -> None:
@@ -81,30 +81,30 @@ async def _read_large(head: bytes, incoming: "_Incoming", sinks: Sinks) -> Body:
         piece = head
         while piece:
             await run_sync(take, piece)
-            piece = await incoming.read(_PIECE)
-    except SkeletonTooLargeError as wrong:
-        raise ProblemError(TOO_LARGE, f"{sentence(wrong)}; send several batches") from wrong
-    except NotJsonError as wrong:
-        raise ProblemError(NOT_JSON, f"{wrong}") from wrong
+            piece = await stream.read(_PIECE_BYTES)
+    except SkeletonTooLargeError as error:
+        raise ProblemError(TOO_LARGE, f"{sentence(error)}; send several batches") from error
+    except NotJsonError as error:
+        raise ProblemError(NOT_JSON, f"{error}") from error
     lifted = lifter.finish()
     return Body(await run_sync(parse, lifted.skeleton), digest.digest(), lifted.sinks)
 
 
 @asynccontextmanager
-async def _place_among_the_large() -> AsyncIterator[None]:
+async def _hold_large_body_slot() -> AsyncIterator[None]:
     try:
-        with anyio.fail_after(_PATIENCE):
-            await _LARGE_AT_ONCE.acquire()
-    except TimeoutError as busy:
-        raise ProblemError(UNAVAILABLE, "Too many large bodies at once", {"Retry-After": "10"}) from busy
+        with anyio.fail_after(_SLOT_TIMEOUT_SECONDS):
+            await _LARGE_BODY_SLOTS.acquire()
+    except TimeoutError as error:
+        raise ProblemError(UNAVAILABLE, "Too many large bodies at once", {"Retry-After": "10"}) from error
     try:
         yield
     finally:
-        _LARGE_AT_ONCE.release()
+        _LARGE_BODY_SLOTS.release()
 
 
 @asynccontextmanager
-async def _given_up_on_failure(sinks: Sinks) -> AsyncIterator[Sinks]:
+async def _abort_at_end(sinks: Sinks) -> AsyncIterator[Sinks]:
     try:
         yield sinks
     finally:
@@ -112,14 +112,14 @@ async def _given_up_on_failure(sinks: Sinks) -> AsyncIterator[Sinks]:
             await run_sync(sinks.abort)
 
 
-class _Incoming:
+class _BoundedBody:
     """A body on its way in, bounded."""
 
     def __init__(self, request: Request) -> None:
         self._pieces = body_stream.pieces(request)
         self._size = 0
 
-    async def read(self, least: int) -> bytes:
+    async def read(self, min_bytes: int) -> bytes:
         """Return the next bytes, at least so many unless the body ends.
 
         Raises:
@@ -127,7 +127,7 @@ class _Incoming:
 
         """
         pieces, size = [], 0
-        while size < least and (piece := await self._next()) is not None:
+        while size < min_bytes and (piece := await self._next()) is not None:
             pieces.append(piece)
             size += len(piece)
         return b"".join(pieces)
@@ -148,19 +148,19 @@ def parse(data: bytes) -> Any:
 
     """
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse, parse_int=_integer)
-    except UnicodeDecodeError as wrong:
-        raise ProblemError(NOT_JSON, f"The body is not UTF-8: {wrong.reason} at byte {wrong.start}") from wrong
-    except json.JSONDecodeError as wrong:
-        raise ProblemError(NOT_JSON, f"{wrong.msg} at line {wrong.lineno}, column {wrong.colno}") from wrong
-    except RecursionError as wrong:
-        raise ProblemError(NOT_JSON, "The body is nested too deeply") from wrong
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_int=_read_integer)
+    except UnicodeDecodeError as error:
+        raise ProblemError(NOT_JSON, f"The body is not UTF-8: {error.reason} at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise ProblemError(NOT_JSON, f"{error.msg} at line {error.lineno}, column {error.colno}") from error
+    except RecursionError as error:
+        raise ProblemError(NOT_JSON, "The body is nested too deeply") from error
 
 
-def _refuse(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise json.JSONDecodeError(f"{name} is no JSON value", name, 0)
 
 
-def _integer(digits: str) -> int | float:
+def _read_integer(digits: str) -> int | float:
     # No field takes more than 20 digits, and Python refuses to read thousands of them.
     return int(digits) if len(digits) <= 20 else float("inf")  # noqa: PLR2004

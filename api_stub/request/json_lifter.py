@@ -34,13 +34,13 @@ _SKIP = re.compile(rb'(?:[^"]++|(?!%b)"(?:[^"\\]{0,%d}+|(?:[^"\\]|\\.){0,256})")
 _LONG_CONTENT = re.compile(_CONTENT, re.DOTALL)
 # A content's name whose value has not come yet, or only its beginning; looked for at the end of what was skipped.
 _OPEN_NAME = re.compile(rb'"(?:attachment|data)"[ \t\r\n]*+:?[ \t\r\n]*+\Z')
-_LONGEST_NAME = 64
+_MAX_NAME_BYTES = 64
 # A whole escape. A high surrogate waits for what follows, to be decoded together with the low one.
 _HEX, _LOW = rb"[0-9a-fA-F]", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HIGH_PAIR = rb"u[dD][89abAB]%b{2}(?:%b|(?=[^\\]|\\[^u]|\\u(?![dD][c-fC-F])%b{4}))" % (_HEX, _LOW, _HEX)
 _ESCAPE = rb"\\(?:[^u]|u(?![dD][89abAB])%b{4}|%b)" % (_HEX, _HIGH_PAIR)
 _TEXT = re.compile(rb'[^"\\]*+(?:%b[^"\\]*+){0,1000}' % _ESCAPE, re.DOTALL)
-_LONGEST_ESCAPE = 12
+_MAX_ESCAPE_BYTES = 12
 
 
 class SkeletonTooLargeError(Exception):
@@ -104,9 +104,9 @@ class Lifter(Generic[SinkT]):
 
         """
         data, self._held = self._held + data, b""
-        place: int | None = 0
-        while place is not None:
-            place = self._skip(data, place) if self._sink is None else self._lift(data, place, self._sink)
+        offset: int | None = 0
+        while offset is not None:
+            offset = self._skip(data, offset) if self._sink is None else self._lift(data, offset, self._sink)
 
     def finish(self) -> Lifted[SinkT]:
         """Return what was read; the lifter is used up."""
@@ -119,28 +119,28 @@ class Lifter(Generic[SinkT]):
             raise SkeletonTooLargeError(f"the text without its long strings has more than {self._max_skeleton} bytes")
         self._skeleton.write(data)
 
-    def _skip(self, data: bytes, place: int) -> int | None:
+    def _skip(self, data: bytes, offset: int) -> int | None:
         """Keep everything up to the next long string; return where it begins, None if there is none yet."""
-        end = _matched(_SKIP, data, place)
+        end = _match_all(_SKIP, data, offset)
         if content := _LONG_CONTENT.match(data, end):
-            return self._begin(data, place, content.end(1))
+            return self._begin(data, offset, content.end(1))
         bound = end + LONG + 2
-        if short := _STRING.match(data, end, bound):
-            self._keep(memoryview(data)[place : short.end()])
-            return short.end()
+        if short_string := _STRING.match(data, end, bound):
+            self._keep(memoryview(data)[offset : short_string.end()])
+            return short_string.end()
         if bound <= len(data):
-            return self._begin(data, place, end)
+            return self._begin(data, offset, end)
         # A string here may still end in time, and the value of a name before it may still become long.
-        tail = max(place, end - _LONGEST_NAME)
+        tail = max(offset, end - _MAX_NAME_BYTES)
         name = _OPEN_NAME.search(data[tail:end])
-        kept = tail + name.start() if name else end
-        self._keep(memoryview(data)[place:kept])
-        self._held = data[kept:]
+        kept_end = tail + name.start() if name else end
+        self._keep(memoryview(data)[offset:kept_end])
+        self._held = data[kept_end:]
         return None
 
-    def _begin(self, data: bytes, place: int, quote: int) -> int:
+    def _begin(self, data: bytes, offset: int, quote: int) -> int:
         """Keep what lies before the long string that begins at ``quote``, and open its sink."""
-        self._keep(memoryview(data)[place:quote])
+        self._keep(memoryview(data)[offset:quote])
         marker = f"lifted:{self._nonce}:{len(self._sinks)}"
         # Without the closing quote: it comes when the string ends, if it does.
         self._keep(rb'"\u0000' + marker.encode())
@@ -149,22 +149,22 @@ class Lifter(Generic[SinkT]):
         self._decoder.reset()
         return quote + 1
 
-    def _lift(self, data: bytes, place: int, sink: SinkT) -> int | None:
-        """Pass on the string that ``place`` lies in; return where the text goes on, None if that is not there yet."""
-        end = _text_end(data, place)
-        ended = data[end : end + 1] == b'"'
-        self._pass_on(memoryview(data)[place:end], sink, final=ended)
-        if ended:
+    def _lift(self, data: bytes, offset: int, sink: SinkT) -> int | None:
+        """Pass on the string that ``offset`` lies in; return where the text goes on, None if that is not there yet."""
+        end = _find_text_end(data, offset)
+        is_at_end = data[end : end + 1] == b'"'
+        self._write_piece(memoryview(data)[offset:end], sink, final=is_at_end)
+        if is_at_end:
             sink.close()
             self._sink = None
             self._keep(b'"')
             return end + 1
         self._held = data[end:]
-        if len(self._held) >= _LONGEST_ESCAPE:
+        if len(self._held) >= _MAX_ESCAPE_BYTES:
             raise NotJsonError("Bad escape in a long string")
         return None
 
-    def _pass_on(self, raw: memoryview, sink: SinkT, *, final: bool) -> None:
+    def _write_piece(self, raw: memoryview, sink: SinkT, *, final: bool) -> None:
         is_whole = not self._decoder.getstate()[0]  # no character began in the piece before
         if is_whole and sink.write_plain(raw):
             return
@@ -175,26 +175,26 @@ class Lifter(Generic[SinkT]):
         try:
             text: str = scanstring(self._decoder.decode(raw, final) + '"', 0)[0]
             return text.encode("utf-8", "surrogatepass")
-        except UnicodeDecodeError as wrong:
-            raise NotJsonError(f"A long string is not UTF-8: {wrong.reason}") from wrong
-        except JSONDecodeError as wrong:
-            raise NotJsonError(f"{wrong.msg} in a long string") from wrong
+        except UnicodeDecodeError as error:
+            raise NotJsonError(f"A long string is not UTF-8: {error.reason}") from error
+        except JSONDecodeError as error:
+            raise NotJsonError(f"{error.msg} in a long string") from error
 
 
-def _text_end(data: bytes, place: int) -> int:
+def _find_text_end(data: bytes, offset: int) -> int:
     """Return how far the string goes in whole characters: to its closing quote, or to where more data is needed."""
-    quote = data.find(b'"', place)
+    quote = data.find(b'"', offset)
     end = len(data) if quote < 0 else quote
-    if data.find(b"\\", max(place, end - _LONGEST_ESCAPE), end) < 0:
+    if data.find(b"\\", max(offset, end - _MAX_ESCAPE_BYTES), end) < 0:
         return end  # the fast way: ten times as fast as any pattern
-    return _matched(_TEXT, data, place)
+    return _match_all(_TEXT, data, offset)
 
 
-def _matched(pattern: re.Pattern[bytes], data: bytes, place: int) -> int:
+def _match_all(pattern: re.Pattern[bytes], data: bytes, offset: int) -> int:
     """Return where a pattern that matches everywhere has matched as often as it can."""
     while True:
-        match = pattern.match(data, place)
+        match = pattern.match(data, offset)
         assert match is not None
-        if match.end() == place:
-            return place
-        place = match.end()
+        if match.end() == offset:
+            return offset
+        offset = match.end()

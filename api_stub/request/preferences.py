@@ -1,7 +1,6 @@
 """How a client wants to be answered: the headers ``Prefer`` (RFC 7240) and ``Accept`` (RFC 9110 §12.5.1)."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,8 +8,8 @@ from fastapi import Request
 
 from worker.settings import settings
 
-_QUOTED, _DIVIDERS = re.compile('"([^"]*)"'), re.compile("[,;=]")
-_OURS = ("application/json", "text/json", "application/*", "*/*")
+_QUOTED, _SEPARATORS = re.compile('"([^"]*)"'), re.compile("[,;=]")
+_JSON_TYPES = ("application/json", "text/json", "application/*", "*/*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +21,27 @@ class Preferences:
     applied: str | None = None
 
 
-def preferences(fields: Iterable[str]) -> Preferences:
-    """Read all ``Prefer`` fields; the first of a name counts, what is unknown or malformed is ignored."""
-    wanted: dict[str, str] = {}
+def read_preferences(request: Request) -> Preferences:
+    """Read all ``Prefer`` fields: the first of a name counts, unknown and malformed ones are ignored."""
+    found: dict[str, str] = {}
     # What divides preferences does not within quotes.
-    plain = _QUOTED.sub(lambda quoted: _DIVIDERS.sub(" ", quoted[1]), ",".join(fields))
-    for part in plain.split(","):
+    unquoted = _QUOTED.sub(lambda quoted: _SEPARATORS.sub(" ", quoted[1]), ",".join(request.headers.getlist("prefer")))
+    for part in unquoted.split(","):
         name, _, value = part.partition(";")[0].partition("=")
-        wanted.setdefault(name.strip().lower(), value.strip())
-    conf = settings()
-    seconds = wanted.get("wait", "")
+        found.setdefault(name.strip().lower(), value.strip())
+    limits = settings()
+    seconds = found.get("wait", "")
     # Nobody waits longer than the bound, so nine digits are as good as any.
     wait = (
-        min(timedelta(seconds=int(seconds[:9])), conf.longest_wait) if seconds.isascii() and seconds.isdigit() else None
+        min(timedelta(seconds=int(seconds[:9])), limits.longest_wait)
+        if seconds.isascii() and seconds.isdigit()
+        else None
     )
-    respond_async = "respond-async" in wanted
+    respond_async = "respond-async" in found
     applied = ["respond-async"] if respond_async else []
     if wait is not None:
         applied.append(f"wait={wait.seconds}")
-    fallback = timedelta(0) if respond_async else conf.wait
+    fallback = timedelta(0) if respond_async else limits.wait
     return Preferences(fallback if wait is None else wait, respond_async, ", ".join(applied) or None)
 
 
@@ -52,6 +53,6 @@ def media_type(request: Request) -> str:
         for name, *parameters in (entry.split(";") for entry in ",".join(fields).split(","))
         if not any(re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", p, re.IGNORECASE) for p in parameters)
     }
-    if accepted.isdisjoint(_OURS) and accepted & {"text/plain", "text/*"}:
+    if accepted.isdisjoint(_JSON_TYPES) and accepted & {"text/plain", "text/*"}:
         return "text/plain; charset=utf-8"
     return "application/json; charset=utf-8"

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from worker.blobs.read import BlobView
 
-_PLAIN = re.compile(r"[^A-Za-z0-9 !#$&+.^_`|~()\[\]{}@,;=-]")
+_NOT_ASCII_SAFE = re.compile(r"[^A-Za-z0-9 !#$&+.^_`|~()\[\]{}@,;=-]")
 # What turns the direction of writing makes a name look like another one (Unicode TR 36); joiners are parts of words.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
@@ -30,17 +30,17 @@ def content_response(request: Request, blob: BlobView, file_name: str | None) ->
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
-    if _names(request.headers.get("if-none-match"), etag):
+    if _matches_etag(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     status, first, length = 200, 0, blob.size
     # Only GET has ranges (RFC 9110 §14.2).
-    wanted = request.headers.get("range") if request.method == "GET" else None
-    if wanted and request.headers.get("if-range", etag) == etag:
-        part = _part(wanted, blob.size)
-        if part == ():
+    range_header = request.headers.get("range") if request.method == "GET" else None
+    if range_header and request.headers.get("if-range", etag) == etag:
+        byte_range = _read_range(range_header, blob.size)
+        if byte_range == ():
             return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{blob.size}"})
-        if part:
-            status, (first, length) = 206, part
+        if byte_range:
+            status, (first, length) = 206, byte_range
             headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{blob.size}"
     headers["Content-Length"] = str(length)
     body: Iterator[bytes] = iter(()) if request.method == "HEAD" else blob.read(first, length)
@@ -48,9 +48,9 @@ def content_response(request: Request, blob: BlobView, file_name: str | None) ->
     return StreamingResponse(body, status, headers | {"Content-Type": _media_type(file_name)})
 
 
-def _part(wanted: str, size: int) -> tuple[int, int] | tuple[()] | None:
+def _read_range(range_header: str, size: int) -> tuple[int, int] | tuple[()] | None:
     """Return (first, length) of a single range; () if it can't be had, None if it is to be ignored."""
-    found = _RANGE.fullmatch(wanted.strip())
+    found = _RANGE.fullmatch(range_header.strip())
     if found is None or found[1] == found[2] == "":
         return None
     if found[1] == "":
@@ -62,7 +62,7 @@ def _part(wanted: str, size: int) -> tuple[int, int] | tuple[()] | None:
     return (first, last - first + 1) if first < size else ()
 
 
-def _names(header: str | None, etag: str) -> bool:
+def _matches_etag(header: str | None, etag: str) -> bool:
     if header is None:
         return False
     return header.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in header.split(",")]
@@ -81,6 +81,6 @@ def disposition(file_name: str | None) -> str:
     name = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") and c not in _BIDI)
     if not name.strip(". "):
         return "attachment"
-    plain = _PLAIN.sub("_", name)
-    extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
-    return f'attachment; filename="{plain}"{extended}'
+    ascii_name = _NOT_ASCII_SAFE.sub("_", name)
+    extended = "" if ascii_name == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{ascii_name}"{extended}'

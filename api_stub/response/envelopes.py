@@ -5,6 +5,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import Request, Response
+from pydantic import BaseModel
 
 from api_stub.problems import ProblemType
 from api_stub.request.preferences import Preferences, media_type
@@ -26,10 +27,9 @@ from worker.ledger.uuid7 import new_batch_id
 _PENDING = "Accepted: not done yet; ask again at the batch's href"
 
 
-def respond(request: Request, answer: Envelope, status: int, headers: dict[str, str] | None = None) -> Response:
-    """Return ``answer`` as JSON, in the media type that the client takes."""
-    kind = media_type(request)
-    return Response(answer.model_dump_json(by_alias=True), status, headers, kind)
+def respond(request: Request, answer: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return ``answer`` as JSON, in the media type that the client accepts."""
+    return Response(answer.model_dump_json(by_alias=True), status, headers, media_type(request))
 
 
 def problem(
@@ -56,19 +56,19 @@ def envelope(data: object, batch: BatchBrief | None = None) -> Envelope:
     return Envelope(data=data, error=None, debug=_debug(str(batch.id if batch else new_batch_id())), batch=batch)
 
 
-def item_problem(request: Request, view: BatchView, end: ItemView, headers: dict[str, str]) -> Response:
+def item_problem(request: Request, view: BatchView, item: ItemView, headers: dict[str, str]) -> Response:
     """Return the envelope of a single write that failed: its item's status, the reason in ``error``."""
-    assert end.status is not None
+    assert item.status is not None
     error = Problem(
-        type=f"/docs#item-{end.outcome}",
-        title=f"The item is {end.outcome}",
-        status=end.status,
-        detail=end.body or "",
+        type=f"/docs#item-{item.outcome}",
+        title=f"The item is {item.outcome}",
+        status=item.status,
+        detail=item.body or "",
         instance=quote(request.url.path),
-        errors=[FieldError(**e) for e in end.errors] if end.errors else None,
+        errors=[FieldError(**e) for e in item.errors] if item.errors else None,
     )
     answer = Envelope(data=None, error=error, debug=_debug(str(view.id)), batch=brief(view))
-    return respond(request, answer, end.status, headers)
+    return respond(request, answer, item.status, headers)
 
 
 def statuses(request: Request, view: BatchView, items: list[ItemView], status: int, wanted: Preferences) -> Response:
@@ -93,10 +93,10 @@ def batch_outcome(view: BatchView) -> str:
     """Return ``complete``, ``partial``, ``failed`` or ``pending``, so that a partial failure can't be missed."""
     if view.finished_at is None:  # also if nothing of it is pending: an open import may grow
         return "pending"
-    bad = sum(view.counts.get(outcome, 0) for outcome in ("invalid", "failed", "cancelled"))
-    if not bad and view.error is None:
+    failed = sum(view.counts.get(outcome, 0) for outcome in ("invalid", "failed", "cancelled"))
+    if not failed and view.error is None:
         return "complete"
-    return "failed" if bad == view.total else "partial"
+    return "failed" if failed == view.total else "partial"
 
 
 def item_status(item: ItemView) -> dict[str, object]:
@@ -156,7 +156,7 @@ def brief(view: BatchView) -> BatchBrief:
 
 def batch(view: BatchView) -> Batch:
     """Return the bare batch object."""
-    rate, eta = _pace(view)
+    rate, eta = _estimate_rate(view)
     state: BatchState = view.state  # type: ignore[assignment]
     return Batch.model_validate(
         {
@@ -181,7 +181,7 @@ def batch(view: BatchView) -> Batch:
     )
 
 
-def _pace(view: BatchView) -> tuple[float | None, float | None]:
+def _estimate_rate(view: BatchView) -> tuple[float | None, float | None]:
     """Return items a second and the seconds left, while the batch runs."""
     if view.started_at is None or view.finished_at is not None:
         return None, None

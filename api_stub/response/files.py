@@ -10,7 +10,7 @@ from api_stub.problems import NOT_A_LIST, NOT_JSON, UNAUTHENTICATED, ProblemType
 from api_stub.request.file_urls import url_of
 from api_stub.request.preferences import media_type
 from api_stub.response import envelopes
-from api_stub.response.json_stream import mark_of, with_contents
+from api_stub.response.json_stream import next_mark, with_contents
 from schemas.file_attachments import (
     ActionStatus,
     AuthenticationError,
@@ -29,7 +29,7 @@ from worker.ledger.model import NewItem
 from worker.ledger.read.report import BatchView, ItemView
 from worker.settings import settings
 
-_FAILED = ("invalid", "failed", "cancelled")
+_FAILED_OUTCOMES = ("invalid", "failed", "cancelled")
 _OK = Result(type="OK", msg="")
 
 
@@ -74,25 +74,27 @@ def answer(
         StoreUnavailableError: the first content can't be read.
 
     """
-    chosen = _chosen(found, asked.wanted)
-    include = asked.include and sum(blob.size for _, blob in chosen) <= settings().include_file_limit
+    selected = _select_files(found, asked.wanted)
+    include = asked.include and sum(blob.size for _, blob in selected) <= settings().include_file_limit
     marks: dict[str, BlobView] = {}
-    for _, blob in chosen if include else ():
-        marks[mark_of(marks)] = blob
-    names: list[str | None] = [*marks] or [None] * len(chosen)
-    shown = [_shown(request, asked.database, one, mark) for one, mark in zip(chosen, names, strict=True)]
-    whole = FileAnswer(
+    for _, blob in selected if include else ():
+        marks[next_mark(marks)] = blob
+    names: list[str | None] = [*marks] or [None] * len(selected)
+    shown = [
+        _file_model(request, asked.database, file_and_blob, mark)
+        for file_and_blob, mark in zip(selected, names, strict=True)
+    ]
+    body = FileAnswer(
         fileattachments=Files(files=shown),
         result=_result(done) if done else _OK,
         actions=_actions(done) if done else None,
         batch=envelopes.brief(done.view) if done else None,
     )
     status = 202 if done and done.accepted else 200
-    kind = media_type(request)
-    return with_contents(whole.model_dump_json(by_alias=True), marks, status, headers, kind)
+    return with_contents(body.model_dump_json(by_alias=True), marks, status, headers, media_type(request))
 
 
-def _chosen(found: Sequence[FoundFile], wanted: Sequence[int | str | None] | None) -> list[FoundFile]:
+def _select_files(found: Sequence[FoundFile], wanted: Sequence[int | str | None] | None) -> list[FoundFile]:
     """Return the files with one of the ids, titles or file names that are wanted; all if there is none but blanks."""
     names = {normalize("NFC", name) for name in wanted or () if isinstance(name, str) and not is_blank(name)}
     ids = {number for number in wanted or () if type(number) is int}
@@ -107,7 +109,7 @@ def _chosen(found: Sequence[FoundFile], wanted: Sequence[int | str | None] | Non
     ]
 
 
-def _shown(request: Request, database: str, found: FoundFile, mark: str | None) -> FileShown:
+def _file_model(request: Request, database: str, found: FoundFile, mark: str | None) -> FileShown:
     file, blob = found
     return FileShown(
         id=file.id,
@@ -140,7 +142,7 @@ def _action(position: int, end: ItemView, label: str) -> ActionStatus:
 
 def _result(done: Done) -> Result:
     """Return ERROR as soon as anything has failed: no failure hides in OK, not even in that of an answer at 202."""
-    failed = [end for end in done.ends if end.outcome in _FAILED]
+    failed = [end for end in done.ends if end.outcome in _FAILED_OUTCOMES]
     if failed:
         offset = len(done.ends) - len(done.labels)
         position = failed[0].position - offset
@@ -169,5 +171,4 @@ def problem(
             error=AuthenticationError(msg=msg),
             result=Result(type="ERROR", msg=msg),
         )
-    kind = media_type(request)
-    return Response(said.model_dump_json(by_alias=True), status, headers, kind)
+    return envelopes.respond(request, said, status, headers)

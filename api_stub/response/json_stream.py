@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from worker.blobs.read import BlobView
 
 
-def mark_of(contents: Mapping[str, BlobView]) -> str:
+def next_mark(contents: Mapping[str, BlobView]) -> str:
     """Return the mark of one more content beside ``contents``; new for each answer, so nobody can have sent it."""
     nonce = next(iter(contents), secrets.token_hex(16)).partition("-")[0]
     return f"{nonce}-{len(contents)}"
@@ -29,10 +29,10 @@ def with_contents(
     """
     if not contents:
         return Response(text, status, headers, media_type)
-    return StreamingResponse(_filled_in(text, contents), status, headers, media_type)
+    return StreamingResponse(_fill_in(text, contents), status, headers, media_type)
 
 
-def _filled_in(text: str, contents: Mapping[str, BlobView]) -> Iterator[bytes]:
+def _fill_in(text: str, contents: Mapping[str, BlobView]) -> Iterator[bytes]:
     """Yield ``text`` with each mark replaced by the content it stands for; the first content is opened at once."""
     # One pattern for all, because one with a branch for each takes the square of their number.
     parts = re.split(f"({next(iter(contents)).partition('-')[0]}-[0-9]+)", text)
@@ -41,18 +41,18 @@ def _filled_in(text: str, contents: Mapping[str, BlobView]) -> Iterator[bytes]:
     def pieces() -> Iterator[bytes]:
         for number, part in enumerate(parts):
             if number % 2:
-                yield from _base64(first if number == 1 else contents[part].read())
+                yield from _encode_base64(first if number == 1 else contents[part].read())
             else:
                 yield part.encode()
 
     return pieces()
 
 
-def _base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _encode_base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the base64 of ``pieces``, whatever their lengths: what is left over of three bytes waits for the next."""
-    rest = b""
+    pending = b""
     for piece in chain(pieces, (None,)):
-        data = rest if piece is None else rest + piece
-        cut = len(data) if piece is None else len(data) - len(data) % 3
-        rest = data[cut:]
-        yield base64.b64encode(data[:cut])
+        data = pending if piece is None else pending + piece
+        end = len(data) if piece is None else len(data) - len(data) % 3
+        pending = data[end:]
+        yield base64.b64encode(data[:end])

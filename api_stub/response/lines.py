@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-import anyio.to_thread
+from anyio.to_thread import run_sync
 from pydantic_core import to_json
 
 from api_stub.response import envelopes
@@ -19,12 +19,12 @@ NDJSON = "application/x-ndjson"
 CSV = "text/csv"
 EVENTS = "text/event-stream"
 END = "end"
-_PAGE = 5000
-_PACE = timedelta(seconds=0.5)
+_PAGE_ITEMS = 5000
+_EVENT_INTERVAL = timedelta(seconds=0.5)
 _COLUMNS = ("position", "key", "value", "status", "outcome", "retry", "body", "line")
 
 
-def wanted(accept: str) -> str | None:
+def choose_format(accept: str) -> str | None:
     """Return the line format that ``Accept`` names first, unless it names JSON before."""
     first = accept.lower().partition(",")[0].partition(";")[0].strip()
     return first if first in (NDJSON, CSV) else None
@@ -32,24 +32,24 @@ def wanted(accept: str) -> str | None:
 
 def report_lines(database: str, batch_id: UUID, kind: str, outcomes: Sequence[str], after: int = -1) -> Iterator[str]:
     """Yield the report of a batch of any size in pieces of some thousand items, memory flat."""
-    spell = _csv if kind == CSV else _ndjson
+    write_page = _write_csv if kind == CSV else _write_ndjson
     if kind == CSV:
         yield ",".join(_COLUMNS) + "\r\n"
     while True:
         with transaction(database) as session:
-            page = report.read_items(session, batch_id, after=after, limit=_PAGE, outcomes=outcomes)
+            page = report.read_items(session, batch_id, after=after, limit=_PAGE_ITEMS, outcomes=outcomes)
         if page:
-            yield spell(page)
+            yield write_page(page)
             after = page[-1].position
-        if len(page) < _PAGE:
+        if len(page) < _PAGE_ITEMS:
             return
 
 
-def _ndjson(page: Sequence[ItemView]) -> str:
+def _write_ndjson(page: Sequence[ItemView]) -> str:
     return "".join(to_json(envelopes.item_status(item)).decode() + "\n" for item in page)
 
 
-def _csv(page: Sequence[ItemView]) -> str:
+def _write_csv(page: Sequence[ItemView]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     for item in page:
@@ -58,27 +58,27 @@ def _csv(page: Sequence[ItemView]) -> str:
     return out.getvalue()
 
 
-async def events(waiting: Waiters, database: str, view: BatchView, last: str) -> AsyncIterator[str]:
+async def events(waiters: Waiters, database: str, view: BatchView, last: str) -> AsyncIterator[str]:
     """Yield an event whenever more items are done, at most twice a second, and ``end`` with the batch's last state.
 
     The id of an event is how many items were done, so a client that comes back
     with the last one it saw gets only what is new.
     """
-    seen = last
+    last_sent = last
     while True:
         done = str(view.total - view.counts.get("pending", 0))
         if view.finished_at is not None:
             yield _event("end", END, view)
             return
-        if done != seen:
+        if done != last_sent:
             yield _event("progress", done, view)
-            seen = done
+            last_sent = done
         else:
             yield ": still here\n\n"  # a comment keeps proxies from closing a silent connection
-        await waiting.until_ended(database, view.id, _PACE)
-        if waiting.closed:
+        await waiters.until_ended(database, view.id, _EVENT_INTERVAL)
+        if waiters.closed:
             return  # the client comes back, to another process, with the last id that it saw
-        view = await anyio.to_thread.run_sync(_view, database, view)
+        view = await run_sync(_view, database, view)
 
 
 def _view(database: str, old: BatchView) -> BatchView:
@@ -86,5 +86,5 @@ def _view(database: str, old: BatchView) -> BatchView:
         return report.read_batch(session, old.id) or old
 
 
-def _event(name: str, ident: str, view: BatchView) -> str:
-    return f"event: {name}\nid: {ident}\ndata: {envelopes.batch(view).model_dump_json(by_alias=True)}\n\n"
+def _event(name: str, event_id: str, view: BatchView) -> str:
+    return f"event: {name}\nid: {event_id}\ndata: {envelopes.batch(view).model_dump_json(by_alias=True)}\n\n"

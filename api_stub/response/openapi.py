@@ -30,7 +30,7 @@ EITHER_CREDENTIALS = [
     *CREDENTIALS,
 ]
 
-_SAYS = {
+_DESCRIPTIONS = {
     400: "not JSON, not of the documented form, a malformed parameter or header, or no database named",
     401: "a credential is missing or wrong",
     403: "no such database for these credentials",
@@ -49,5 +49,7 @@ _SAYS = {
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI responses of refusals: those of every path and ``statuses``."""
-    every = (400, 401, 403, 404, 429, 500, 503)
-    return {status: {"model": Envelope, "description": _SAYS[status]} for status in sorted({*every, *statuses})}
+    common = (400, 401, 403, 404, 429, 500, 503)
+    return {
+        status: {"model": Envelope, "description": _DESCRIPTIONS[status]} for status in sorted({*common, *statuses})
+    }

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from api_stub.request.preferences import media_type
 from api_stub.response import envelopes
-from api_stub.response.json_stream import mark_of, with_contents
+from api_stub.response.json_stream import next_mark, with_contents
 from schemas.answers import BatchBrief
 from schemas.case_attachment import CaseAttachmentRecord
 from worker.blobs.read import BlobView, load_blobs
@@ -29,11 +29,11 @@ def read_page(database: str, order: Sequence[tuple[str, bool]], number: int, siz
     """Return one page of records with their blobs, and how many records there are."""
     with transaction(database) as session:
         records, total = load_page(session, order, number, size)
-        named = load_blobs(session, {r.blob_id for r in records if r.blob_id})
-    return [(r, named.get(r.blob_id) if r.blob_id else None) for r in records], total
+        blobs = load_blobs(session, {r.blob_id for r in records if r.blob_id})
+    return [(r, blobs.get(r.blob_id) if r.blob_id else None) for r in records], total
 
 
-def within(found: Sequence[Found], budget: int) -> list[Found]:
+def fit_contents(found: Sequence[Found], budget: int) -> list[Found]:
     """Return ``found`` with the blobs that fit into ``budget`` bytes, in order; the others without."""
     shown: list[Found] = []
     for record, blob in found:
@@ -60,17 +60,16 @@ def answer(
 
     def shown(record: Record, blob: BlobView | None) -> CaseAttachmentRecord:
         if blob is None:
-            return _json(record, None)
-        contents[mark := mark_of(contents)] = blob
-        return _json(record, mark)
+            return _record_model(record, None)
+        contents[mark := next_mark(contents)] = blob
+        return _record_model(record, mark)
 
     data = shown(*found) if isinstance(found, tuple) else [shown(*one) for one in found]
     text = envelopes.envelope(data, batch).model_dump_json(by_alias=True)
-    kind = media_type(request)
-    return with_contents(text, contents, status, headers, kind)
+    return with_contents(text, contents, status, headers, media_type(request))
 
 
-def _json(record: Record, attachment: str | None) -> CaseAttachmentRecord:
+def _record_model(record: Record, attachment: str | None) -> CaseAttachmentRecord:
     return CaseAttachmentRecord(
         case_attachment_key=record.case_attachment_key,
         case_key=record.case_key,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import anyio.to_thread
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from api_stub.auth.identity import Identity, identify
@@ -13,7 +13,7 @@ from api_stub.problems import BAD_PARAMETER, NOT_A_LIST, NOT_FOUND, TOO_LARGE, P
 from api_stub.request.backpressure import admit
 from api_stub.request.entry_content import parse_case_attachment, parse_case_attachments
 from api_stub.request.json_body import read_json
-from api_stub.request.preferences import preferences
+from api_stub.request.preferences import read_preferences
 from api_stub.response import envelopes, records
 from api_stub.response.download import content_response
 from api_stub.response.openapi import CREDENTIALS, refusals
@@ -31,15 +31,15 @@ from worker.settings import settings
 router = APIRouter(
     tags=["case attachments"], dependencies=CREDENTIALS, responses=refusals(408, 409, 412, 413, 415, 422)
 )
-Known = Annotated[Identity, Depends(identify)]
+CaseAttachmentIdentity = Annotated[Identity, Depends(identify)]
 KeyInPath = Annotated[int, Path(alias="CaseAttachment_Key", ge=0, le=2**31 - 1)]
 
-_ONE = CaseAttachment.model_json_schema(by_alias=True)
-_MANY = {"type": "array", "items": _ONE}
+_ENTRY = CaseAttachment.model_json_schema(by_alias=True)
+_ENTRIES = {"type": "array", "items": _ENTRY}
 
-_LATER: dict[int | str, dict[str, Any]] = {202: {"model": Envelope, "description": "accepted, not done in time"}}
+_ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"model": Envelope, "description": "accepted, not done in time"}}
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-_BYTES: dict[int | str, dict[str, Any]] = {
+_CONTENT: dict[int | str, dict[str, Any]] = {
     200: {"description": "the bytes, in the media type of the file's name", "content": _BINARY},
     206: {"description": "the range of them that was asked for", "content": _BINARY},
     304: {"description": "unchanged since the ETag of If-None-Match"},
@@ -47,7 +47,7 @@ _BYTES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _takes(schema: Mapping[str, object]) -> dict[str, object]:
+def _json_request(schema: Mapping[str, object]) -> dict[str, object]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
@@ -56,9 +56,9 @@ def _takes(schema: Mapping[str, object]) -> dict[str, object]:
     status_code=207,
     response_model=Envelope,
     responses={202: {"model": Envelope, "description": "accepted, not done yet (Prefer: respond-async)"}},
-    openapi_extra=_takes(_MANY),
+    openapi_extra=_json_request(_ENTRIES),
 )
-async def put_batch(request: Request, identity: Known) -> Response:
+async def put_batch(request: Request, identity: CaseAttachmentIdentity) -> Response:
     """Create or update many: one entry of the answer for each item, in the order of the request."""
     await admit(identity.database)
     body = await read_json(request, identity.database)
@@ -67,41 +67,45 @@ async def put_batch(request: Request, identity: Known) -> Response:
     if len(body.content) > settings().max_items:
         raise ProblemError(TOO_LARGE, f"A batch has at most {settings().max_items} items; send several")
     if len(body.content) > settings().small_batch or body.lifted:
-        new = await anyio.to_thread.run_sync(parse_case_attachments, body.content, body.lifted)
+        items = await run_sync(parse_case_attachments, body.content, body.lifted)
     else:  # a thread would take longer than the few
-        new = parse_case_attachments(body.content)
-    wanted = preferences(request.headers.getlist("prefer"))
-    view, ends = await submit(request, identity, new, body.sha256, wanted)
+        items = parse_case_attachments(body.content)
+    wanted = read_preferences(request)
+    view, ends = await submit(request, identity, items, body.sha256, wanted)
     # Not awaited is not awaited, even if it was done at once: clients get the one answer they asked for.
     status = 202 if wanted.respond_async and (view.finished_at is None or not wanted.wait) else 207
     return envelopes.statuses(request, view, ends, status, wanted)
 
 
 @router.post(
-    "/case-attachments", status_code=201, response_model=Envelope, responses=_LATER, openapi_extra=_takes(_ONE)
+    "/case-attachments",
+    status_code=201,
+    response_model=Envelope,
+    responses=_ACCEPTED,
+    openapi_extra=_json_request(_ENTRY),
 )
-async def post_one(request: Request, identity: Known) -> Response:
+async def post_one(request: Request, identity: CaseAttachmentIdentity) -> Response:
     """Create one; a key that is known already is a conflict."""
     await admit(identity.database)
     body = await read_json(request, identity.database)
     options = CaseAttachmentOptions(CREATE)
-    item = await anyio.to_thread.run_sync(parse_case_attachment, body.content, body.lifted, options)
+    item = await run_sync(parse_case_attachment, body.content, body.lifted, options)
     return await _write(request, identity, item, body.sha256)
 
 
 @router.put(
     "/case-attachments/{CaseAttachment_Key}",
     response_model=Envelope,
-    responses=_LATER | {201: {"model": Envelope, "description": "created"}},
-    openapi_extra=_takes(_ONE),
+    responses=_ACCEPTED | {201: {"model": Envelope, "description": "created"}},
+    openapi_extra=_json_request(_ENTRY),
 )
-async def put_one(request: Request, identity: Known, key: KeyInPath) -> Response:
+async def put_one(request: Request, identity: CaseAttachmentIdentity, key: KeyInPath) -> Response:
     """Create or update one; ``If-Match`` with the record's ``ETag`` guards against a lost update."""
     if key == 0:
         raise ProblemError(BAD_PARAMETER, "Key 0 names no record: POST /case-attachments makes one with a new key")
     await admit(identity.database)
     body = await read_json(request, identity.database)
-    tags = _if_match(request)
+    tags = _read_if_match(request)
     entry = body.content
     if isinstance(entry, dict):
         named = entry.setdefault("caseAttachment_Key", key)
@@ -109,16 +113,16 @@ async def put_one(request: Request, identity: Known, key: KeyInPath) -> Response
             raise ProblemError(BAD_PARAMETER, f"caseAttachment_Key must be {key} as in the path, or left out")
         entry["caseAttachment_Key"] = key
     options = CaseAttachmentOptions(if_match=tags)
-    item = await anyio.to_thread.run_sync(parse_case_attachment, entry, body.lifted, options)
+    item = await run_sync(parse_case_attachment, entry, body.lifted, options)
     return await _write(request, identity, item, body.sha256)
 
 
-@router.delete("/case-attachments/{CaseAttachment_Key}", status_code=204, response_class=Response, responses=_LATER)
-async def delete_one(request: Request, identity: Known, key: KeyInPath) -> Response:
+@router.delete("/case-attachments/{CaseAttachment_Key}", status_code=204, response_class=Response, responses=_ACCEPTED)
+async def delete_one(request: Request, identity: CaseAttachmentIdentity, key: KeyInPath) -> Response:
     """Delete one; ``If-Match`` guards it like an update."""
     if key == 0:
         raise ProblemError(NOT_FOUND, "No case attachment 0")
-    payload: dict[str, object] = {"if_match": tags} if (tags := _if_match(request)) else {}
+    payload: dict[str, object] = {"if_match": tags} if (tags := _read_if_match(request)) else {}
     await admit(identity.database)
     return await _write(request, identity, NewItem(DELETE, key, payload), b"")
 
@@ -126,51 +130,51 @@ async def delete_one(request: Request, identity: Known, key: KeyInPath) -> Respo
 @router.get("/case-attachments", response_model=Envelope)
 async def get_many(
     request: Request,
-    identity: Known,
+    identity: CaseAttachmentIdentity,
     page: Annotated[int, Query(ge=1, le=2**31 - 1)] = 1,
     page_size: Annotated[int, Query(alias="pageSize", ge=1, le=1000)] = 100,
     sort_by: Annotated[str, Query(alias="sortBy", max_length=500)] = "",
     include: Annotated[str, Query(pattern="^(attachment)?$")] = "",
 ) -> Response:
     """List records; the totals are in the header ``x-pagination``. Contents come with ``include=attachment`` only."""
-    found, total = await anyio.to_thread.run_sync(
-        records.read_page, identity.database, _order(sort_by), page, page_size
-    )
+    found, total = await run_sync(records.read_page, identity.database, _read_order(sort_by), page, page_size)
     headers = {
         "x-pagination": json.dumps(
             {"TotalCount": total, "TotalPages": -(-total // page_size), "CurrentPage": page, "PageSize": page_size}
         )
     }
-    shown = records.within(found, settings().list_contents) if include else [(record, None) for record, _ in found]
+    shown = (
+        records.fit_contents(found, settings().list_contents) if include else [(record, None) for record, _ in found]
+    )
     if left_out := sum(a[1] is not None and b[1] is None for a, b in zip(found, shown, strict=True)) if include else 0:
         headers["Attachments-Omitted"] = str(left_out)
-    return await anyio.to_thread.run_sync(lambda: records.answer(request, shown, headers=headers))
+    return await run_sync(lambda: records.answer(request, shown, headers=headers))
 
 
 @router.get("/case-attachments/{CaseAttachment_Key}", response_model=Envelope)
-async def get_one(request: Request, identity: Known, key: KeyInPath) -> Response:
+async def get_one(request: Request, identity: CaseAttachmentIdentity, key: KeyInPath) -> Response:
     """Read one; ``attachment`` holds its content in base64."""
-    found = await anyio.to_thread.run_sync(records.read_record, identity.database, key)
+    found = await run_sync(records.read_record, identity.database, key)
     if found is None:
         raise ProblemError(NOT_FOUND, f"No case attachment {key}")
-    return await anyio.to_thread.run_sync(lambda: records.answer(request, found, headers={"ETag": found[0].etag}))
+    return await run_sync(lambda: records.answer(request, found, headers={"ETag": found[0].etag}))
 
 
-@router.head("/case-attachments/{CaseAttachment_Key}/content", response_class=Response, responses=_BYTES)
-@router.get("/case-attachments/{CaseAttachment_Key}/content", response_class=Response, responses=_BYTES)
-async def get_content(request: Request, identity: Known, key: KeyInPath) -> Response:
+@router.head("/case-attachments/{CaseAttachment_Key}/content", response_class=Response, responses=_CONTENT)
+@router.get("/case-attachments/{CaseAttachment_Key}/content", response_class=Response, responses=_CONTENT)
+async def get_content(request: Request, identity: CaseAttachmentIdentity, key: KeyInPath) -> Response:
     """Read the bytes of one, or a range of them."""
-    found = await anyio.to_thread.run_sync(records.read_record, identity.database, key)
+    found = await run_sync(records.read_record, identity.database, key)
     if found is None or found[1] is None:
         raise ProblemError(NOT_FOUND, f"No case attachment {key} with content")
     record, blob = found
     assert blob is not None
-    return await anyio.to_thread.run_sync(content_response, request, blob, record.attachment_file)
+    return await run_sync(content_response, request, blob, record.attachment_file)
 
 
 async def _write(request: Request, identity: Identity, item: NewItem, body_sha256: bytes) -> Response:
     """Carry out a batch of one and answer with its record, or with what its item's status says."""
-    wanted = preferences(request.headers.getlist("prefer"))
+    wanted = read_preferences(request)
     view, (end,) = await submit(request, identity, [item], body_sha256, wanted)
     headers = envelopes.batch_headers(view, wanted)
     if end.outcome is None:
@@ -183,27 +187,27 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
     assert end.record_key is not None
     found = None
     try:
-        found = await anyio.to_thread.run_sync(records.read_record, identity.database, end.record_key)
-    except NO_ANSWER_ERRORS as fault:  # the write stands
-        log_transient("record.not_echoed", fault, key=end.record_key)
+        found = await run_sync(records.read_record, identity.database, end.record_key)
+    except NO_ANSWER_ERRORS as error:  # the write stands
+        log_transient("record.not_echoed", error, key=end.record_key)
     if found is None:  # or deleted by somebody else since
         return envelopes.respond(request, envelopes.envelope(None, envelopes.brief(view)), end.status, headers)
     headers["ETag"] = found[0].etag
     if end.status == 201:  # noqa: PLR2004
         headers["Location"] = f"/case-attachments/{end.record_key}"
-    return await anyio.to_thread.run_sync(_echo, request, found, end.status, headers, envelopes.brief(view))
+    return await run_sync(_echo, request, found, end.status, headers, envelopes.brief(view))
 
 
 def _echo(request: Request, found: records.Found, status: int, headers: dict[str, str], batch: BatchBrief) -> Response:
     """Answer with a record that was written; if its content can't be read back, without it: the write stands."""
     try:
         return records.answer(request, found, status, headers, batch)
-    except (StoreUnavailableError, BlobMissingError) as fault:
-        log_transient("record.echoed_without_content", fault, key=found[0].case_attachment_key)
+    except (StoreUnavailableError, BlobMissingError) as error:
+        log_transient("record.echoed_without_content", error, key=found[0].case_attachment_key)
         return records.answer(request, (found[0], None), status, headers | {"Attachments-Omitted": "1"}, batch)
 
 
-def _if_match(request: Request) -> list[str]:
+def _read_if_match(request: Request) -> list[str]:
     """Return the entity tags of ``If-Match`` (RFC 9110 §13.1.1), as written."""
     tags = ",".join(request.headers.getlist("if-match")).strip()
     if not tags:
@@ -221,7 +225,7 @@ _SORTABLE = {
 }
 
 
-def _order(sort_by: str) -> list[tuple[str, bool]]:
+def _read_order(sort_by: str) -> list[tuple[str, bool]]:
     """Return (column, descending) for each part of ``case_Key:desc,entry_Date``."""
     order = []
     for part in filter(None, (p.strip() for p in sort_by.split(","))):

@@ -26,10 +26,10 @@ from worker.migrate import is_current
 from worker.settings import settings
 
 router = APIRouter(prefix="/health", tags=["health"])
-_PATIENCE = 3.0  # seconds: a server that hangs is away, too
+_CHECK_TIMEOUT_SECONDS = 3.0  # seconds: a server that hangs is away, too
 # Threads that are not those of requests; as many as there are parts, since one look at each is under way at most.
 _THREADS = CapacityLimiter(math.inf)
-_looks: dict[str, asyncio.Task[str]] = {}
+_running_checks: dict[str, asyncio.Task[str]] = {}
 _OK = "ok"
 _AWAY = "a database does not answer"
 _SCHEMA = "the schema is not this version's: run limpet migrate"
@@ -49,9 +49,9 @@ async def ready(response: Response) -> Health:
     """Return whether batches can be taken in: 503 if they can't be at all, and what is amiss besides."""
     names = list(settings().databases)
     store_state, broker_state, *states = await asyncio.gather(
-        _answered("store", partial(_reached, "store", s3.check, _NO_STORE), _NO_STORE),
-        _answered("broker", partial(_reached, "broker", check_broker, _NO_BROKER), _NO_BROKER),
-        *(_answered(f"database {name}", partial(_database, name), _AWAY) for name in names),
+        _check_part("store", partial(_check_server, "store", s3.check, _NO_STORE), _NO_STORE),
+        _check_part("broker", partial(_check_server, "broker", check_broker, _NO_BROKER), _NO_BROKER),
+        *(_check_part(f"database {name}", partial(_check_database, name), _AWAY) for name in names),
     )
     # Databases are counted, not named: their names are the callers'.
     serving = any(state in (_OK, _FULL) for state in states) and _SCHEMA not in states
@@ -62,36 +62,36 @@ async def ready(response: Response) -> Health:
         "disk": _OK if spool_has_room() else "the disk for large bodies is nearly full: they are refused",
     }
     response.status_code = 200 if serving else 503
-    whole = all(state == _OK for state in parts.values())
-    return Health(status="not ready" if not serving else "ready" if whole else "degraded", parts=parts)
+    is_whole = all(state == _OK for state in parts.values())
+    return Health(status="not ready" if not serving else "ready" if is_whole else "degraded", parts=parts)
 
 
-async def _answered(part: str, look: Callable[[], Coroutine[Any, Any, str]], otherwise: str) -> str:
-    """Return what ``look`` says of ``part``, or ``otherwise`` if it says nothing for long.
+async def _check_part(part: str, check: Callable[[], Coroutine[Any, Any, str]], failure: str) -> str:
+    """Return what ``check`` says of ``part``, or ``failure`` if it says nothing for long.
 
     Whoever comes while a look is under way waits for that one: a server that hangs is not asked again and again.
     """
-    if part not in _looks or _looks[part].done():
-        _looks[part] = asyncio.create_task(look())
-    under_way = _looks[part]
-    done, _ = await asyncio.wait({under_way}, timeout=_PATIENCE)
-    return under_way.result() if done else otherwise
+    if part not in _running_checks or _running_checks[part].done():
+        _running_checks[part] = asyncio.create_task(check())
+    running = _running_checks[part]
+    done, _ = await asyncio.wait({running}, timeout=_CHECK_TIMEOUT_SECONDS)
+    return running.result() if done else failure
 
 
-async def _reached(part: str, check: Callable[[], None], otherwise: str) -> str:
+async def _check_server(part: str, check: Callable[[], None], failure: str) -> str:
     try:
         await run_sync(check, abandon_on_cancel=True, limiter=_THREADS)
-    except LimpetError as fault:
-        log_transient(f"health.{part}", fault)
-        return otherwise
+    except LimpetError as error:
+        log_transient(f"health.{part}", error)
+        return failure
     return _OK
 
 
-async def _database(name: str) -> str:
+async def _check_database(name: str) -> str:
     try:
         if not await run_sync(is_current, name, abandon_on_cancel=True, limiter=_THREADS):
             return _SCHEMA
         return _FULL if await is_full(name, _THREADS) else _OK
-    except NO_ANSWER_ERRORS as fault:
-        log_transient("health.database", fault, database=name)
+    except NO_ANSWER_ERRORS as error:
+        log_transient("health.database", error, database=name)
         return _AWAY

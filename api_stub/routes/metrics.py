@@ -1,11 +1,9 @@
 """``/metrics`` for Prometheus: one database's ledger, for whoever may use that database."""
 
-from typing import Annotated
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Response
 
-import anyio.to_thread
-from fastapi import APIRouter, Depends, Response
-
-from api_stub.auth.identity import Identity, identify_either
+from api_stub.auth.identity import AnyIdentity
 from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
 from worker.database import transaction
 from worker.ledger.read.metrics import read_gauges
@@ -15,11 +13,11 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def get_metrics(identity: Annotated[Identity, Depends(identify_either)]) -> Response:
+async def get_metrics(identity: AnyIdentity) -> Response:
     """Return gauges: open and overdue chunks, unfinished batches, garbage."""
 
     def read() -> str:
         with transaction(identity.database) as session:
             return read_gauges(session).lines(identity.database)
 
-    return Response(await anyio.to_thread.run_sync(read), media_type=_TEXT)
+    return Response(await run_sync(read), media_type=_TEXT)

@@ -1,13 +1,11 @@
 """Presigned uploads: content of any size goes straight to the object store, and an item names it."""
 
-from typing import Annotated
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request, Response
 
-import anyio.to_thread
-from fastapi import APIRouter, Depends, Request, Response
-
-from api_stub.auth.identity import Identity, identify_either
+from api_stub.auth.identity import AnyIdentity
 from api_stub.request.backpressure import admit
-from api_stub.request.preferences import media_type
+from api_stub.response.envelopes import respond
 from api_stub.response.openapi import EITHER_CREDENTIALS, refusals
 from schemas.answers import Upload
 from worker.blobs.client_uploads import open_upload
@@ -16,10 +14,10 @@ router = APIRouter(tags=["uploads"], dependencies=EITHER_CREDENTIALS, responses=
 
 
 @router.post("/uploads", status_code=201, response_model=Upload)
-async def post_upload(request: Request, identity: Annotated[Identity, Depends(identify_either)]) -> Response:
+async def post_upload(request: Request, identity: AnyIdentity) -> Response:
     """Open an upload: PUT the bytes to its url before it expires, then send its ``attachment`` in one item."""
     await admit(identity.database)
-    opened = await anyio.to_thread.run_sync(open_upload, identity.database, identity.name)
+    opened = await run_sync(open_upload, identity.database, identity.name)
     answer = Upload(
         id=opened.id,
         method="PUT",
@@ -28,9 +26,4 @@ async def post_upload(request: Request, identity: Annotated[Identity, Depends(id
         attachment=f"upload:{opened.id}",
     )
     # The url is a credential of its own.
-    return Response(
-        answer.model_dump_json(by_alias=True),
-        201,
-        {"Cache-Control": "no-store"},
-        media_type(request),
-    )
+    return respond(request, answer, 201, {"Cache-Control": "no-store"})

@@ -9,7 +9,7 @@ from worker.broker.notifications import Listener, are_available
 from worker.errors import BrokerUnavailableError
 from worker.log import log_bug, log_transient
 
-_PAUSE = 2.0  # seconds after the connection was lost
+_RECONNECT_SECONDS = 2.0  # seconds after the connection was lost
 
 
 @contextlib.asynccontextmanager
@@ -18,7 +18,7 @@ async def running_listener(listener: Listener, state: ApplicationState) -> Async
     if not are_available():
         yield
         return
-    task = asyncio.create_task(_hear(listener, state))
+    task = asyncio.create_task(_pass_on(listener, state))
     try:
         yield
     finally:
@@ -26,21 +26,21 @@ async def running_listener(listener: Listener, state: ApplicationState) -> Async
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _hear(listener: Listener, state: ApplicationState) -> None:
-    last = ""
+async def _pass_on(listener: Listener, state: ApplicationState) -> None:
+    last_error = ""
     while True:
         try:
-            async with contextlib.aclosing(listener.receive()) as hints:
-                async for database, ended in hints:
+            async with contextlib.aclosing(listener.receive()) as notifications:
+                async for database, ended in notifications:
                     state.waiters.ended(database, ended)
                     state.publisher.ended(database, ended)
-                    last = ""
-        except BrokerUnavailableError as fault:
-            if repr(fault) != last:  # one that stays away need not be told of all the time
-                log_transient("hints.lost", fault)
-            last = repr(fault)
-        except Exception as fault:  # noqa: BLE001  a bug must not make this process ask the ledger instead for good
-            if repr(fault) != last:
-                log_bug("hints.failed", fault)
-            last = repr(fault)
-        await asyncio.sleep(_PAUSE)
+                    last_error = ""
+        except BrokerUnavailableError as error:
+            if repr(error) != last_error:  # one that stays away need not be told of all the time
+                log_transient("hints.lost", error)
+            last_error = repr(error)
+        except Exception as error:  # noqa: BLE001  a bug must not make this process ask the ledger instead for good
+            if repr(error) != last_error:
+                log_bug("hints.failed", error)
+            last_error = repr(error)
+        await asyncio.sleep(_RECONNECT_SECONDS)

@@ -42,10 +42,10 @@ class PublisherThread:
             database, chunks, together = work
             try:
                 publish_chunks(database, chunks, together=together)
-            except BrokerUnavailableError as fault:
-                log_transient("publisher.left_to_relay", fault, database=database, chunks=len(chunks))
-            except Exception as fault:  # noqa: BLE001  the thread must outlive a bug, or every batch waits for the relay
-                log_bug("publisher.failed", fault, database=database, chunks=len(chunks))
+            except BrokerUnavailableError as error:
+                log_transient("publisher.left_to_relay", error, database=database, chunks=len(chunks))
+            except Exception as error:  # noqa: BLE001  the thread must outlive a bug, or every batch waits for the relay
+                log_bug("publisher.failed", error, database=database, chunks=len(chunks))
 
     def stop(self) -> None:
         """End `run` after what is queued; a queue that is full is left to the relay."""
@@ -92,21 +92,21 @@ class Publisher:
             self.thread.put(database, chunks)
             return
         self._backlogs[database].waiting.extend(chunks)
-        self._send_what_may_go(database)
+        self._send_allowed(database)
 
     def ended(self, database: str, batch_ids: Collection[UUID]) -> None:
         """Send what waits, now that batches of ``database`` have ended."""
         if database in self._backlogs:
             backlog = self._backlogs[database]
             backlog.in_flight = [sent for sent in backlog.in_flight if sent[1].isdisjoint(batch_ids)]
-            self._send_what_may_go(database)
+            self._send_allowed(database)
 
     def stop(self) -> None:
         """Send all that waits."""
         for database in self._backlogs:
             self._send_all(database)
 
-    def _send_what_may_go(self, database: str) -> None:
+    def _send_allowed(self, database: str) -> None:
         backlog, now = self._backlogs[database], asyncio.get_running_loop().time()
         backlog.in_flight = [sent for sent in backlog.in_flight if sent[0] > now]
         # Half of the worker processes: each takes several batches at a time.

@@ -34,8 +34,8 @@ def test_what_comes_at_the_least_pace_is_read_whole() -> None:
 
 
 def test_a_body_that_comes_byte_by_byte_is_refused_though_there_is_always_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_stream, "_PATIENCE", 1)
-    monkeypatch.setattr(body_stream, "_LEAST", 2**50)  # which nobody reaches
+    monkeypatch.setattr(body_stream, "_READ_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(body_stream, "_MIN_BYTES_PER_SECOND", 2**50)  # which nobody reaches
     with pytest.raises(ProblemError) as refused:
         asyncio.run(length(sent()))
     assert refused.value.type.status == 408

@@ -35,7 +35,7 @@ class Stumbling(Listener):
 def test_a_bug_is_logged_once_until_a_notification_comes_and_the_listener_goes_on(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hint_listener, "_PAUSE", 0)
+    monkeypatch.setattr(hint_listener, "_RECONNECT_SECONDS", 0)
 
     async def hear() -> None:
         listener = Stumbling()
