@@ -62,7 +62,7 @@ def files(stack: dict[str, str]) -> Iterator[httpx.Client]:
 def server_environment(stack: dict[str, str]) -> None:
     """Let this process be a server's side: its settings are the stack's."""
     os.environ.update({name: value for name, value in stack.items() if name.startswith("LIMPET_")})
-    settings.cache_clear()  # whoever imported a module that reads them was too early
+    settings.cache_clear()  # a module that was imported earlier may have read others
 
 
 @pytest.fixture
