@@ -1,6 +1,5 @@
 """One embedded stack serves each process of a run: real PostgreSQL, Valkey, S3, API, workers, relay, beat, Flower."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +8,12 @@ import httpx
 import psycopg
 import pytest
 from support.case_attachments import connected
+from support.databases import create_database, knowing
 from support.file_attachments import files_client
 from support.left_out import LeftOut
 
 from limpet.embedded.running import running_stack
 from worker.database import engine
-from worker.migrate import migrate
 from worker.settings import settings
 
 
@@ -63,7 +62,7 @@ def files(stack: dict[str, str]) -> Iterator[httpx.Client]:
 def server_environment(stack: dict[str, str]) -> None:
     """Let this process be a server's side: its settings are the stack's."""
     os.environ.update({name: value for name, value in stack.items() if name.startswith("LIMPET_")})
-    settings.cache_clear()  # whoever imported a module that reads them was too early
+    settings.cache_clear()  # a module that was imported earlier may have read others
 
 
 @pytest.fixture
@@ -74,19 +73,11 @@ def demo_db(stack: dict[str, str]) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def alone(stack: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Connection]:
+def alone(stack: dict[str, str]) -> Iterator[psycopg.Connection]:
     """A database of its own, named alone, at this version's schema; this process knows no other, and nobody else it."""
-    with connected(stack) as known:
-        known.execute("CREATE DATABASE alone")
-    url = json.loads(stack["LIMPET_DATABASES"])["demo"].rpartition("/")[0]
-    only = {"LIMPET_DATABASES": json.dumps({"alone": f"{url}/alone"})}
-    monkeypatch.setenv("LIMPET_DATABASES", only["LIMPET_DATABASES"])
-    settings.cache_clear()
-    migrate("alone")
-    with connected(only, "alone") as connection:
+    only = create_database(stack, "alone")
+    with knowing(only), connected(only, "alone") as connection:
         yield connection
-    engine("alone").dispose()
-    monkeypatch.undo()
-    settings.cache_clear()
+        engine("alone").dispose()
     with connected(stack) as known:
         known.execute("DROP DATABASE alone")

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import psycopg
 from support.case_attachments import connected
+from support.databases import create_database
 from support.waiting import eventually
 
 from api_stub.auth.credentials import make_token
@@ -99,17 +100,12 @@ class System:
 @contextmanager
 def another_system(stack: dict[str, str], folder: Path, name: str, **settings: str) -> Iterator[System]:
     """Run API, worker and relay on a database and a broker of their own, on the stack's servers."""
-    with connected(stack) as known:
-        known.execute(f"CREATE DATABASE {name}")
-    url = json.loads(stack["LIMPET_DATABASES"])["demo"].rpartition("/")[0]
     ours = {
-        "LIMPET_DATABASES": json.dumps({name: f"{url}/{name}"}),
+        **create_database(stack, name),
         "LIMPET_BROKER_URL": f"{stack['LIMPET_BROKER_URL'].rpartition('/')[0]}/{next(_brokers)}",
         "LIMPET_REQUIRE": "bearer",
         **settings,
     }
-    with another(stack, folder / "migrate.log", "limpet", "migrate", **ours) as migrating:
-        assert migrating.process.wait(60) == 0, migrating.log.read_text()
     token = make_token(stack["LIMPET_JWT_SECRET"], "tester", [name], timedelta(hours=1))
     headers = {"vbasoftware-database": name, "Authorization": f"Bearer {token}"}
     work = (

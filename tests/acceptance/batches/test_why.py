@@ -112,7 +112,7 @@ def test_a_worker_that_is_free_and_one_that_fell_silent(client: httpx.Client) ->
     (key,) = fresh_keys()
     with transaction("demo") as session:
         new = NewBatch("case_attachments", "test", [NewItem("case_attachment.upsert", key, {"case_Key": 1})])
-        accepted = append_batch(session, new)  # and nobody rings
+        accepted = append_batch(session, new)  # and no message is published
     href = f"/batches/{accepted.batch_id}"
     assert "a free worker; published again 0 times" in str(story(client, href)["waitsFor"])
     with transaction("demo") as session:

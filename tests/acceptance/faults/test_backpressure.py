@@ -102,7 +102,7 @@ def test_without_the_broker_batches_are_taken_in_and_run(
         answer = put(other, [item(k) for k in fresh_keys(3)], Prefer="respond-async")
         assert (answer.status_code, time.monotonic() - began < 5) == (202, True)
         done = client.get(answer.json()["batch"]["href"], headers={"Prefer": "wait=40"}).json()
-    assert done["counts"] == {"created": 3}, "the stack's relay, whose broker is there, rings for them"
+    assert done["counts"] == {"created": 3}, "the stack's relay, whose broker is there, publishes them"
 
 
 def test_without_the_database_everything_is_503_and_health_says_so(

@@ -1,4 +1,4 @@
-"""Poison and limits: an item that ends its worker is set aside after three deaths of its own, and nobody else is."""
+"""Quarantine and limits: an item that ends its worker fails after three deaths of its own, and no other item does."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def attempts(client: httpx.Client, href: str, position: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def limited(stack: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system whose tasks may take four seconds, whose workers little memory, and whose relay rings soon."""
+    """A system whose tasks may take four seconds, whose workers little memory, and whose relay publishes again soon."""
     folder = tmp_path_factory.mktemp("limited")
     most = {"LIMPET_TASK_SECONDS": "4", "LIMPET_WORKER_MEMORY": str(224 * 2**20), "LIMPET_INLINE_CONTENT": str(2**28)}
     with another_system(stack, folder, "limited", **QUICK, **most) as system:

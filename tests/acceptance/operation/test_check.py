@@ -127,7 +127,7 @@ def test_one_check_repairs_at_a_time_and_the_second_says_so(limpet: Command, str
     first = Checker("demo", hashes=False, repair=True, tally=Tally()).findings()
     assert next(first).object_key == stray
     assert "demo: RepairedElsewhereError: another check repairs it" in limpet.run("check", "--repair", code=1)
-    assert check(limpet, code=0) == {}, "whoever only looks may go on"
+    assert check(limpet, code=0) == {}, "a check that repairs nothing may run beside it"
     assert list(first) == []
     assert check(limpet, "--repair", code=0) == {}
 

@@ -1,4 +1,4 @@
-"""Which chunks are carried out in the transaction that claims them, and which with care."""
+"""Which chunks run in the transaction that claims them, and which in leased execution."""
 
 import psycopg
 import pytest
@@ -34,7 +34,7 @@ def test_a_plain_chunk_is_one_transaction(stack: dict[str, str]) -> None:
 
 
 def test_a_chunk_that_was_published_again_is_claimed_before_it_is_carried_out(stack: dict[str, str]) -> None:
-    """It may have killed whoever tried it at once, and only a claim that is committed counts that."""
+    """It may have killed the worker that tried it, and only a committed claim counts that."""
     ring = accepted(upsert(*fresh_keys()))
     with transaction("demo") as session:
         session.execute(text("UPDATE chunk SET rings = 2 WHERE id = :id"), {"id": ring.chunk_id})

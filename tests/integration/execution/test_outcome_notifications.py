@@ -1,4 +1,4 @@
-"""How a small batch ended is told with the hint, and the answer is what the ledger says."""
+"""A notification carries the outcomes of a small batch, and the answer is what the ledger says."""
 
 from collections.abc import Callable, Iterator
 from uuid import UUID
@@ -27,7 +27,7 @@ Told = Callable[[ChunkMessage], list[tuple[object, ...]]]
 
 @pytest.fixture
 def told(stack: dict[str, str]) -> Iterator[Told]:
-    """What the next hint of a batch says about its items."""
+    """What the next notification of a batch says about its items."""
     with redis.Redis.from_url(stack["LIMPET_BROKER_URL"]) as broker, broker.pubsub() as channel:
         channel.subscribe("limpet.ends")
         assert channel.get_message(timeout=20)
@@ -37,7 +37,7 @@ def told(stack: dict[str, str]) -> Iterator[Told]:
                 database, ended = from_json(message["data"])
                 if database == "demo" and str(ring.batch_id) in ended:
                     return [(int(position), *end) for position, end in ended[str(ring.batch_id)].items()]
-            raise AssertionError("no hint")
+            raise AssertionError("no notification")
 
         yield of
 

@@ -1,4 +1,4 @@
-"""What one part of a bite did counts for the next, also when the database refused the bite as a whole."""
+"""Part of a set counts for the next part, also when the database refused the set as a whole."""
 
 import pytest
 from sqlalchemy import text

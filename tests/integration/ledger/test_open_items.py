@@ -1,4 +1,4 @@
-"""What a bite holds when others change the same items meanwhile."""
+"""Locking open items while other workers change the same items."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""How long a chunk waits to be rung for again."""
+"""How long a chunk waits until its message is published again."""
 
 from datetime import timedelta
 

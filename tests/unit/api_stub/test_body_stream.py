@@ -1,4 +1,4 @@
-"""Bodies on their way in: whoever sends too slowly is told the rule."""
+"""Bodies on their way in: a sender that is too slow gets the rule as its answer."""
 
 import asyncio
 from itertools import repeat

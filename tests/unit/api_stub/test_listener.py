@@ -1,4 +1,4 @@
-"""Hearing hints goes on as long as the process lives."""
+"""The API listens for notifications as long as it lives."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from worker.broker.notifications import ItemVerdicts, Listener
 
 
 class Stumbling(Listener):
-    """Meets a bug twice, hears a hint, meets the bug again, and hears nothing from then on."""
+    """Meets a bug twice, hears a notification, meets the bug again, and hears nothing from then on."""
 
     def __init__(self) -> None:
         self.listened = 0
