@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from schemas.answers import BatchBrief, Outcome, Retry
+from schemas.answers import AnswerModel, BatchBrief, Outcome, Retry
 
 Mode = Literal["NEW-ONLY", "UPDATE-ONLY", "NEW-UPDATE", "DELETE"]
 AccessType = Literal["ATTACHACCESS-DEFAULT", "ATTACHACCESS-RESTRICTED", "ATTACHACCESS-UNRESTRICTED"]
@@ -162,17 +162,13 @@ class FileActionPayload(BaseModel):
     show_as_image: bool | None = None
 
 
-class _FileAnswerModel(BaseModel):
-    model_config = ConfigDict(populate_by_name=True)
-
-
-class Contents(_FileAnswerModel):
+class Contents(AnswerModel):
     """The bytes of a file, in base64 (RFC 4648 section 4)."""
 
     data: str
 
 
-class FileShown(_FileAnswerModel):
+class FileShown(AnswerModel):
     """One file of an item. ``modificationDateTime`` is Unix time in seconds; ``url`` opens the bytes."""
 
     id: int
@@ -188,20 +184,20 @@ class FileShown(_FileAnswerModel):
     )
 
 
-class Files(_FileAnswerModel):
+class Files(AnswerModel):
     """The files of one item, by id."""
 
     files: list[FileShown]
 
 
-class Result(_FileAnswerModel):
+class Result(AnswerModel):
     """How a request as a whole ended; ``msg`` names the first failure and the number of failures."""
 
     type: Literal["OK", "ERROR"]
     msg: str
 
 
-class ActionStatus(_FileAnswerModel):
+class ActionStatus(AnswerModel):
     """How one action ended, or that it is ``pending`` (202); ``position`` is its index in the sent list."""
 
     position: int
@@ -213,7 +209,7 @@ class ActionStatus(_FileAnswerModel):
     retry: Retry
 
 
-class FileAnswer(_FileAnswerModel):
+class FileAnswer(AnswerModel):
     """The answer of both functions; only an update has ``actions`` and ``batch``."""
 
     fileattachments: Files
@@ -222,20 +218,20 @@ class FileAnswer(_FileAnswerModel):
     batch: BatchBrief | None = Field(default=None, exclude_if=lambda batch: batch is None)
 
 
-class AuthenticationError(_FileAnswerModel):
+class AuthenticationError(AnswerModel):
     """Says that the credentials are invalid, and for safety nothing more."""
 
     type: Literal["authentication"] = "authentication"
     msg: str
 
 
-class RefusedRequest(_FileAnswerModel):
+class RefusedRequest(AnswerModel):
     """The request that was refused."""
 
     url: str
 
 
-class FileProblem(_FileAnswerModel):
+class FileProblem(AnswerModel):
     """A request that is refused as a whole; ``request`` and ``error`` are set if the credentials are invalid."""
 
     request: RefusedRequest | None = Field(default=None, exclude_if=lambda request: request is None)

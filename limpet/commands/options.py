@@ -24,11 +24,5 @@ def _mapping(_context: click.Context, _option: click.Parameter, pairs: Sequence[
     return {old: new for old, _, new in split}
 
 
-map_option = click.option(
-    "--map",
-    "mapping",
-    multiple=True,
-    metavar="OLD=NEW",
-    callback=_mapping,
-    help="Read column OLD as NEW; repeatable.",
-)
+_MAP_HELP = "Read column OLD as NEW; repeatable."
+map_option = click.option("--map", "mapping", multiple=True, metavar="OLD=NEW", callback=_mapping, help=_MAP_HELP)

@@ -59,7 +59,7 @@ class ProgressReporter:
     """Shows progress on a terminal or as JSON lines, limited to two a second."""
 
     def __init__(self, *, as_json: bool, screen: TextIO | None = sys.stderr) -> None:
-        self._json = as_json
+        self.as_json = as_json
         self._screen = screen if screen is not None and screen.isatty() and not as_json else None
         self._next = 0.0
 
@@ -69,7 +69,7 @@ class ProgressReporter:
         if not last and now < self._next:
             return
         self._next = now + _PERIOD_SECONDS
-        if self._json:
+        if self.as_json:
             self.event("progress", facts(progress))
         elif self._screen is not None:
             # A line that wraps could not be overwritten.
@@ -79,14 +79,9 @@ class ProgressReporter:
 
     def event(self, name: str, values: dict[str, object]) -> None:
         """Print one JSON line if JSON was requested."""
-        if self._json:
+        if self.as_json:
             sys.stdout.write(json.dumps({"event": name, **values}) + "\n")
             sys.stdout.flush()
-
-    @property
-    def as_json(self) -> bool:
-        """Whether standard output is for machines."""
-        return self._json
 
 
 def facts(progress: Progress) -> dict[str, object]:

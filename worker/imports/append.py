@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from schemas.imports import OnConflict
+from schemas.imports import OnConflict, OpenImport
 from worker.errors import LimpetError
 from worker.ledger.append import append_chunks, copy_items
 from worker.ledger.chunking import divide
@@ -20,18 +20,6 @@ from worker.settings import settings
 
 class NotAppendableError(LimpetError):
     """The import takes no rows, or none at that offset; the text says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewImport:
-    """An import to open. The caller chose ``name``; ``fingerprint`` identifies its content and options."""
-
-    kind: str
-    caller: str
-    name: str
-    fingerprint: str
-    on_conflict: OnConflict = "replace"
-    rows_per_second: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +60,11 @@ _OPEN = text("""
 """)
 
 
-def open_import(session: Session, new: NewImport) -> UUID:
-    """Insert an import without rows, and its batch; return the batch id."""
+def open_import(session: Session, kind: str, caller: str, wanted: OpenImport) -> UUID:
+    """Insert an import without rows, and its batch of ``kind``; return the batch id."""
     batch_id = new_batch_id()
-    session.execute(
-        _OPEN,
-        {
-            "batch_id": batch_id,
-            "kind": new.kind,
-            "caller": new.caller,
-            "name": new.name,
-            "fingerprint": new.fingerprint,
-            "on_conflict": new.on_conflict,
-            "rows_per_second": new.rows_per_second,
-        },
-    )
+    options = wanted.model_dump(include={"name", "fingerprint", "on_conflict", "rows_per_second"})
+    session.execute(_OPEN, {"batch_id": batch_id, "kind": kind, "caller": caller, **options})
     return batch_id
 
 

@@ -51,8 +51,7 @@ def _seal(key: str, name: ContentAddress) -> str:
 
 def named(stored: StoredContent) -> RowContent:
     """Return the content member of a row that brings ``stored`` (without a key it is a blob already)."""
-    name = (stored.sha256, stored.size)
-    place = f"{stored.object_key}.{_seal(stored.object_key, name)}" if stored.object_key else None
+    place = f"{stored.object_key}.{_seal(stored.object_key, stored.address)}" if stored.object_key else None
     return RowContent(sha256=stored.sha256.hex(), size=stored.size, place=place)
 
 
@@ -76,9 +75,9 @@ def verify_uploaded(items: Iterable[NewItem]) -> None:
 
     """
     wanted = {item.stored for item in items if item.stored is not None and item.stored.object_key}
-    there = list_sizes(stored.object_key for stored in wanted)
-    if lacking := sum(there.get(stored.object_key) != stored.size for stored in wanted):
-        raise ContentMissingError(f"{lacking} contents were not uploaded to their places")
+    sizes = list_sizes(stored.object_key for stored in wanted)
+    if missing := sum(sizes.get(stored.object_key) != stored.size for stored in wanted):
+        raise ContentMissingError(f"{missing} contents were not uploaded to their places")
 
 
 def adopt_contents(session: Session, items: Sequence[NewItem]) -> list[NewItem]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import text
@@ -121,7 +122,7 @@ def _run_steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
     end = time.monotonic() + _MAX_TASK_SECONDS
     limits = _LIMITS if tree is None else _LIMITS_WITH_FILES
     for part in parts(_read_rows(manifest, cursor), cursor.next_row, limits):
-        rows_read = read_import_rows(options, tree, part.rows, _StepLease(database, batch_id))
+        rows_read = read_import_rows(options, tree, part.rows, partial(_renew_lease, database, batch_id))
         items = [parse_row(row, options) for row in rows_read]
         if find_manifest(cursor.manifest).etag != cursor.etag:
             raise InvalidSourceError(_CHANGED)
@@ -144,16 +145,10 @@ def _read_rows(manifest: Manifest, cursor: Cursor) -> Iterator[Row]:
     return rows(stream, header, *(() if at_start else (cursor.byte_offset, cursor.line)))
 
 
-@dataclass(frozen=True, slots=True)
-class _StepLease:
-    """Renews the loader's lease while it reads files, so no other worker starts to read them."""
-
-    database: str
-    batch_id: UUID
-
-    def __call__(self) -> None:
-        with transaction(self.database) as session:
-            transitions.renew_step(session, self.batch_id, _LEASE)
+def _renew_lease(database: str, batch_id: UUID) -> None:
+    """Renew the loader's lease while it reads files, so no other worker starts to read them."""
+    with transaction(database) as session:
+        transitions.renew_step(session, batch_id, _LEASE)
 
 
 def _append_part(database: str, batch_id: UUID, part: RowPart, items: list[NewItem], *, out_of_time: bool) -> Step:

@@ -74,7 +74,7 @@ def _store_contents(
     database: str, tree: Tree, readers: Readers, inspected: Sequence[tuple[str | None, FileContent]]
 ) -> list[FileContent]:
     """Store the contents that are no blobs yet under intended keys; return where each content is."""
-    paths = {(c.sha256, c.size): path or "" for path, c in inspected if isinstance(c, StoredContent)}
+    paths = {c.address: path or "" for path, c in inspected if isinstance(c, StoredContent)}
     with transaction(database) as session:
         known = find_blobs(session, paths)
     fresh = {name: path for name, path in paths.items() if name not in known}
@@ -87,7 +87,7 @@ def _store_contents(
             return invalid
 
     stored = dict(zip(fresh, readers.map(store, fresh, fresh.values(), keys), strict=True))
-    return [stored.get((c.sha256, c.size), c) if isinstance(c, StoredContent) else c for _, c in inspected]
+    return [stored.get(c.address, c) if isinstance(c, StoredContent) else c for _, c in inspected]
 
 
 def _import_row(row: Row, kind: ImportKind, path: str | None = None, content: FileContent = None) -> ImportRow:

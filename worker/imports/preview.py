@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from schemas.case_attachment import CaseAttachmentPayload, CaseAttachmentRecord
 from schemas.imports import Checked, RefusedRow, StoredRecord
@@ -97,8 +96,4 @@ def _fields(record: Record) -> dict[str, object]:
 def list_keys(database: str, after: int, limit: int) -> list[int]:
     """Return the keys of records above ``after``, ascending, ``limit`` at most."""
     with transaction(database) as session:
-        return _keys(session, after, limit)
-
-
-def _keys(session: Session, after: int, limit: int) -> list[int]:
-    return list(session.scalars(_KEYS, {"after": after, "limit": limit}))
+        return list(session.scalars(_KEYS, {"after": after, "limit": limit}))

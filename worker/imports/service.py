@@ -1,24 +1,23 @@
 """Open imports, append parts, close, pause and resume them; each change is one transaction."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schemas.imports import ImportKind, ImportRow, OpenImport
+from schemas.imports import ImportKind, OpenImport
 from worker.blobs.lifecycle import note_garbage
 from worker.database import transaction
 from worker.errors import LimpetError
 from worker.execution.cancel import cancel_batch
 from worker.execution.finish import finish_batch
 from worker.imports import append, transitions
-from worker.imports.append import ImportView, NewImport, NotAppendableError
+from worker.imports.append import ImportView, NotAppendableError
 from worker.imports.contents import ContentMissingError, adopt_contents, verify_uploaded
 from worker.imports.rows import ImportOptions, parse_row, read_rows
 from worker.imports.sources import InvalidSourceError, Manifest, find_manifest, object_key, tree_of
@@ -52,17 +51,7 @@ def open_import(database: str, caller: str, wanted: OpenImport) -> tuple[ImportV
         latest = append.find_latest(session, caller, wanted.name)
         if latest is not None and not wanted.restart and _resumes(latest, wanted):
             return latest, True
-        batch_id = append.open_import(
-            session,
-            NewImport(
-                BATCH_KINDS[wanted.kind],
-                caller,
-                wanted.name,
-                wanted.fingerprint,
-                wanted.on_conflict,
-                wanted.rows_per_second,
-            ),
-        )
+        batch_id = append.open_import(session, BATCH_KINDS[wanted.kind], caller, wanted)
         if manifest is not None:
             session.execute(_LOAD, _loader(batch_id, manifest, wanted))
         view = append.read_import(session, batch_id)
@@ -140,11 +129,6 @@ class AppendResult:
     paused: bool
 
 
-def append_lines(database: str, batch_id: UUID, first: int, lines: Sequence[bytes]) -> AppendResult:
-    """Append rows as they were sent; see `append_rows`."""
-    return append_rows(database, batch_id, first, read_rows(lines))
-
-
 @contextmanager
 def note_places_if_missing(database: str, items: Sequence[NewItem]) -> Iterator[None]:
     """Note the places of ``items`` as garbage if contents are missing: an upload may have come too late."""
@@ -156,8 +140,8 @@ def note_places_if_missing(database: str, items: Sequence[NewItem]) -> Iterator[
         raise
 
 
-def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[ImportRow]) -> AppendResult:
-    """Append ``rows`` from row ``first`` on; skip rows that the import has already.
+def append_lines(database: str, batch_id: UUID, first: int, lines: Sequence[bytes]) -> AppendResult:
+    """Append rows, a line of NDJSON each, from row ``first`` on; skip rows that the import has already.
 
     Raises:
         NotAppendableError: the import is closed, or rows before ``first`` are missing.
@@ -169,7 +153,7 @@ def append_rows(database: str, batch_id: UUID, first: int, rows: Iterable[Import
     if seen is None:
         raise NotAppendableError(f"there is no import {batch_id}")
     options = ImportOptions(database, kind_of(seen), seen.on_conflict)
-    items = [parse_row(row, options) for row in islice(rows, max(0, seen.next_row - first), None)]
+    items = [parse_row(row, options) for row in read_rows(lines[max(0, seen.next_row - first) :])]
     first = max(first, seen.next_row)
     with note_places_if_missing(database, items):
         verify_uploaded(items)
