@@ -16,7 +16,7 @@ from schemas.imports import Import, RowContent
 from schemas.manifest.parts import PartLimits, RowPart, file_path, parts, row_members
 from schemas.manifest.reader import Row
 
-# The contents of a part must all be stored before it is appended, and before the place of the first one expires.
+# All contents of a part must be stored before it is appended, and before the collector removes the first of them.
 PART_LIMITS = PartLimits(rows=5000, row_bytes=4 * 2**20, files=400, file_bytes=2**28)
 MAX_BODY_BYTES = 2**23  # of one request; the API takes twice as much
 _MAX_PREPARED_PARTS = 2
@@ -71,8 +71,8 @@ class Sender:
 
     def _prepare(self, part: RowPart) -> list[bytes]:
         paths = [self._path(row) for row in part.rows]
-        named = [path for path in paths if path is not None]
-        contents = self.contents.upload(named) if self.contents and named else {}
+        file_paths = [path for path in paths if path is not None]
+        contents = self.contents.upload(file_paths) if self.contents and file_paths else {}
         return [
             line_of(row_members(row, self.opened.kind, path, contents[path] if path is not None else None))
             for row, path in zip(part.rows, paths, strict=True)

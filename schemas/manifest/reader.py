@@ -163,10 +163,10 @@ def _csv_rows(lines: _Lines, header: Header) -> Iterator[Row]:
         feed.record.clear()
         try:
             cells = next(reader, None)
-        except csv.Error as wrong:
+        except csv.Error as error:
             first = feed.record[0]
             lines.push_back(feed.record[1:])
-            yield Row(first.number, first.end, first.data, {}, flaw=f"is no CSV: {wrong}")
+            yield Row(first.number, first.end, first.data, {}, flaw=f"is no CSV: {error}")
             continue
         if cells is None:
             return
@@ -192,8 +192,8 @@ def _csv_row(columns: Sequence[str], cells: list[str], line: int, end: int, raw:
 def _not_utf8(raw: bytes) -> str | None:
     try:
         raw.decode()
-    except UnicodeDecodeError as wrong:
-        return f"is not UTF-8: {wrong.reason}, 0x{raw[wrong.start]:02x} at byte {wrong.start}"
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8: {error.reason}, 0x{raw[error.start]:02x} at byte {error.start}"
     return None
 
 
@@ -206,10 +206,10 @@ def _json_rows(lines: _Lines, header: Header) -> Iterator[Row]:
         flaw = None
         try:
             fields, flaw = _json_fields(data, header.mapping)
-        except UnicodeDecodeError as wrong:
-            flaw = f"is not UTF-8: {wrong.reason}, 0x{data[wrong.start]:02x} at byte {wrong.start}"
-        except (ValueError, RecursionError) as wrong:
-            flaw = f"is no JSON: {wrong}"
+        except UnicodeDecodeError as error:
+            flaw = f"is not UTF-8: {error.reason}, 0x{data[error.start]:02x} at byte {error.start}"
+        except (ValueError, RecursionError) as error:
+            flaw = f"is no JSON: {error}"
         yield Row(line.number, line.end, line.data, fields, flaw=flaw)
 
 

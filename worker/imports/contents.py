@@ -49,7 +49,7 @@ def _seal(key: str, name: ContentAddress) -> str:
     return hmac.new(settings().s3_secret_key.get_secret_value().encode(), what.encode(), hashlib.sha256).hexdigest()
 
 
-def named(stored: StoredContent) -> RowContent:
+def to_row_content(stored: StoredContent) -> RowContent:
     """Return the content member of a row that brings ``stored`` (without a key it is a blob already)."""
     place = f"{stored.object_key}.{_seal(stored.object_key, stored.address)}" if stored.object_key else None
     return RowContent(sha256=stored.sha256.hex(), size=stored.size, place=place)

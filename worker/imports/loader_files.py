@@ -12,7 +12,7 @@ from schemas.manifest.parts import file_path, row_members
 from schemas.manifest.reader import Row
 from worker.blobs.lifecycle import StoredContent, find_blobs, intend
 from worker.database import transaction
-from worker.imports.contents import named
+from worker.imports.contents import to_row_content
 from worker.imports.rows import ImportOptions
 from worker.imports.sources import Tree
 
@@ -91,5 +91,5 @@ def _store_contents(
 
 
 def _import_row(row: Row, kind: ImportKind, path: str | None = None, content: FileContent = None) -> ImportRow:
-    row_content = named(content) if isinstance(content, StoredContent) else content
-    return ImportRow.model_validate(row_members(row, kind, path, row_content))
+    brought = to_row_content(content) if isinstance(content, StoredContent) else content
+    return ImportRow.model_validate(row_members(row, kind, path, brought))
