@@ -19,7 +19,7 @@ from bench.servers import Servers, running_servers
 from bench.sizes import FULL, QUICK, Sizes
 
 _RESULTS = Path(__file__).parent / "results"
-# In this order: what needs the whole ledger empty comes last.
+# In this order: the section that empties the whole ledger comes last.
 _SECTIONS: dict[str, Callable[[Servers, Sizes], list[Line]]] = {
     "throughput": throughput.measure,
     "latency": latency.single,
@@ -33,29 +33,29 @@ _SECTIONS: dict[str, Callable[[Servers, Sizes], list[Line]]] = {
 
 
 def main() -> None:
-    """Measure what the arguments ask for."""
+    """Measure the sections that the arguments name."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short form that only shows that all works")
     parser.add_argument("--only", choices=_SECTIONS, action="append", help="this part; repeatable")
     parser.add_argument("--out", type=Path, help="write results.json and the plots into this folder")
-    asked = parser.parse_args()
-    sizes = QUICK if asked.quick else FULL
+    arguments = parser.parse_args()
+    sizes = QUICK if arguments.quick else FULL
     with (
         tempfile.TemporaryDirectory(prefix="limpet-bench-") as folder,
         running_servers(Path(folder) / "data") as servers,
     ):
-        machine = _machine(servers)
+        machine = _describe_machine(servers)
         print(machine, flush=True)
-        lines = _measured(servers, sizes, asked.only or list(_SECTIONS))
+        lines = _measure(servers, sizes, arguments.only or list(_SECTIONS))
     print(f"\n{table(lines)}\n")
-    # A part, or little of each, must not pass for the figures of a whole run.
-    out = asked.out or (_RESULTS if not (asked.quick or asked.only) else None)
+    # A part or a quick run must not replace the figures of a whole run.
+    out = arguments.out or (_RESULTS if not (arguments.quick or arguments.only) else None)
     if out:
         _write(out, machine, lines)
         print(f"results.json, results.md and the plots are in {out}")
 
 
-def _measured(servers: Servers, sizes: Sizes, sections: Sequence[str]) -> list[Line]:
+def _measure(servers: Servers, sizes: Sizes, sections: Sequence[str]) -> list[Line]:
     lines: list[Line] = []
     for name in (name for name in _SECTIONS if name in sections):
         began = time.monotonic()
@@ -65,7 +65,7 @@ def _measured(servers: Servers, sizes: Sizes, sections: Sequence[str]) -> list[L
     return sorted(lines, key=lambda line: line.row)
 
 
-def _machine(servers: Servers) -> str:
+def _describe_machine(servers: Servers) -> str:
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
     with servers.connect("postgres") as database:

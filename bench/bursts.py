@@ -1,4 +1,4 @@
-"""Batches over HTTP, sent by several clients at once and read to the last outcome."""
+"""Sends batches over HTTP from several clients at once, and reads every outcome."""
 
 import json
 import time
@@ -8,14 +8,14 @@ from queue import Empty, SimpleQueue
 
 from bench.servers import Answer, Caller
 
-DONE = 207
+_DONE_STATUS = 207
 
 
 def burst(callers: Sequence[Caller], bodies: Sequence[bytes]) -> float:
-    """Send each body once, every caller one after another; return the seconds until all answers are read.
+    """Send each body once, from all callers at once; return the seconds until all answers are read.
 
     Raises:
-        RuntimeError: an answer says that its batch is not done, or that an item was refused.
+        RuntimeError: a batch is not done, or an item was not created or updated.
 
     """
     waiting: SimpleQueue[bytes] = SimpleQueue()
@@ -40,14 +40,14 @@ def _send(caller: Caller, waiting: SimpleQueue[bytes]) -> list[Answer]:
 
 
 def check(answer: Answer) -> None:
-    """Look whether every item of a batch is created or updated.
+    """Check that every item of a batch was created or updated.
 
     Raises:
-        RuntimeError: it is not.
+        RuntimeError: an item was not.
 
     """
-    if answer.status != DONE:
+    if answer.status != _DONE_STATUS:
         raise RuntimeError(f"HTTP {answer.status}: {answer.body[:300]!r}")
-    said = json.loads(answer.body)
-    if isinstance(said, dict) and any(item["status"] not in (200, 201) for item in said["data"]):
+    report = json.loads(answer.body)
+    if isinstance(report, dict) and any(item["status"] not in (200, 201) for item in report["data"]):
         raise RuntimeError(f"an item was not carried out: {answer.body[:300]!r}")

@@ -1,4 +1,4 @@
-"""An import of many files of mixed sizes on a stack of its own: what comes back, and what a second import stores.
+"""Imports many files of mixed sizes on its own stack, reads a sample back, and imports them again.
 
 python -m bench.import_files --files 20000
 """
@@ -22,17 +22,17 @@ from limpet.embedded.running import running_stack
 from limpet.http.client import Client
 
 MB = 2**20
-_SAMPLE = 500
-_LARGEST = 300 * MB
-_SIZES: Sequence[tuple[int, int]] = ((0, 1), (1, 4_000), (4_000, 64_000), (64_000, 400_000), (2 * MB, 12 * MB))
+_SAMPLE_FILES = 500
+_MAX_FILE_BYTES = 300 * MB
+_SIZE_RANGES: Sequence[tuple[int, int]] = ((0, 1), (1, 4_000), (4_000, 64_000), (64_000, 400_000), (2 * MB, 12 * MB))
 _WEIGHTS = (1, 500, 450, 48, 1)
 
 
 def write_tree(folder: Path, count: int) -> int:
-    """Write the files and their manifest beside the folder; return the bytes in all."""
-    dice = random.Random(20)
+    """Write the files, and their manifest beside the folder; return the sum of their bytes."""
+    rng = random.Random(20)
     folder.mkdir()
-    lengths = [dice.randint(*dice.choices(_SIZES, _WEIGHTS)[0]) for _ in range(count - 1)] + [_LARGEST]
+    lengths = [rng.randint(*rng.choices(_SIZE_RANGES, _WEIGHTS)[0]) for _ in range(count - 1)] + [_MAX_FILE_BYTES]
     with folder.with_suffix(".csv").open("w", newline="") as manifest:
         out = csv.writer(manifest)
         out.writerow(["caseAttachment_Key", "case_Key", "attachment_Path"])
@@ -41,13 +41,13 @@ def write_tree(folder: Path, count: int) -> int:
             path.parent.mkdir(exist_ok=True)
             with path.open("wb") as file:
                 for at in range(0, length, MB):
-                    file.write(dice.randbytes(min(MB, length - at)))
+                    file.write(rng.randbytes(min(MB, length - at)))
             out.writerow([key, key // 4, path.relative_to(folder)])
     return sum(lengths)
 
 
-def imported(variables: dict[str, str], folder: Path, *options: str) -> tuple[dict[str, int], float]:
-    """Return how the rows of one import ended, and the seconds of the whole command."""
+def run_import(variables: dict[str, str], folder: Path, *options: str) -> tuple[dict[str, int], float]:
+    """Run one import; return the counts of its outcomes, and the seconds of the whole command."""
     began = time.monotonic()
     arguments = ["import", str(folder.with_suffix(".csv")), "--files", str(folder), "--json", *options]
     done = subprocess.run(
@@ -56,8 +56,8 @@ def imported(variables: dict[str, str], folder: Path, *options: str) -> tuple[di
     return json.loads(done.stdout.splitlines()[-1])["counts"], time.monotonic() - began
 
 
-def stored(variables: dict[str, str]) -> tuple[int, int]:
-    """Return how many contents the database holds, and the newest of them."""
+def read_blobs(variables: dict[str, str]) -> tuple[int, int]:
+    """Return the number of blobs in the database, and the newest id."""
     url = json.loads(variables["LIMPET_DATABASES"])["demo"].replace("+psycopg", "")
     with psycopg.connect(url) as database:
         row = database.execute("SELECT count(*), max(id) FROM blob").fetchone()
@@ -65,9 +65,9 @@ def stored(variables: dict[str, str]) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def differing(variables: dict[str, str], folder: Path, count: int) -> int:
-    """Return how many of a sample, the largest file in it, don't come back byte for byte."""
-    keys = [*random.Random(7).sample(range(1, count), min(_SAMPLE, count - 1)), count]
+def count_differing(variables: dict[str, str], folder: Path, count: int) -> int:
+    """Read back a sample that includes the largest file; return how many contents differ."""
+    keys = [*random.Random(7).sample(range(1, count), min(_SAMPLE_FILES, count - 1)), count]
     bad = 0
     with Client.from_environment(variables) as client:
         for key in keys:
@@ -85,16 +85,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="limpet-bench-") as name:
         folder = Path(name) / "files"
         size = write_tree(folder, count)
-        print(f"{count:,} files, {size / MB:,.0f} MB, the largest {_LARGEST / MB:.0f} MB", flush=True)
+        print(f"{count:,} files, {size / MB:,.0f} MB, the largest {_MAX_FILE_BYTES / MB:.0f} MB", flush=True)
         with running_stack(Path(name) / "data") as variables:
-            counts, seconds = imported(variables, folder)
+            counts, seconds = run_import(variables, folder)
             print(f"{counts} in {seconds:.0f} s: {count / seconds:,.0f} files/s, {size / MB / seconds:,.1f} MB/s")
-            bad = differing(variables, folder, count)
-            before = stored(variables)
-            again, seconds = imported(variables, folder, "--restart")
-            print(f"again: {again} in {seconds:.0f} s; contents before {before}, after {stored(variables)}")
+            bad = count_differing(variables, folder, count)
+            before = read_blobs(variables)
+            again, seconds = run_import(variables, folder, "--restart")
+            print(f"again: {again} in {seconds:.0f} s; contents before {before}, after {read_blobs(variables)}")
             sys.exit(
-                int(counts != {"created": count} or bool(bad) or "created" in again or stored(variables) != before)
+                int(counts != {"created": count} or bool(bad) or "created" in again or read_blobs(variables) != before)
             )
 
 

@@ -1,4 +1,4 @@
-"""An import of many rows on a stack of its own: rate, memory of every process, and what a small PUT feels meanwhile.
+"""Imports many rows on its own stack: rate, memory of every process, and latency of small PUTs meanwhile.
 
 python -m bench.import_rows --rows 1000000
 """
@@ -25,7 +25,7 @@ from bench.rows import record
 from limpet.embedded.running import running_stack
 
 MB = 2**20
-SMALL = 2_000_000_000  # keys of the small PUTs
+_SMALL_KEYS = 2_000_000_000  # keys of the small PUTs
 
 
 def write_manifest(path: Path, rows: int) -> None:
@@ -37,7 +37,7 @@ def write_manifest(path: Path, rows: int) -> None:
 
 
 def children(pid: int) -> Iterator[int]:
-    """Yield the processes below ``pid``."""
+    """Yield the descendants of ``pid``."""
     try:
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -58,7 +58,7 @@ def processes(data: Path) -> dict[int, str]:
 
 
 def memory(pid: int, name: str, *, peak: bool = False) -> int:
-    """Resident bytes; of PostgreSQL without the buffers, which its processes share and which have no peak."""
+    """Return resident bytes; for PostgreSQL without the shared buffers, which have no peak."""
     wanted = "RssAnon" if name == "postgres" else "VmHWM" if peak else "VmRSS"
     try:
         found = re.search(rf"{wanted}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
@@ -67,14 +67,14 @@ def memory(pid: int, name: str, *, peak: bool = False) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def cpu(pids: Iterable[int]) -> float:
-    """Seconds of processor time that the processes have used: what other load on the machine hardly changes."""
+def processor_seconds(pids: Iterable[int]) -> float:
+    """Return the processor time of the processes in seconds, which other load on the machine hardly changes."""
     ticks = 0
     for pid in pids:
         try:
             ticks += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
         except OSError:
-            continue  # it has just ended, and its parent counts it
+            continue  # it has ended, and its parent counts its time
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -92,19 +92,19 @@ class Watch:
     over: threading.Event = field(default_factory=threading.Event)
 
     def sample(self, href: str, command: int, mark: int) -> None:
-        """Note where the batch and the processes are; memory up to ``mark`` rows done is noted apart."""
+        """Record progress and processes; memory up to ``mark`` finished rows is recorded apart."""
         batch = self.client.get(href).json()
         done = batch["total"] - batch["counts"].get("pending", 0)
         found = {command: "limpet import", **processes(self.data)}
-        self.samples.append((time.monotonic() - self.began, done, cpu(found)))
+        self.samples.append((time.monotonic() - self.began, done, processor_seconds(found)))
         for pid, name in found.items():
             now = memory(pid, name)
             if done <= mark:
                 self.early[name] = max(self.early.get(name, 0), now)
             self.peak[name] = max(self.peak.get(name, 0), now)
 
-    def pace(self, first: float, last: float) -> tuple[float, float]:
-        """Rows a second, and milliseconds of processor time for each, between two shares of all rows."""
+    def rate(self, first: float, last: float) -> tuple[float, float]:
+        """Return rows a second and milliseconds of processor time a row, between two shares of all rows."""
         total = self.samples[-1][1]
         part = [sample for sample in self.samples if first * total <= sample[1] <= last * total]
         if len(part) < 2:
@@ -112,10 +112,10 @@ class Watch:
         seconds, rows, busy = (after - before for before, after in zip(part[0], part[-1], strict=True))
         return rows / seconds, 1000 * busy / rows
 
-    def small_puts(self) -> None:
-        """Send a small PUT now and then until it is over."""
+    def send_small_puts(self) -> None:
+        """Send small PUTs with pauses until the import is over."""
         while not self.over.is_set():
-            # A connection that the API has just closed as idle says nothing of imports.
+            # The API may just have closed the idle connection, which is no effect of the import.
             with suppress(httpx.RemoteProtocolError, httpx.ReadError):
                 self.latencies.append(small_put(self.client, len(self.latencies)))
             time.sleep(0.2)
@@ -124,14 +124,16 @@ class Watch:
 def small_put(client: httpx.Client, number: int) -> float:
     """Return the seconds of a batch of one."""
     began = time.monotonic()
-    answer = client.put("/case-attachments-batch", json=[{"caseAttachment_Key": SMALL + number % 1000, "case_Key": 1}])
+    answer = client.put(
+        "/case-attachments-batch", json=[{"caseAttachment_Key": _SMALL_KEYS + number % 1000, "case_Key": 1}]
+    )
     assert answer.status_code == 207, answer.text
     assert answer.json()["data"][0]["status"] in (200, 201), answer.text
     return time.monotonic() - began
 
 
 def run(rows: int, data: Path, variables: dict[str, str], manifest: Path) -> None:
-    """Import the manifest, watched, and print what was seen."""
+    """Import the manifest, sample the stack meanwhile, and print the report."""
     headers = {
         "vbasoftware-database": variables["LIMPET_DATABASE"],
         "x-api-key": variables["LIMPET_API_KEY"],
@@ -151,7 +153,7 @@ def run(rows: int, data: Path, variables: dict[str, str], manifest: Path) -> Non
         opened = json.loads(command.stdout.readline())
         threading.Thread(target=command.stdout.read, daemon=True).start()
         watch = Watch(client, data)
-        puts = threading.Thread(target=watch.small_puts)
+        puts = threading.Thread(target=watch.send_small_puts)
         puts.start()
         while command.poll() is None:
             watch.sample(f"/batches/{opened['batch']}", command.pid, min(100_000, rows // 10))
@@ -159,16 +161,16 @@ def run(rows: int, data: Path, variables: dict[str, str], manifest: Path) -> Non
         watch.over.set()
         puts.join()
         batch = client.get(f"/batches/{opened['batch']}").json()
-    tell(watch, batch, command.returncode, idle)
+    report(watch, batch, command.returncode, idle)
 
 
-def tell(watch: Watch, batch: dict[str, object], code: int, idle: float) -> None:
-    """Print what was seen."""
+def report(watch: Watch, batch: dict[str, object], code: int, idle: float) -> None:
+    """Print the report of one import."""
     seconds = watch.samples[-1][0]
     print(f"{batch['state']}, exit code {code}: {batch['counts']} in {seconds:.0f} s")
     print(f"rate in all {watch.samples[-1][1] / seconds:,.0f} rows/s")
     for what, start, end in zip(
-        ("rows/s", "ms of all processors for a row"), watch.pace(0.02, 0.27), watch.pace(0.73, 0.98), strict=True
+        ("rows/s", "ms of all processors for a row"), watch.rate(0.02, 0.27), watch.rate(0.73, 0.98), strict=True
     ):
         print(f"{what}: first quarter {start:,.2f}, last quarter {end:,.2f}, {100 * (end / start - 1):+.0f} %")
     busy = statistics.median(watch.latencies)
@@ -180,7 +182,7 @@ def tell(watch: Watch, batch: dict[str, object], code: int, idle: float) -> None
 
 
 def main() -> None:
-    """Import as many rows as asked for, on a stack of its own."""
+    """Import the rows on a stack of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     wanted = parser.parse_args()

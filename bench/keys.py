@@ -1,4 +1,4 @@
-"""Keys of records that nobody has used: each candidate creates records of its own."""
+"""Hands out unused keys, so each candidate creates its own records."""
 
 _next = 1
 

@@ -1,7 +1,7 @@
-"""Where the time of an item goes, part by part: each step carried out in this process, statement by statement.
+"""Measures the time of an item by step: carries out each step in this process, statement by statement.
 
-``python -m bench.parts`` prints it for one item and for batches of 1,000, as processor time of this process and of the
-database's (COPY and commits in one line), which other load on the machine hardly changes. Linux only.
+``python -m bench.parts`` prints the processor time of this process and of its PostgreSQL backend (COPY and commits in
+one line), for one item and for batches of 1,000. Other load on the machine hardly changes it. Linux only.
 """
 
 import argparse
@@ -34,14 +34,14 @@ _DATABASE = "acme"
 
 
 class Clock:
-    """Milliseconds of processor time by part: of this process, and of its backend by the words of the statement."""
+    """Milliseconds of processor time by part: of this process, and of its backend by statement."""
 
     def __init__(self, database: str) -> None:
         self.own: dict[str, list[float]] = defaultdict(list)
         self.backend: dict[str, list[float]] = defaultdict(list)
         self.statements: Counter[str] = Counter()
         self._part = ""
-        self._looking = self._before = self._told = 0.0
+        self._overhead = self._before = self._attributed = 0.0
         self._pid: int | None = None
         found = engine(database)
         event.listen(found, "before_cursor_execute", self._begin)
@@ -52,28 +52,28 @@ class Clock:
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Measure the block as the part ``name``."""
-        self._part, self._looking, self._told = name, 0.0, 0.0
+        self._part, self._overhead, self._attributed = name, 0.0, 0.0
         before = _processor_time(self._pid)
         began = time.process_time()
         yield
-        self.own[name].append(1000 * (time.process_time() - began - self._looking))
-        if self._told:
-            self._tell("COPY, commits and all between", _processor_time(self._pid) - before - self._told)
+        self.own[name].append(1000 * (time.process_time() - began - self._overhead))
+        if self._attributed:
+            self._record("COPY, commits and all between", _processor_time(self._pid) - before - self._attributed)
 
     def _begin(self, _connection: object, cursor: psycopg.Cursor[object], *_: object) -> None:
         began = time.process_time()
         self._pid = cursor.connection.info.backend_pid
         self._before = _processor_time(self._pid)
-        self._looking += time.process_time() - began
+        self._overhead += time.process_time() - began
 
     def _end(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
         began = time.process_time()
         spent = _processor_time(self._pid) - self._before
-        self._told += spent
-        self._tell(" ".join(statement.split())[:60], spent)
-        self._looking += time.process_time() - began
+        self._attributed += spent
+        self._record(" ".join(statement.split())[:60], spent)
+        self._overhead += time.process_time() - began
 
-    def _tell(self, what: str, spent: float) -> None:
+    def _record(self, what: str, spent: float) -> None:
         name = f"{self._part}: {what}"
         self.backend[name].append(spent)
         self.statements[name] += 1
@@ -86,12 +86,12 @@ class Clock:
 
 
 def _processor_time(pid: int | None) -> float:
-    """Return the milliseconds that the backend ``pid`` has run so far; the warming up tells which one it is."""
+    """Return the processor time of the backend ``pid`` in milliseconds; 0 before the warm-up has found its pid."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6 if pid else 0.0
 
 
 def one_batch(clock: Clock, body: bytes) -> None:
-    """Take one batch from its body to its answer, as API and worker do."""
+    """Carry one batch from its body to its answer, as API and worker do."""
     with clock.part("1 read and validate"):
         hashlib.sha256(body).digest()
         items = parse_case_attachments(json.loads(body))
@@ -99,8 +99,8 @@ def one_batch(clock: Clock, body: bytes) -> None:
     with clock.part("2 accept"):
         accepted = accept(_DATABASE, new)
     with clock.part("3 deliver"):
-        for ring in accepted.messages:
-            deliver(_DATABASE, [ring.chunk_id], "bench")
+        for message in accepted.messages:
+            deliver(_DATABASE, [message.chunk_id], "bench")
     with clock.part("4 report"), transaction(_DATABASE) as session:
         view = report.read_batch(session, accepted.batch_id)
         ends = report.read_items(session, accepted.batch_id, limit=len(items))
@@ -111,17 +111,17 @@ def one_batch(clock: Clock, body: bytes) -> None:
         )
 
 
-def least(spent: Sequence[float], batches: int) -> float:
-    """Return what a batch takes when nothing disturbs it: the best tenth of the values, as often as a batch has one."""
+def undisturbed(spent: Sequence[float], batches: int) -> float:
+    """Return the undisturbed time of a batch: the mean of the best tenth, times the values per batch."""
     best = sorted(spent)[: max(1, len(spent) // 10)]
     return sum(best) / len(best) * len(spent) / batches
 
 
 def show(clock: Clock, batches: int, size: int) -> None:
-    """Print what one batch takes."""
+    """Print the times of one batch."""
     print(f"\nbatches of {size:,}: milliseconds of each batch (of {batches})")
-    own = {name: least(spent, batches) for name, spent in clock.own.items()}
-    backend = {name: least(spent, batches) for name, spent in clock.backend.items()}
+    own = {name: undisturbed(spent, batches) for name, spent in clock.own.items()}
+    backend = {name: undisturbed(spent, batches) for name, spent in clock.backend.items()}
     total = sum(own.values())
     print(f"  {'this process, processor time':<84}{total:9.2f}  {1000 * total / size:8.1f} µs/item")
     for name, spent in sorted(own.items()):
@@ -133,12 +133,12 @@ def show(clock: Clock, batches: int, size: int) -> None:
 
 
 def run(variables: Mapping[str, str], batches: int) -> None:
-    """Measure one item, and many, with the settings of a running stack."""
+    """Measure one item, and batches of 1,000, with the settings of a running stack."""
     os.environ.update({name: value for name, value in variables.items() if name.startswith("LIMPET_")})
     settings.cache_clear()
     for size, count in ((1, 10 * batches), (1000, batches)):
         clock = Clock(_DATABASE)
-        for body in bodies(fresh(size * 5), 5, size):  # the first ones pay for connections and plans
+        for body in bodies(fresh(size * 5), 5, size):  # warm-up: connections and plans
             one_batch(clock, body)
         clock.own.clear()
         clock.backend.clear()

@@ -1,4 +1,4 @@
-"""Start a peer's workers and its driver, and measure what it carries out."""
+"""Starts a peer's workers and its driver, and measures their throughput."""
 
 import json
 import os
@@ -19,9 +19,9 @@ from limpet.embedded.supervision.launch import launch_command
 PROCESSES = 4  # of workers, as many as ours
 _ROOT = Path(__file__).parent.parent
 _PYTHON = _ROOT / ".venv-bench" / "bin" / "python"
-_WARM = 400  # items
-_GRACE = 10.0  # seconds
-_START = 60.0
+_WARM_UP_ITEMS = 400
+_GRACE_SECONDS = 10.0
+_START_TIMEOUT_SECONDS = 60.0
 _WORKERS: dict[str, list[tuple[str, ...]]] = {
     "celery_tasks": [("celery", "-A", "bench.peers.celery_tasks", "worker", f"--concurrency={PROCESSES}")],
     "dramatiq_tasks": [("dramatiq", "bench.peers.dramatiq_tasks", "--processes", f"{PROCESSES}")],
@@ -33,38 +33,38 @@ _SCHEMA = ("procrastinate", "--app=bench.peers.procrastinate_tasks.app", "schema
 
 @dataclass(frozen=True)
 class Timed:
-    """What a driver measured: seconds in all, and of each single thing if the peer says them."""
+    """A driver's measurement: seconds in all, and of each item or chunk if the peer reports them."""
 
     seconds: float
     times: list[float]
 
 
 class Driver:
-    """A process that sends a peer's work, or does it."""
+    """A process that sends a peer's work, or carries it out."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def prepare(self, **wanted: object) -> None:
-        """Let it make ready what `go` starts."""
-        self._say(wanted)
-        self._hear()
+        """Prepare the work that `go` starts."""
+        self._send(wanted)
+        self._receive()
 
     def go(self) -> None:
-        """Start what was prepared."""
-        self._say("go")
+        """Start the prepared work."""
+        self._send("go")
 
     def end(self) -> Timed:
-        """Wait until it has ended."""
-        answer = self._hear()
+        """Wait for the end of the work, and return its times."""
+        answer = self._receive()
         return Timed(answer["seconds"], answer["times"])
 
-    def _say(self, what: object) -> None:
+    def _send(self, message: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
 
-    def _hear(self) -> Any:
+    def _receive(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -74,7 +74,7 @@ class Driver:
 
 @dataclass(frozen=True)
 class Peers:
-    """The peers on the servers of one run; what they say is in the data folder's ``logs``."""
+    """The peers on the servers of one run; their output is in the data folder's ``logs``."""
 
     servers: Servers
 
@@ -86,7 +86,7 @@ class Peers:
 
     @contextmanager
     def serving(self, module: str) -> Iterator[Driver]:
-        """Run the workers of a queue while the block runs, warm; yield a driver that sends to them."""
+        """Run a queue's workers, warmed up, while the block runs; yield a driver that sends to them."""
         if module == "procrastinate_tasks":
             with self._process(module, _SCHEMA) as schema:
                 schema.wait()
@@ -94,7 +94,7 @@ class Peers:
             for command in _WORKERS[module]:
                 stack.enter_context(self._process(module, command))
             driver = stack.enter_context(self.driver(module))
-            self.carry_out(driver, 1, _WARM)
+            self.carry_out(driver, 1, _WARM_UP_ITEMS)
             yield driver
 
     def carry_out(self, driver: Driver, first: int, count: int) -> float:
@@ -122,14 +122,14 @@ class Peers:
         self, name: str, command: tuple[str, ...], pipe: int = subprocess.DEVNULL
     ) -> Iterator[subprocess.Popen[str]]:
         log = self.servers.data / "logs" / f"peer-{name}.log"
-        with log.open("a") as said:
+        with log.open("a") as output:
             process = subprocess.Popen(
                 launch_command([str(_PYTHON), "-m", *command]),
                 cwd=_ROOT,
                 env={**os.environ, **self.servers.peers_environment(), "PYTHONPATH": str(_ROOT)},
                 stdin=pipe,
-                stdout=pipe if pipe == subprocess.PIPE else said,
-                stderr=said,
+                stdout=pipe if pipe == subprocess.PIPE else output,
+                stderr=output,
                 start_new_session=True,
                 text=True,
             )
@@ -140,7 +140,7 @@ class Peers:
 
 
 def _await_port(port: int) -> None:
-    end = time.monotonic() + _START
+    end = time.monotonic() + _START_TIMEOUT_SECONDS
     while time.monotonic() < end:
         with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
             return
@@ -149,12 +149,12 @@ def _await_port(port: int) -> None:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """End the process, and then whatever it leaves behind."""
+    """End the process, and kill the rest of its group."""
     if process.stdin is not None:
         process.stdin.close()
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(_GRACE)
+        process.wait(_GRACE_SECONDS)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""The same records for every candidate: as JSON of the API, and as rows of the table. Standard library only."""
+"""The records, equal for every candidate, as JSON of the API and as rows of the table. Standard library only."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def record(key: int) -> dict[str, object]:
 
 
 def row(key: int) -> dict[str, object]:
-    """Return the same record as the table case_attachment has it once it is created, instants as text."""
+    """Return the same record as a row of the table case_attachment, instants as text."""
     return {
         "case_attachment_key": key,
         "case_key": key % CASES,

@@ -1,4 +1,4 @@
-"""The stack that everything is measured on: ours, and a database of their own for the peers, on the same servers."""
+"""The measured stack: Limpet, and on the same servers a separate database for the peers."""
 
 import http.client
 import json
@@ -16,14 +16,14 @@ from sqlalchemy import create_engine
 from limpet.embedded.running import running_stack
 from worker.tables.metadata import METADATA
 
-_PEERS = "peers"
-_LONGEST = 120  # seconds
+_PEER_DATABASE = "peers"
+_TIMEOUT_SECONDS = 120
 Body = bytes | Iterator[bytes] | None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of the API, read whole: its status, its body, and the seconds from the first byte sent."""
+    """An answer of the API: status, whole body, and seconds since the first byte sent."""
 
     status: int
     body: bytes
@@ -32,7 +32,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Servers:
-    """A running stack; ``variables`` are those of its two files."""
+    """A running stack; ``variables`` are those of ``client.env`` and ``server.env``."""
 
     data: Path
     variables: Mapping[str, str]
@@ -43,14 +43,14 @@ class Servers:
         return f"{demo.rpartition('/')[0]}/{database}"
 
     def connect(self, database: str) -> psycopg.Connection:
-        """Return a connection, each statement its own transaction; close it."""
+        """Return an autocommit connection; the caller closes it."""
         return psycopg.connect(self.url(database).replace("postgresql+psycopg", "postgresql"), autocommit=True)
 
     def peers_environment(self) -> dict[str, str]:
-        """Return how peers find the servers: redis databases of their own, the bucket shared."""
+        """Return the peers' environment: Redis databases of their own, the shared bucket."""
         broker = self.variables["LIMPET_BROKER_URL"].rpartition("/")[0]
         return {
-            "BENCH_DATABASE": self.url(_PEERS),
+            "BENCH_DATABASE": self.url(_PEER_DATABASE),
             "BENCH_BROKER": f"{broker}/1",
             "BENCH_RESULTS": f"{broker}/2",
             "BENCH_S3_ENDPOINT": self.variables["LIMPET_S3_ENDPOINT"],
@@ -61,32 +61,32 @@ class Servers:
 
     def empty_peers(self) -> None:
         """Remove the peers' records."""
-        with self.connect(_PEERS) as connection:
+        with self.connect(_PEER_DATABASE) as connection:
             connection.execute("TRUNCATE case_attachment")
 
     def await_peers_rows(self, count: int) -> float:
-        """Return the time (monotonic) at which the peers' table had ``count`` records.
+        """Wait until the peers' table has ``count`` records; return the monotonic time.
 
         Raises:
-            TimeoutError: it had fewer for two minutes.
+            TimeoutError: it has fewer after two minutes.
 
         """
-        end = time.monotonic() + _LONGEST
-        with self.connect(_PEERS) as connection:
+        end = time.monotonic() + _TIMEOUT_SECONDS
+        with self.connect(_PEER_DATABASE) as connection:
             while time.monotonic() < end:
                 found = connection.execute("SELECT count(*) FROM case_attachment").fetchone()
                 if found and found[0] >= count:
                     return time.monotonic()
                 time.sleep(0.02)
-        raise TimeoutError(f"the peer carried out {found and found[0]} of {count} items in {_LONGEST} s")
+        raise TimeoutError(f"the peer carried out {found and found[0]} of {count} items in {_TIMEOUT_SECONDS} s")
 
     def empty_ours(self, database: str) -> None:
-        """Remove all records and the whole ledger of a database that has nothing to do."""
+        """Remove all records and the whole ledger of an idle database."""
         with self.connect(database) as connection:
             connection.execute("TRUNCATE case_attachment, item, chunk, loader, import, batch CASCADE")
 
     def caller(self, database: str = "demo") -> "Caller":
-        """Return one client of the API with a connection of its own."""
+        """Return a client of the API with its own connection."""
         return Caller(
             self.variables["LIMPET_URL"],
             {
@@ -99,15 +99,15 @@ class Servers:
 
 
 class Caller:
-    """One keep-alive connection; the standard library's client, since a slower one would be measured with."""
+    """One keep-alive connection of http.client: a slower client would distort the measurements."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        place = urlsplit(url)
-        self._connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=_LONGEST)
+        target = urlsplit(url)
+        self._connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=_TIMEOUT_SECONDS)
         self._headers = dict(headers)
 
     def send(self, method: str, path: str, body: Body = None, **headers: str) -> Answer:
-        """Send one request and read the answer; pieces are sent as they come."""
+        """Send one request and read the answer; an iterator's pieces are sent one by one."""
         began = time.perf_counter()
         sent = self._headers | {name.replace("_", "-"): value for name, value in headers.items()}
         self._connection.request(method, path, body, sent)
@@ -126,12 +126,12 @@ class Caller:
 
 @contextmanager
 def running_servers(data: Path, workers: int = 2) -> Iterator[Servers]:
-    """Run a stack with a database for the peers while the block runs: the real tables, all columns and indexes."""
+    """Run a stack while the block runs, with a database for the peers that has the real tables and indexes."""
     with running_stack(data, workers=workers) as variables:
         servers = Servers(data, variables)
         with servers.connect("postgres") as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_PEERS)))
-        engine = create_engine(servers.url(_PEERS))
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_PEER_DATABASE)))
+        engine = create_engine(servers.url(_PEER_DATABASE))
         METADATA.create_all(engine)
         engine.dispose()
         yield servers

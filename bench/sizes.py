@@ -1,4 +1,4 @@
-"""How much is measured, and how often."""
+"""Sizes: how much a run measures, and how often."""
 
 from dataclasses import dataclass
 

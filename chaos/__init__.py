@@ -1,1 +1,1 @@
-"""The fault harness: clients send, faults strike, and at the end all is held against the serial models."""
+"""The fault harness: clients send, faults hit the stack, and the result is compared with serial models."""

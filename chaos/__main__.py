@@ -1,4 +1,4 @@
-"""``python -m chaos``: strike for some minutes; exit code 0 only if nothing was lost, doubled or out of order."""
+"""``python -m chaos``: inject faults for some minutes; exit code 0 only if every promise was kept."""
 
 import secrets
 import shutil
@@ -12,18 +12,18 @@ from chaos.run import Options, run
 
 
 @click.command()
-@click.option("--minutes", default=10.0, show_default=True, help="How long to strike.")
+@click.option("--minutes", default=10.0, show_default=True, help="How long to inject faults.")
 @click.option("--seed", type=int, help="Repeat what a run sent, and the order of its faults.")
 @click.option("--keep", is_flag=True, help="Leave the data folder for a look; a run that failed always does.")
 def main(minutes: float, seed: int | None, *, keep: bool) -> None:
-    """Strike a stack of its own under load, and check from outside that every promise was kept."""
+    """Inject faults into a new stack under load, and check from outside that every promise was kept."""
     chosen = secrets.randbelow(10**6) if seed is None else seed
     folder = Path(tempfile.mkdtemp(prefix="limpet-chaos-"))
     kept = run(Options(folder / "data", minutes, chosen), click.echo)
     if kept and not keep:
         shutil.rmtree(folder)
     else:
-        click.echo(f"what was there stays in {folder}")
+        click.echo(f"the data stays in {folder}")
     sys.exit(0 if kept else 1)
 
 

@@ -1,4 +1,4 @@
-"""The stack under test: ``limpet up`` on a folder of its own, which can be struck down and started again."""
+"""The stack under test: ``limpet up`` on its own folder, restarted after a fault."""
 
 import json
 import signal
@@ -15,13 +15,13 @@ from limpet.embedded.errors import StartError
 from limpet.embedded.home.ports import Reservations
 from limpet.embedded.running import running_stack
 
-_RESTART = 60.0  # seconds
-_STARTS = 3
+_RESTART_TIMEOUT_SECONDS = 60.0
+_MAX_STARTS = 3
 
-# Who changed which record, in the order in which it was done: twice the same place is an effect that came twice.
-# A record whose comment begins with 'refuse' and a file of restricted access are refused in some seconds, so that there
-# is something to retry in both families.
-_WITNESS = f"""
+# chaos_witness notes which item changed which record: the same item twice is an effect that came twice.
+# chaos_refuse refuses, half of the time, records whose comment begins with 'refuse' and files of restricted access, so
+# both record types have failed items to retry.
+_TRIGGERS = f"""
 CREATE TABLE chaos_effect (record text, key bigint, acceptance bigint, position int);
 CREATE FUNCTION chaos_witness() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -47,66 +47,66 @@ CREATE TRIGGER chaos_refuse BEFORE INSERT OR UPDATE ON file_attachment FOR EACH 
 
 
 class Stack:
-    """One stack; start, stop and restart belong to one thread, with whose end it would stop as well."""
+    """One stack. One thread must start, restart and stop it: the stack ends with that thread."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
         self._running = ExitStack()
-        # Not the usual one, which somebody else may take while this stack is down.
+        # Not the default port, which another program may take while this stack is down.
         with Reservations() as free:
             self._port = free.take_any()
 
     def __enter__(self) -> Self:
-        """Start it, and prepare its database for the look from outside."""
+        """Start the stack, enable commit timestamps and create the triggers."""
         self.start()
-        self._note_commit_times()
+        self._enable_commit_timestamps()
         with self.database() as connection:
-            connection.execute(_WITNESS)
+            connection.execute(_TRIGGERS)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop it."""
+        """Stop the stack."""
         self._running.close()
 
     def start(self) -> None:
         """Start ``limpet up``, always on the same port; return when it is ready."""
-        self.variables = self._started(_STARTS)
+        self.variables = self._start(_MAX_STARTS)
         found = process(int(self.variables["pid"]))
-        assert found is not None, "what is ready runs"
+        assert found is not None, "a ready stack runs"
         self.up: Process = found
 
-    def _started(self, tries: int) -> dict[str, str]:
+    def _start(self, tries: int) -> dict[str, str]:
         try:
             return self._running.enter_context(running_stack(self.data, self._port))
         except StartError:
-            # A machine that has no time for it is no fault of the stack; the time to recover tells how long it took.
+            # A slow machine is no error of the stack; the recovery time shows how long the start took.
             if tries == 1:
                 raise
-            return self._started(tries - 1)
+            return self._start(tries - 1)
 
     def restart(self) -> None:
-        """Start it again after it has ended."""
+        """Start the stack again after its end."""
         self._running.close()
         self.start()
 
     def database(self) -> psycopg.Connection:
-        """Return a connection to database demo, each statement its own transaction; close it."""
+        """Return an autocommit connection to database demo; the caller closes it."""
         url: str = json.loads(self.variables["LIMPET_DATABASES"])["demo"]
         return psycopg.connect(url.replace("postgresql+psycopg", "postgresql"), autocommit=True, connect_timeout=3)
 
-    def _note_commit_times(self) -> None:
-        """Let the server note when each transaction was committed: that is the order in which things took effect."""
+    def _enable_commit_timestamps(self) -> None:
+        """Make the server record the time of each commit, which gives the order of effects."""
         with self.database() as connection:
             connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
         (server,) = parts(self.data, "postgres", self.up.pid)
         server.send(signal.SIGINT)
-        end = time.monotonic() + _RESTART
-        while not self._notes_commit_times():
+        end = time.monotonic() + _RESTART_TIMEOUT_SECONDS
+        while not self._has_commit_timestamps():
             if time.monotonic() > end:
                 raise TimeoutError("the database did not come back")
             time.sleep(0.2)
 
-    def _notes_commit_times(self) -> bool:
+    def _has_commit_timestamps(self) -> bool:
         try:
             with self.database() as connection:
                 return connection.execute("SHOW track_commit_timestamp").fetchone() == ("on",)

@@ -1,4 +1,4 @@
-"""The peers: small honest programs, each as its own documentation teaches, on the same servers and rows.
+"""The peers: small programs, each written as its documentation teaches, on the same servers and rows.
 
-They run in an environment of their own (``requirements.lock``) and take from Limpet the table's columns only.
+They run in their own environment (``requirements.lock``) and use only the table's columns of Limpet.
 """

@@ -1,4 +1,4 @@
-"""(a) behind FastAPI: a task for each item, and its result waited for in the request. Nothing is recorded before."""
+"""(a) behind FastAPI: a task for each item; the request waits for the results. It records nothing before."""
 
 from fastapi import FastAPI
 
@@ -10,7 +10,7 @@ app = FastAPI()
 
 @app.put("/case-attachments-batch", status_code=207)
 def put_batch(items: list[CaseAttachment]) -> list[int]:
-    """Create or replace each by a task of its own, and answer when all have ended."""
+    """Create or replace each record by its own task; answer when all have ended."""
     results = [upsert.delay(row_of(item)) for item in items]
     for result in results:
         result.get()

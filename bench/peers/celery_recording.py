@@ -1,6 +1,6 @@
-"""(a) that records: behind FastAPI, too, but what was sent is durable before a task is told of it.
+"""(a) that records: behind FastAPI, and each item is durable before its task is sent.
 
-How it ended can be asked for. That is what Limpet promises first; no order, no credentials, no repeats.
+Clients could read the outcomes. This is Limpet's first promise; it has no order, credentials or idempotency.
 """
 
 from fastapi import FastAPI
@@ -14,7 +14,7 @@ app = FastAPI()
 
 @app.put("/case-attachments-batch", status_code=207)
 def put_batch(items: list[CaseAttachment]) -> list[int]:
-    """Record each, create or replace it by a task of its own, and answer when all have ended."""
+    """Record each item, carry it out by its own task; answer when all have ended."""
     results = [carry_out.delay(record(row_of(item))) for item in items]
     for result in results:
         result.get()

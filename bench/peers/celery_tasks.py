@@ -13,20 +13,20 @@ app = Celery("peer", broker=BROKER, backend=RESULTS)
 
 @app.task
 def upsert(row: dict[str, object]) -> str:
-    """Carry out one item and say how it went."""
+    """Carry out one item; return its outcome."""
     upsert_one(row)
     return "ok"
 
 
 @app.task
 def carry_out(recorded: str) -> str:
-    """Carry out one item that was recorded, and record how it went."""
+    """Carry out one recorded item, and record its outcome."""
     carry_out_recorded(recorded)
     return "ok"
 
 
 def prepare(first: int, count: int, *, wait: bool = False) -> Callable[[], list[float]]:
-    """Return what sends a task for each row; with ``wait`` one by one, each until its result is there."""
+    """Return a function that sends a task for each row; with ``wait``, it waits for each result."""
     wanted = list(rows(first, count))
 
     def send() -> list[float]:

@@ -18,7 +18,7 @@ def upsert(row: dict[str, object]) -> None:
 
 
 def prepare(first: int, count: int) -> Callable[[], list[float]]:
-    """Return what sends a message for each row."""
+    """Return a function that sends a message for each row."""
     wanted = list(rows(first, count))
 
     def send() -> list[float]:

@@ -1,7 +1,7 @@
 """Drive one peer: ``python -m bench.peers.driver celery_tasks``.
 
-Each line of standard input is JSON: an object has what to prepare, answered by ``{"ready": true}``; ``"go"`` carries it
-out, answered by ``{"seconds": …, "times": […]}``. So neither imports nor the making of rows are measured.
+Each line of standard input is JSON. An object prepares work, answered by ``{"ready": true}``; ``"go"`` carries it
+out, answered by ``{"seconds": …, "times": […]}``. So the time excludes imports and the generation of rows.
 """
 
 import importlib

@@ -35,7 +35,7 @@ def put_batch(items: list[CaseAttachment]) -> list[int]:
 
 
 def row_of(item: CaseAttachment) -> dict[str, object]:
-    """Return the record of the table that an item makes."""
+    """Return the table's row for an item."""
     sent = {name.lower(): value for name, value in item.model_dump().items()}
     sent["case_attachment_key"] = sent.pop("caseattachment_key")
     sent["case_attachment_type"] = sent.pop("caseattachment_type")

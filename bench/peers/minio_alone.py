@@ -1,4 +1,4 @@
-"""(g) minio-py alone: files into the bucket, so many at once. The limit of the object store."""
+"""(g) minio-py alone: puts files into the bucket, several at once. The limit of the object store."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _BUCKET = os.environ["BENCH_S3_BUCKET"]
 
 
 def prepare(folder: str, threads: int) -> Callable[[], list[float]]:
-    """Return what puts every file of ``folder`` under a key of its own."""
+    """Return a function that puts every file of ``folder`` under its own key."""
     client = Minio(
         os.environ["BENCH_S3_ENDPOINT"],
         access_key=os.environ["BENCH_S3_ACCESS_KEY"],

@@ -17,7 +17,7 @@ def upsert(row: dict[str, object]) -> None:
 
 
 def prepare(first: int, count: int) -> Callable[[], list[float]]:
-    """Return what defers a job for each row, in one statement."""
+    """Return a function that defers a job for each row, in one statement."""
     wanted = [{"row": row} for row in rows(first, count)]
 
     def send() -> list[float]:

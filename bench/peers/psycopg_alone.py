@@ -1,4 +1,4 @@
-"""(f) psycopg alone: the rows into the table, a statement and a commit for each chunk. The limit of the database."""
+"""(f) psycopg alone: writes the rows, a statement and a commit for each chunk. The limit of the database."""
 
 import json
 import time
@@ -22,7 +22,7 @@ _UPSERT = f"""
 
 
 def prepare(first: int, count: int, chunk: int) -> Callable[[], list[float]]:
-    """Return what upserts the rows and says the seconds of each chunk, rows to JSON and the commit included."""
+    """Return a function that upserts the rows and returns the seconds of each chunk, JSON and commit included."""
     connection = psycopg.connect(URL.replace("postgresql+psycopg", "postgresql"))
 
     def upsert() -> list[float]:

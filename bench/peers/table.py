@@ -1,4 +1,4 @@
-"""The upsert of one record by SQLAlchemy, as its documentation teaches it; the peers share it."""
+"""Upserts one record with SQLAlchemy, as its documentation teaches; the peers share it."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def upsert_one(row: Mapping[str, object]) -> None:
 
 
 def record(row: Mapping[str, object]) -> str:
-    """Make one record durable as an item that is still to be carried out; return by what it is found again."""
+    """Record one row as a pending item; return its batch id."""
     batch_id = uuid4()
     payload = json.loads(json.dumps(row, default=str))
     with Session(engine) as session:
@@ -44,7 +44,7 @@ def record(row: Mapping[str, object]) -> str:
 
 
 def carry_out_recorded(batch_id: str) -> None:
-    """Create or replace the record of an item, and say at the item how it went, in one transaction."""
+    """Create or replace the record of an item, and write the item's outcome, in one transaction."""
     with Session(engine) as session:
         item = session.get_one(ItemTable, (UUID(batch_id), 0))
         session.execute(upsert_of(item.payload))

@@ -22,7 +22,7 @@ async def upsert(row: dict[str, object]) -> None:
 
 
 def prepare(first: int, count: int) -> Callable[[], list[float]]:
-    """Return what sends a task for each row."""
+    """Return a function that sends a task for each row."""
     wanted = list(rows(first, count))
 
     async def send() -> None:

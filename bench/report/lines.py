@@ -1,4 +1,4 @@
-"""The lines of the table: what was measured, beside what, and whether that reaches the goal."""
+"""The lines of the table: measured values, the peer's values, and the goal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Goal:
     bound: float
 
     def reached(self, ratio: float) -> bool:
-        """Return whether the ratio is on the good side."""
+        """Return whether the ratio reaches the bound."""
         return ratio >= self.bound if self.sense == "≥" else ratio <= self.bound
 
 
@@ -33,7 +33,7 @@ class Line:
 
     @property
     def ratios(self) -> list[float]:
-        """Ours to the peer's, round by round."""
+        """Ratios of ours to the peer's, by round."""
         return [ours / peer for ours, peer in zip(self.ours, self.peer, strict=True)] if self.peer else []
 
     @property
@@ -51,28 +51,28 @@ class Line:
 
     def cells(self) -> tuple[str, ...]:
         """Return the line as the table shows it."""
-        spread = f"{in_short(min(self.ratios))} to {in_short(max(self.ratios))}" if len(self.ratios) > 1 else ""
+        spread = f"{three_digits(min(self.ratios))} to {three_digits(max(self.ratios))}" if len(self.ratios) > 1 else ""
         return (
             f"{self.row}",
             self.what,
-            f"{in_short(median(self.ours))} {self.unit}",
-            f"{in_short(median(self.peer))} {self.unit}" if self.peer else "",
-            in_short(self.ratio) if self.ratio is not None else "",
+            f"{three_digits(median(self.ours))} {self.unit}",
+            f"{three_digits(median(self.peer))} {self.unit}" if self.peer else "",
+            three_digits(self.ratio) if self.ratio is not None else "",
             spread,
             f"{self.goal.sense} {self.goal.bound:g}" if self.goal else "",
             {True: "reached", False: "MISSED", None: ""}[self.reached],
         )
 
 
-def in_short(value: float) -> str:
-    """Return ``value`` with three digits that matter."""
+def three_digits(value: float) -> str:
+    """Return ``value`` with three significant digits."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
 def table(lines: Sequence[Line]) -> str:
-    """Return all lines as a table of text, which is Markdown as well."""
+    """Return all lines as a Markdown table."""
     cells = [_HEADER, *(line.cells() for line in lines)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(_HEADER))]
     rule = ["-" * width for width in widths]

@@ -1,4 +1,4 @@
-"""Row 8: the rate with many records and finished batches already there, against an empty database."""
+"""Row 8: the rate in a database with many records and finished batches, against an empty one."""
 
 from contextlib import ExitStack, closing
 
@@ -10,9 +10,9 @@ from bench.servers import Servers
 from bench.sizes import Sizes
 
 _CLIENTS = 4
-_SIZE = 1000
-_ITEMS = 10  # of each finished batch
-_ABOVE = 1_500_000_000  # keys of the records that are there already
+_BATCH_ITEMS = 1000
+_FINISHED_ITEMS = 10  # of each finished batch
+_FIRST_OLD_KEY = 1_500_000_000  # keys of the existing records
 _RECORDS = """
     INSERT INTO case_attachment (case_attachment_key, case_key, attachment_file, comment, entry_user, entry_date,
                                  update_date, acceptance, position)
@@ -37,27 +37,27 @@ _BATCHES = """
 
 
 def measure(servers: Servers, sizes: Sizes) -> list[Line]:
-    """Fill one database, and let it and an empty one take turns."""
-    assert max(len(name) for name in row(1)) < 64  # the same table as everywhere
+    """Fill one database; measure it and an empty one in turns."""
+    assert max(len(name) for name in row(1)) < 64  # the same rows as everywhere
     servers.empty_ours("demo")
     with servers.connect("demo") as database:
-        database.execute(_RECORDS, {"above": _ABOVE, "count": sizes.records})
-        database.execute(_BATCHES, {"above": _ABOVE, "items": _ITEMS, "count": sizes.finished_batches})
-        database.execute("VACUUM ANALYZE")  # what autovacuum has done by the time that so much is there
+        database.execute(_RECORDS, {"above": _FIRST_OLD_KEY, "count": sizes.records})
+        database.execute(_BATCHES, {"above": _FIRST_OLD_KEY, "items": _FINISHED_ITEMS, "count": sizes.finished_batches})
+        database.execute("VACUUM ANALYZE")  # as autovacuum has done in a database of this size
     full: list[float] = []
     empty: list[float] = []
     for database_name in ("demo", "acme"):
-        _rate(servers, database_name, 4)  # connections and plans
+        _measure_rate(servers, database_name, 4)  # connections and plans
     for _ in range(sizes.rounds):
         servers.empty_ours("acme")
-        empty.append(_rate(servers, "acme", sizes.large_batches))
-        full.append(_rate(servers, "demo", sizes.large_batches))
+        empty.append(_measure_rate(servers, "acme", sizes.large_batches))
+        full.append(_measure_rate(servers, "demo", sizes.large_batches))
     there = f"{sizes.records:,} records and {sizes.finished_batches:,} finished batches there: nothing there"
     return [Line(8, there, "items/s", full, empty, Goal("≥", 0.90))]
 
 
-def _rate(servers: Servers, database: str, batches: int) -> float:
-    sent = bodies(fresh(_SIZE * batches), batches, _SIZE)
+def _measure_rate(servers: Servers, database: str, batches: int) -> float:
+    sent = bodies(fresh(_BATCH_ITEMS * batches), batches, _BATCH_ITEMS)
     with ExitStack() as stack:
         callers = [stack.enter_context(closing(servers.caller(database))) for _ in range(_CLIENTS)]
-        return _SIZE * batches / burst(callers, sent)
+        return _BATCH_ITEMS * batches / burst(callers, sent)

@@ -1,4 +1,4 @@
-"""Rows 3 and 4: what `limpet import` brings in, rows alone and rows with their files."""
+"""Rows 3 and 4: the rate of `limpet import`, of rows alone and of rows with files."""
 
 import csv
 import os
@@ -13,7 +13,7 @@ from bench.import_rows import write_manifest
 from bench.keys import fresh
 from bench.peer import Peers
 from bench.report.lines import Goal, Line
-from bench.sections.throughput import limit
+from bench.sections.throughput import psycopg_rate
 from bench.servers import Servers
 from bench.sizes import Sizes
 from limpet.importing.contents import MAX_UPLOADS
@@ -21,8 +21,8 @@ from worker.settings import Settings
 
 MB = 2**20
 _KB = 2**10
-_LARGE_FILE = 8 * MB
-_CHUNK: int = Settings.model_fields["chunk_items"].default
+_LARGE_FILE_BYTES = 8 * MB
+_CHUNK_ITEMS: int = Settings.model_fields["chunk_items"].default
 
 
 def rows(servers: Servers, sizes: Sizes) -> list[Line]:
@@ -32,9 +32,9 @@ def rows(servers: Servers, sizes: Sizes) -> list[Line]:
     ours: list[float] = []
     alone: list[float] = []
     for _ in range(sizes.rounds):
-        alone.append(limit(Peers(servers), sizes.import_rows, _CHUNK, 1))
+        alone.append(psycopg_rate(Peers(servers), sizes.import_rows, _CHUNK_ITEMS, 1))
         servers.empty_ours("demo")
-        ours.append(sizes.import_rows / _imported(servers, manifest))
+        ours.append(sizes.import_rows / _time_import(servers, manifest))
     return [Line(3, f"import of {sizes.import_rows:,} rows: (f) psycopg alone", "rows/s", ours, alone, Goal("≥", 0.35))]
 
 
@@ -43,20 +43,20 @@ def files(servers: Servers, sizes: Sizes) -> list[Line]:
     small: tuple[list[float], list[float]] = ([], [])
     large: tuple[list[float], list[float]] = ([], [])
     for _ in range(sizes.rounds):
-        seconds = _with_files(servers, [random.randint(4 * _KB, 64 * _KB) for _ in range(sizes.small_files)])
+        seconds = _time_files(servers, [random.randint(4 * _KB, 64 * _KB) for _ in range(sizes.small_files)])
         for series, each in zip(small, seconds, strict=True):
             series.append(sizes.small_files / each)
-        seconds = _with_files(servers, [_LARGE_FILE] * sizes.large_files)
+        seconds = _time_files(servers, [_LARGE_FILE_BYTES] * sizes.large_files)
         for series, each in zip(large, seconds, strict=True):
-            series.append(sizes.large_files * _LARGE_FILE / MB / each)
+            series.append(sizes.large_files * _LARGE_FILE_BYTES / MB / each)
     return [
         Line(4, "import of files of 4 to 64 KB: (g) minio-py alone", "files/s", *small, Goal("≥", 0.70)),
         Line(4, "import of files of 8 MB: (g) minio-py alone", "MB/s", *large, Goal("≥", 0.85)),
     ]
 
 
-def _with_files(servers: Servers, lengths: list[int]) -> tuple[float, float]:
-    """Return the seconds that an import of files of these lengths takes, and minio-py: contents nobody had before."""
+def _time_files(servers: Servers, lengths: list[int]) -> tuple[float, float]:
+    """Return the seconds of an import of new files of these lengths, and of minio-py with the same files."""
     folder = servers.data / "files"
     folder.mkdir()
     manifest = servers.data / "files.csv"
@@ -68,13 +68,13 @@ def _with_files(servers: Servers, lengths: list[int]) -> tuple[float, float]:
             (folder / f"{key}.bin").write_bytes(random.randbytes(length))
             out.writerow([key, 1, f"{key}.bin"])
     try:
-        alone = stored_alone(servers, folder, MAX_UPLOADS)
-        return _imported(servers, manifest, folder), alone
+        alone = time_minio(servers, folder, MAX_UPLOADS)
+        return _time_import(servers, manifest, folder), alone
     finally:
         shutil.rmtree(folder)
 
 
-def stored_alone(servers: Servers, folder: Path, threads: int) -> float:
+def time_minio(servers: Servers, folder: Path, threads: int) -> float:
     """Return the seconds that minio-py takes for the files of ``folder``."""
     with Peers(servers).driver("minio_alone") as driver:
         driver.prepare(folder=str(folder), threads=threads)
@@ -82,8 +82,8 @@ def stored_alone(servers: Servers, folder: Path, threads: int) -> float:
         return driver.end().seconds
 
 
-def _imported(servers: Servers, manifest: Path, folder: Path | None = None) -> float:
-    """Return the seconds of the whole command, from its start to its end: all is carried out then."""
+def _time_import(servers: Servers, manifest: Path, folder: Path | None = None) -> float:
+    """Return the seconds of the whole command; every item has ended when it ends."""
     where = ["--files", str(folder)] if folder else []
     began = time.monotonic()
     subprocess.run(

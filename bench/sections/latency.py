@@ -1,4 +1,4 @@
-"""Rows 5 and 6: one item from request to answer, and how fast many are accepted; nothing else runs."""
+"""Rows 5 and 6: latency of one item from request to answer, and of accepting 1,000, on an idle system."""
 
 import json
 import time
@@ -21,13 +21,13 @@ from schemas.case_attachment import CaseAttachment
 from schemas.kinds import UPSERT
 from worker.ledger.uuid7 import new_batch_id
 
-_BATCH = 1000
+_BATCH_ITEMS = 1000
 _COPY = "COPY item (batch_id, position, acceptance, kind, key, payload) FROM STDIN"
 _items = TypeAdapter(list[CaseAttachment])
 
 
 def single(servers: Servers, sizes: Sizes) -> list[Line]:
-    """Row 5: one item PUT → 207 against a Celery task waited for, alone, behind FastAPI, and with what we record."""
+    """Row 5: one item, PUT → 207, against a Celery task: alone, behind FastAPI, and with recording."""
     ours: list[list[float]] = []
     alone: list[list[float]] = []
     behind: list[list[float]] = []
@@ -42,34 +42,34 @@ def single(servers: Servers, sizes: Sizes) -> list[Line]:
             partial(Caller, url, {"Content-Type": "application/json"}) for url in (behind_url, recording_url)
         )
         for connect in (servers.caller, fastapi, recording):
-            _puts(connect, 20)
+            _time_puts(connect, 20)
         for _ in range(sizes.rounds):
             driver.prepare(first=fresh(sizes.singles), count=sizes.singles, wait=True)
             driver.go()
             alone.append([1000 * seconds for seconds in driver.end().times])
-            behind.append(_puts(fastapi, sizes.singles))
-            ours.append(_puts(servers.caller, sizes.singles))
-            recorded.append(_puts(recording, sizes.singles))
+            behind.append(_time_puts(fastapi, sizes.singles))
+            ours.append(_time_puts(servers.caller, sizes.singles))
+            recorded.append(_time_puts(recording, sizes.singles))
     what = "one item, PUT to 207, idle"
     return [
-        _of_medians(f"{what}: (a) waiting", ours, alone, Goal("≤", 1)),
-        Line(5, f"{what}: (a) waiting", "ms, 99 %", [*map(_late, ours)], [*map(_late, alone)]),
-        _of_medians(f"{what}: (a) behind FastAPI", ours, behind),
-        _of_medians("(a) behind FastAPI: (a) alone", behind, alone),
-        _of_medians(f"{what}: (a) that records", ours, recorded),
-        _of_medians("(a) that records: (a) alone", recorded, alone),
+        _median_line(f"{what}: (a) waiting", ours, alone, Goal("≤", 1)),
+        Line(5, f"{what}: (a) waiting", "ms, 99 %", [*map(_percentile_99, ours)], [*map(_percentile_99, alone)]),
+        _median_line(f"{what}: (a) behind FastAPI", ours, behind),
+        _median_line("(a) behind FastAPI: (a) alone", behind, alone),
+        _median_line(f"{what}: (a) that records", ours, recorded),
+        _median_line("(a) that records: (a) alone", recorded, alone),
     ]
 
 
-def _of_medians(what: str, ours: list[list[float]], peer: list[list[float]], goal: Goal | None = None) -> Line:
+def _median_line(what: str, ours: list[list[float]], peer: list[list[float]], goal: Goal | None = None) -> Line:
     return Line(5, what, "ms, median", [*map(median, ours)], [*map(median, peer)], goal)
 
 
-def _late(times: list[float]) -> float:
+def _percentile_99(times: list[float]) -> float:
     return quantiles(times, n=100)[98]
 
 
-def _puts(connect: Callable[[], Caller], count: int) -> list[float]:
+def _time_puts(connect: Callable[[], Caller], count: int) -> list[float]:
     """Return the milliseconds of each of ``count`` batches of one."""
     times = []
     with closing(connect()) as caller:
@@ -85,21 +85,21 @@ def accept(servers: Servers, sizes: Sizes) -> list[Line]:
     ours: list[float] = []
     floor: list[float] = []
     with closing(servers.caller()) as caller, servers.connect("peers") as database:
-        for body in bodies(fresh(_BATCH * sizes.accepts), sizes.accepts, _BATCH):
-            ours.append(_accept(caller, body))
-            floor.append(_validate_and_copy(database, body))
+        for body in bodies(fresh(_BATCH_ITEMS * sizes.accepts), sizes.accepts, _BATCH_ITEMS):
+            ours.append(_time_accept(caller, body))
+            floor.append(_time_floor(database, body))
         database.execute("TRUNCATE item")
     return [Line(6, "accept of 1,000 with respond-async: validating + COPY", "ms", ours, floor, Goal("≤", 3))]
 
 
-def _accept(caller: Caller, body: bytes) -> float:
+def _time_accept(caller: Caller, body: bytes) -> float:
     answer = caller.put(body, Prefer="respond-async")
     href = json.loads(answer.body)["batch"]["href"]
-    caller.send("GET", href, Prefer="wait=30")  # so that the next one finds an idle system
+    caller.send("GET", href, Prefer="wait=30")  # the next one must find an idle system
     return 1000 * answer.seconds
 
 
-def _validate_and_copy(database: psycopg.Connection, body: bytes) -> float:
+def _time_floor(database: psycopg.Connection, body: bytes) -> float:
     began = time.perf_counter()
     batch_id = new_batch_id()
     with database.transaction(), database.cursor() as cursor, cursor.copy(_COPY) as copy:

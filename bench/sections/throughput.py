@@ -29,17 +29,17 @@ Rates = dict[str, list[float]]
 
 
 def measure(servers: Servers, sizes: Sizes) -> list[Line]:
-    """Let every candidate take its turn in each round, beginning with another one each time."""
+    """Measure every candidate once a round; each round begins with another candidate."""
     peers = Peers(servers)
-    large = partial(_burst, servers.caller, LARGE, sizes.large_batches, _LARGE_CLIENTS)
-    small = partial(_burst, servers.caller, SMALL, sizes.small_batches, _SMALL_CLIENTS)
-    _burst(servers.caller, LARGE, 4, 2)  # the first answers pay for plans and connections
+    large = partial(_measure_burst, servers.caller, LARGE, sizes.large_batches, _LARGE_CLIENTS)
+    small = partial(_measure_burst, servers.caller, SMALL, sizes.small_batches, _SMALL_CLIENTS)
+    _measure_burst(servers.caller, LARGE, 4, 2)  # warm-up: plans and connections
     rates: Rates = defaultdict(list)
     turns: list[Callable[[], dict[str, float]]] = [
         lambda: {"ours": large(), "ours, small": small()},
-        *(partial(_queue, peers, module, name, sizes) for module, name in QUEUES.items()),
-        partial(_application, peers, sizes),
-        partial(_limit, peers, sizes),
+        *(partial(_measure_queue, peers, module, name, sizes) for module, name in QUEUES.items()),
+        partial(_measure_application, peers, sizes),
+        partial(_measure_limit, peers, sizes),
     ]
     for number in range(sizes.rounds):
         start = 2 * number % len(turns)
@@ -67,41 +67,41 @@ def _lines(rates: Rates) -> list[Line]:
     ]
 
 
-def _burst(caller: Callable[[], Caller], size: int, batches: int, clients: int) -> float:
+def _measure_burst(caller: Callable[[], Caller], size: int, batches: int, clients: int) -> float:
     sent = bodies(fresh(size * batches), batches, size)
     with ExitStack() as stack:
         callers = [stack.enter_context(closing(caller())) for _ in range(clients)]
         return size * batches / burst(callers, sent)
 
 
-def _queue(peers: Peers, module: str, name: str, sizes: Sizes) -> dict[str, float]:
+def _measure_queue(peers: Peers, module: str, name: str, sizes: Sizes) -> dict[str, float]:
     with peers.serving(module) as driver:
         return {name: sizes.peer_items / peers.carry_out(driver, 1, sizes.peer_items)}
 
 
-def _application(peers: Peers, sizes: Sizes) -> dict[str, float]:
+def _measure_application(peers: Peers, sizes: Sizes) -> dict[str, float]:
     with peers.application("fastapi_app") as url:
         peers.servers.empty_peers()
 
         def caller() -> Caller:
             return Caller(url, {"Content-Type": "application/json"})
 
-        _burst(caller, LARGE, 4, 2)
-        large = _burst(caller, LARGE, sizes.large_batches, _LARGE_CLIENTS)
+        _measure_burst(caller, LARGE, 4, 2)
+        large = _measure_burst(caller, LARGE, sizes.large_batches, _LARGE_CLIENTS)
         return {
             _APPLICATION: large,
-            f"{_APPLICATION}, small": _burst(caller, SMALL, sizes.small_batches, _SMALL_CLIENTS),
+            f"{_APPLICATION}, small": _measure_burst(caller, SMALL, sizes.small_batches, _SMALL_CLIENTS),
         }
 
 
-def _limit(peers: Peers, sizes: Sizes) -> dict[str, float]:
+def _measure_limit(peers: Peers, sizes: Sizes) -> dict[str, float]:
     count = LARGE * sizes.large_batches
-    alone = limit(peers, count, LARGE, 1)
-    return {_LIMIT: alone, _LIMITS: limit(peers, count, LARGE, PROCESSES)}
+    alone = psycopg_rate(peers, count, LARGE, 1)
+    return {_LIMIT: alone, _LIMITS: psycopg_rate(peers, count, LARGE, PROCESSES)}
 
 
-def limit(peers: Peers, count: int, chunk: int, processes: int) -> float:
-    """Return rows a second of psycopg alone, into an empty table; of so many processes at once."""
+def psycopg_rate(peers: Peers, count: int, chunk: int, processes: int) -> float:
+    """Return the rows a second that ``processes`` of psycopg alone write into an empty table."""
     peers.servers.empty_peers()
     share = count // processes
     with ExitStack() as stack:
@@ -115,7 +115,7 @@ def limit(peers: Peers, count: int, chunk: int, processes: int) -> float:
 
 
 def rates_of(lines: Sequence[Line]) -> dict[str, float]:
-    """Return the median rate of each candidate of row 1 by its name, ours too; nothing if it was not measured."""
+    """Return the median rate of each candidate of row 1 by name, ours included; empty if not measured."""
     first = [line for line in lines if line.row == 1]
     found = {line.what.partition(": ")[2]: median(line.peer) for line in first}
     return {"Limpet": median(first[0].ours), **found} if first else {}

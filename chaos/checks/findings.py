@@ -1,4 +1,4 @@
-"""What is not as it should be."""
+"""Findings: violations of the promises, by kind."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,19 +9,19 @@ _SHOWN = 10  # of each kind
 
 @dataclass
 class Findings:
-    """How many there are of each kind, and the first of them in words."""
+    """Counts findings by kind, and keeps the first texts of each."""
 
     counts: Counter[str] = field(default_factory=Counter)
     shown: list[str] = field(default_factory=list)
 
     def note(self, kind: str, text: str, count: int = 1) -> None:
-        """Note ``count`` findings of a kind."""
+        """Add ``count`` findings of a kind."""
         assert kind in KINDS
-        assert count > 0, f"{text}: found, and none of it"
+        assert count > 0, f"{text}: a finding without a count"
         if self.counts[kind] < _SHOWN:
             self.shown.append(f"{kind}: {text}")
         self.counts[kind] += count
 
     def __str__(self) -> str:
-        """One line with every kind."""
+        """Return one line with every kind."""
         return ", ".join(f"{kind} {self.counts[kind]:,}" for kind in KINDS)

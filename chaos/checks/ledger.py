@@ -1,4 +1,4 @@
-"""The ledger seen from outside, read only: whose batches are there, whether all ended, and whether counters hold."""
+"""Checks the ledger, read only: its batches, their ends, counters and order of acceptance."""
 
 import time
 from collections import Counter
@@ -10,7 +10,7 @@ import psycopg
 
 from chaos.checks.findings import Findings
 from chaos.load.calls import Calls, Span
-from chaos.load.requests import Load, Wanted
+from chaos.load.requests import Load, RequestItem
 from worker.verdicts import OUTCOMES
 
 _OPEN = """
@@ -20,7 +20,7 @@ _OPEN = """
 
 
 def wait_until_done(database: psycopg.Connection, seconds: float) -> float:
-    """Return how many seconds it took until nothing was open, at most ``seconds``."""
+    """Wait until nothing is open, at most ``seconds``; return the seconds waited."""
     began = time.monotonic()
     while database.execute(_OPEN).fetchone() != (0, 0, 0) and time.monotonic() - began < seconds:
         time.sleep(0.2)
@@ -37,7 +37,7 @@ _BATCHES = """
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a batch comes from: the name of its request or import, or none for a retry; and when that was."""
+    """Origin of a batch: the name of its request or import, None for a retry; and its span."""
 
     name: str | None
     span: Span
@@ -45,7 +45,7 @@ class Origin:
 
 @dataclass
 class Ledger:
-    """The batches, and what was sent as each."""
+    """The batches, with the requests that they come from."""
 
     database: psycopg.Connection
     load: Load
@@ -53,7 +53,7 @@ class Ledger:
     findings: Findings
 
     def __post_init__(self) -> None:
-        """Read which batches there are, and hold them against what was sent."""
+        """Read the batches, and compare them with what was sent."""
         self.origins: dict[UUID, Origin] = {}
         self.retries: Counter[str] = Counter()
         named: dict[str, int] = {}
@@ -67,15 +67,15 @@ class Ledger:
             elif parent is not None:
                 self.retries[kind] += 1
             else:
-                self.findings.note("doubled", f"batch {batch}, which nobody sent", items)
+                self.findings.note("doubled", f"batch {batch}, which no client sent", items)
         for name in self.calls.spans.keys() - named.keys() - {str(batch) for batch in self.origins}:
             self.findings.note("lost", f"all of {name}")
         self.of_acceptance: dict[int, UUID] = dict(
             self.database.execute("SELECT DISTINCT acceptance, batch_id FROM chunk").fetchall()
         )
 
-    def wanted(self, name: str) -> tuple[Wanted, ...]:
-        """Return the items that were sent under that name."""
+    def wanted(self, name: str) -> tuple[RequestItem, ...]:
+        """Return the items of the request or import ``name``."""
         is_import = name.startswith(("import", "relay"))
         return self.load.rows(name) if is_import else self.load.request(name).items
 
@@ -100,7 +100,7 @@ _TWICE = """
 
 
 def check_states(database: psycopg.Connection, findings: Findings) -> None:
-    """Look for what is still open, counters that are wrong, and effects that came twice."""
+    """Note open items, wrong counters, and effects that came twice."""
     batches, chunks, items = _one(database, _OPEN)
     if batches or chunks or items:
         findings.note("lost", f"{items} items, {chunks} chunks and {batches} batches are still open", items or 1)
@@ -111,7 +111,7 @@ def check_states(database: psycopg.Connection, findings: Findings) -> None:
 
 
 def check_acceptance(ledger: Ledger, findings: Findings) -> None:
-    """Look for requests that were answered before another was sent and came after it."""
+    """Note requests that were sent after the answer to another, but accepted before it."""
     placed = [(ledger.origins[batch].span, acceptance) for acceptance, batch in ledger.of_acceptance.items()]
     by_answer = sorted(placed, key=lambda entry: entry[0].answered)
     highest, next_answered = 0, 0

@@ -1,4 +1,4 @@
-"""The object store seen from outside: is all there that is named, and nothing else."""
+"""Checks the object store: every named object exists, and no other."""
 
 import base64
 import hashlib
@@ -17,10 +17,10 @@ from chaos.load.calls import Calls
 from chaos.load.requests import COLLECTIONS, Content, digest
 from worker.ledger.model import BULK_QUEUE
 
-_COLLECT_DEADLINE = 120.0
-_BETWEEN = 5.0
-# What the collector still has to do: all that nothing names.
-_LEFT = """
+_COLLECT_TIMEOUT_SECONDS = 120.0
+_COLLECT_PAUSE_SECONDS = 5.0
+# Garbage, and blobs that nothing names: the work left for the collector.
+_UNCOLLECTED = """
     SELECT (SELECT count(*) FROM garbage) + (
         SELECT count(*) FROM blob WHERE NOT EXISTS (SELECT FROM case_attachment AS r WHERE r.blob_id = blob.id)
         AND NOT EXISTS (SELECT FROM file_attachment AS f WHERE f.blob_id = blob.id)
@@ -28,8 +28,8 @@ _LEFT = """
 """
 
 
-def ring_collector(variables: Mapping[str, str]) -> None:
-    """Ring for the collector, as beat does every few minutes."""
+def request_collection(variables: Mapping[str, str]) -> None:
+    """Publish a task for the collector, as beat does every few minutes."""
     url = variables["LIMPET_BROKER_URL"]
     options = {"socket_timeout": 2, "socket_connect_timeout": 2}
     with celery.Celery(
@@ -40,25 +40,25 @@ def ring_collector(variables: Mapping[str, str]) -> None:
 
 @dataclass
 class Store:
-    """The bucket and what names its objects."""
+    """The bucket, and the blobs that name its objects."""
 
     variables: Mapping[str, str]
     database: psycopg.Connection
     findings: Findings
 
     def await_collector(self) -> None:
-        """Ring for the collector until it has nothing more to do."""
-        end = time.monotonic() + _COLLECT_DEADLINE
-        left = self._left()
+        """Request collections until no garbage is left; note what remains after two minutes."""
+        end = time.monotonic() + _COLLECT_TIMEOUT_SECONDS
+        left = self._count_uncollected()
         while left and time.monotonic() < end:
-            ring_collector(self.variables)
-            time.sleep(_BETWEEN)
-            left = self._left()
+            request_collection(self.variables)
+            time.sleep(_COLLECT_PAUSE_SECONDS)
+            left = self._count_uncollected()
         if left:
             self.findings.note("orphans", f"{left} blobs or objects that nothing names were not collected", left)
 
     def check(self) -> int:
-        """Hold blobs and objects against each other, sizes and SHA-256; return how many there are."""
+        """Compare blobs with objects, sizes and SHA-256 included; return the number of blobs."""
         client, bucket = self._client(), self.variables["LIMPET_S3_BUCKET"]
         objects = {o.object_name: o.size for o in client.list_objects(bucket, prefix="demo/", recursive=True)}
         count = 0
@@ -67,14 +67,14 @@ class Store:
             found = objects.pop(key, None)
             if found != size:
                 self.findings.note("lost", f"the content {key} has {found} bytes instead of {size}")
-            elif size and _digest_of(client, bucket, key) != sha256:
+            elif size and _read_digest(client, bucket, key) != sha256:
                 self.findings.note("lost", f"the content {key} is another than it was")
         for key in objects:
             self.findings.note("orphans", f"object {key}, which nothing names")
         return count
 
-    def _left(self) -> int:
-        row = self.database.execute(_LEFT).fetchone()
+    def _count_uncollected(self) -> int:
+        row = self.database.execute(_UNCOLLECTED).fetchone()
         assert row is not None
         return int(row[0])
 
@@ -88,7 +88,7 @@ class Store:
         )
 
 
-def _digest_of(client: Minio, bucket: str, key: str) -> bytes:
+def _read_digest(client: Minio, bucket: str, key: str) -> bytes:
     found = hashlib.sha256()
     answer = client.get_object(bucket, key)
     try:
@@ -101,7 +101,7 @@ def _digest_of(client: Minio, bucket: str, key: str) -> bytes:
 
 
 def check_answers(calls: Calls, replay: Replay, findings: Findings, records: int) -> None:
-    """Hold what the API shows against the models: the files of every item, and the contents of some records."""
+    """Compare the API with the models: the files of every item, the contents of some records."""
     with calls.client() as http:
         for name in COLLECTIONS:
             shown = http.post(f"/jsonapi/GetFileAttachments/Chaos/{name}").json()["fileattachments"]["files"]

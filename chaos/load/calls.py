@@ -1,4 +1,4 @@
-"""What was said to the API, and when; a request is repeated under its Idempotency-Key until it is answered."""
+"""Calls the API: repeats each request under its Idempotency-Key, and records times and answers."""
 
 import math
 import threading
@@ -9,21 +9,19 @@ from typing import Any
 
 import httpx
 
-from chaos.load.answers import Told, ends_told
+from chaos.load.answers import AnsweredEnd, read_ends
 from chaos.load.requests import Request
 
-_AGAIN = 0.3  # seconds
-_BUSY = (408, 429)
-_SERVERS_FAULT = 500
+_RETRY_SECONDS = 0.3
 
 
 class GaveUpError(Exception):
-    """No answer came before the end of the run."""
+    """No answer arrived before the end of the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From when a request was first sent to when it was answered, in seconds of the monotonic clock."""
+    """Times of a request's first sending and its answer, in seconds of the monotonic clock."""
 
     sent: float = -math.inf
     answered: float = math.inf
@@ -31,16 +29,16 @@ class Span:
 
 @dataclass
 class Calls:
-    """The spans of all requests by name, what was told of their items, and the way to make more. Threads share it."""
+    """Sends requests, and keeps their spans and the ends of their items by name. Threads share it."""
 
     variables: Mapping[str, str]
     give_up: threading.Event = field(default_factory=threading.Event)
     spans: dict[str, Span] = field(default_factory=dict)
-    told: dict[str, dict[int, Told]] = field(default_factory=dict)
+    ends: dict[str, dict[int, AnsweredEnd]] = field(default_factory=dict)
     repeats: int = 0
 
     def client(self) -> httpx.Client:
-        """Return an HTTP client of database demo, good for both families."""
+        """Return an HTTP client of database demo, with the credentials of both APIs."""
         headers = {
             "vbasoftware-database": "demo",
             "x-api-key": self.variables["LIMPET_API_KEY"],
@@ -54,61 +52,65 @@ class Calls:
             trust_env=False,
         )
 
-    def make(self, http: httpx.Client, request: Request) -> httpx.Response:
-        """Send a request until it is answered, and note when and what.
+    def send(self, http: httpx.Client, request: Request) -> httpx.Response:
+        """Send a request until it is answered; record its span and the ends of its items.
 
         Raises:
-            GaveUpError: it never was.
-            RuntimeError: it was refused as a whole.
+            GaveUpError: the run ended before an answer.
+            RuntimeError: the API refused the whole request.
 
         """
         headers = {"Idempotency-Key": request.name, "Prefer": request.prefer, "Content-Type": "application/json"}
         content = request.body()
         sent = self.spans.get(request.name, Span(time.monotonic())).sent
         self.spans[request.name] = Span(sent)
-        answer = self.insist(lambda: http.request(request.method, request.path, content=content, headers=headers))
-        if not _tells_of_a_batch(answer):
+        answer = self.ask(lambda: http.request(request.method, request.path, content=content, headers=headers))
+        if not _has_batch(answer):
             raise RuntimeError(f"{request.name}: HTTP {answer.status_code} {answer.text[:500]}")
         self.spans[request.name] = Span(sent, time.monotonic())
-        self.told[request.name] = ends_told(answer, len(request.items))
+        self.ends[request.name] = read_ends(answer, len(request.items))
         return answer
 
-    def insist(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
-        """Ask until there is an answer that says more than *later*.
+    def ask(self, request: Callable[[], httpx.Response]) -> httpx.Response:
+        """Repeat a request until its answer is neither busy (408, 429) nor a server error without a batch.
 
         Raises:
-            GaveUpError: there never was.
+            GaveUpError: the run ended before such an answer.
 
         """
         while not self.give_up.is_set():
             try:
-                answer = ask()
+                answer = request()
             except httpx.TransportError:
                 pass
             else:
-                if _tells_of_a_batch(answer) or answer.status_code not in _BUSY + tuple(range(_SERVERS_FAULT, 600)):
+                if _has_batch(answer) or not _is_busy(answer.status_code):
                     return answer
             self.repeats += 1
-            self.give_up.wait(_AGAIN)
+            self.give_up.wait(_RETRY_SECONDS)
         raise GaveUpError
 
-    def ended(self, http: httpx.Client, href: str) -> dict[str, Any]:
-        """Return the batch at its end.
+    def await_end(self, http: httpx.Client, href: str) -> dict[str, Any]:
+        """Wait for a batch to end, and return it.
 
         Raises:
-            GaveUpError: it did not end before the run did.
+            GaveUpError: the run ended before the batch.
 
         """
         while True:
-            batch: dict[str, Any] = self.insist(lambda: http.get(href, headers={"Prefer": "wait=5"})).json()
+            batch: dict[str, Any] = self.ask(lambda: http.get(href, headers={"Prefer": "wait=5"})).json()
             if batch["state"] in ("finished", "cancelled"):
                 return batch
 
 
-def _tells_of_a_batch(answer: httpx.Response) -> bool:
+def _is_busy(status: int) -> bool:
+    return status in (408, 429) or status >= httpx.codes.INTERNAL_SERVER_ERROR
+
+
+def _has_batch(answer: httpx.Response) -> bool:
     if answer.status_code == httpx.codes.NO_CONTENT:
         return True
     if not answer.headers.get("content-type", "").startswith("application/json"):
         return False
-    told = answer.json()
-    return isinstance(told, dict) and bool(told.get("batch"))
+    body = answer.json()
+    return isinstance(body, dict) and bool(body.get("batch"))

@@ -1,4 +1,4 @@
-"""The clients: threads that send at the same time, to the same few records among others."""
+"""The clients: threads that send concurrently, partly to the same few records."""
 
 import csv
 import os
@@ -18,27 +18,27 @@ import httpx
 from chaos.load.calls import Calls, GaveUpError, Span
 from chaos.load.requests import Content, Load
 
-_AHEAD = 10  # batches of one client that may be unfinished
-_REMEMBERED = 100
-_SOME_FAILED = 3
-_FAMILIES = ("case_attachments", "file_attachments")
+_MAX_UNFINISHED = 10  # batches of one client that may be unfinished
+_MAX_RECENT = 100
+_SOME_FAILED_EXIT_CODE = 3
+_BATCH_KINDS = ("case_attachments", "file_attachments")
 
 
 @dataclass
 class Clients:
-    """All clients of one run. ``broken`` has what none of them should have met."""
+    """All clients of one run. ``errors`` has their unexpected errors."""
 
     load: Load
     calls: Calls
     folder: Path
     stop: threading.Event = field(default_factory=threading.Event)
-    broken: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     imports: int = 0
-    _recent: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    _recent: deque[str] = field(default_factory=lambda: deque(maxlen=_MAX_RECENT))
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self, bulk: int, small: int) -> None:
-        """Start so many clients with large and with small batches, and the others."""
+        """Start ``bulk`` clients with large and ``small`` clients with small batches, and the other clients."""
         for number in range(bulk):
             self.spawn(self._send, f"bulk{number}", 0.4)
         for number in range(small):
@@ -47,18 +47,18 @@ class Clients:
             self.spawn(self._send, f"single{number}", 0.1)
             self.spawn(self._send, f"files{number}", 0.2)
         self.spawn(self._import)
-        self.spawn(self._steer)
+        self.spawn(self._cancel_and_retry)
 
     def spawn(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
-        """Run ``work`` in a thread; what it raises breaks the run."""
+        """Run ``work`` in a thread; an exception of it fails the run."""
 
         def guarded() -> None:
             try:
                 work(*arguments)
             except GaveUpError:
-                self.broken.append(f"{work.__name__} {arguments}: no answer before the end")
-            except Exception as fault:  # noqa: BLE001  told at the end, and the run fails
-                self.broken.append(f"{work.__name__} {arguments}: {type(fault).__name__}: {fault}")
+                self.errors.append(f"{work.__name__} {arguments}: no answer before the end")
+            except Exception as error:  # noqa: BLE001  reported at the end, and fails the run
+                self.errors.append(f"{work.__name__} {arguments}: {type(error).__name__}: {error}")
 
         thread = threading.Thread(target=guarded, name=f"{work.__name__} {arguments}", daemon=True)
         self._threads.append(thread)
@@ -66,7 +66,7 @@ class Clients:
         return thread
 
     def end(self, seconds: float) -> None:
-        """Let every client finish what it is at, for so long."""
+        """Stop the clients; give them ``seconds`` to finish their current work."""
         self.stop.set()
         deadline = time.monotonic() + seconds
         for thread in self._threads:
@@ -76,57 +76,57 @@ class Clients:
             thread.join(60)
 
     def _send(self, client: str, pause: float) -> None:
-        dice = random.Random(f"{self.load.seed} {client}")
+        rng = random.Random(f"{self.load.seed} {client}")
         unfinished: deque[str] = deque()
         number = 0
         with self.calls.client() as http:
             while not self.stop.is_set():
-                answer = self.calls.make(http, self.load.request(f"{client}.{number}"))
+                answer = self.calls.send(http, self.load.request(f"{client}.{number}"))
                 number += 1
                 if answer.content:
                     href = answer.json()["batch"]["href"]
                     unfinished.append(href)
                     if client.startswith(("small", "files")):
                         self._recent.append(href)
-                if len(unfinished) > _AHEAD:
-                    self.calls.ended(http, unfinished.popleft())
-                self.stop.wait(dice.uniform(0, 2 * pause))
+                if len(unfinished) > _MAX_UNFINISHED:
+                    self.calls.await_end(http, unfinished.popleft())
+                self.stop.wait(rng.uniform(0, 2 * pause))
 
-    def _steer(self) -> None:
-        """Cancel some batches of either family, and retry what failed in others."""
-        dice = random.Random(f"{self.load.seed} steer")
+    def _cancel_and_retry(self) -> None:
+        """Cancel some batches of either kind, and retry the failed items of others."""
+        rng = random.Random(f"{self.load.seed} steer")
         with self.calls.client() as http:
-            while not self.stop.wait(dice.uniform(0.2, 1.2)):
-                if dice.random() < 0.15 and self._recent:
-                    href = dice.choice(list(self._recent))
-                    self.calls.insist(partial(http.post, f"{href}/cancel"))
-                elif failed := self._failed(http, dice.choice(_FAMILIES)):
-                    self._retry(http, dice.choice(failed))
+            while not self.stop.wait(rng.uniform(0.2, 1.2)):
+                if rng.random() < 0.15 and self._recent:
+                    href = rng.choice(list(self._recent))
+                    self.calls.ask(partial(http.post, f"{href}/cancel"))
+                elif failed := self._find_failed(http, rng.choice(_BATCH_KINDS)):
+                    self._retry(http, rng.choice(failed))
 
-    def _failed(self, http: httpx.Client, family: str) -> list[str]:
-        """Return some of the newest batches of a family with items that failed, not yet ended ones among them."""
-        found = self.calls.insist(lambda: http.get("/batches?outcome=failed&limit=100")).json()["batches"]
-        return [batch["href"] for batch in found if batch["kind"] == family]
+    def _find_failed(self, http: httpx.Client, kind: str) -> list[str]:
+        """Return the newest batches of a kind that have failed items, unfinished batches included."""
+        found = self.calls.ask(lambda: http.get("/batches?outcome=failed&limit=100")).json()["batches"]
+        return [batch["href"] for batch in found if batch["kind"] == kind]
 
     def _retry(self, http: httpx.Client, href: str) -> None:
         sent = time.monotonic()
         try:
             answer = http.post(f"{href}/retry")
         except httpx.TransportError:
-            return  # whether a child was made is in the ledger only
+            return  # only the ledger knows whether the retry was accepted
         if answer.status_code == httpx.codes.ACCEPTED:
             child = answer.json()
             self.calls.spans[child["id"]] = Span(sent, time.monotonic())
             self._recent.append(child["href"])
 
     def _import(self) -> None:
-        """Run the command ``limpet import`` again and again, each time on another manifest."""
+        """Run ``limpet import`` repeatedly, each time on another manifest."""
         number = 0
         while not self.stop.is_set():
             name = f"import.{number}"
             manifest = self._write_manifest(name)
             self.calls.spans[name] = Span(time.monotonic())
-            while self._run_command(name, manifest) not in (0, _SOME_FAILED):
+            while self._run_command(name, manifest) not in (0, _SOME_FAILED_EXIT_CODE):
                 if self.calls.give_up.wait(1):
                     raise GaveUpError
             self.imports += 1

@@ -1,34 +1,34 @@
-"""The plain serial model: what a chain of items means if they are carried out one after another."""
+"""The serial model of case attachments: what items mean when carried out one after another."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-Place = tuple[int, int]
+ItemId = tuple[int, int]
 
 
 @dataclass
 class Sent:
-    """One item as it was sent, and how it ended."""
+    """One item as it was sent, with its end."""
 
-    place: Place
+    item_id: ItemId
     kind: str  # upsert, create, delete
-    key: int  # 0 until the answer names it
+    key: int  # 0 until the server has assigned one
     fields: dict[str, Any]
     outcome: str
     status: int
-    retry_of: Place | None = None
+    retry_of: ItemId | None = None
     guarded: bool = False
 
 
 @dataclass
 class Serial:
-    """Records by key, and where each was changed last."""
+    """Records by key, and the item that last changed each."""
 
     records: dict[int, dict[str, Any]] = field(default_factory=dict)
-    changed: dict[int, Place] = field(default_factory=dict)
+    changed: dict[int, ItemId] = field(default_factory=dict)
 
     def carry_out(self, item: Sent) -> None:
-        """Carry out ``item`` and compare; cancellations and refusals by the database are taken as they came."""
+        """Carry out ``item`` and compare its end; cancellations and refusals by the database always pass."""
         if item.outcome in ("cancelled", "invalid"):
             return
         if item.status == 412:
@@ -37,18 +37,18 @@ class Serial:
         if item.status == 500:
             assert item.fields.get("comment", "").startswith("refuse")
             return
-        expected = self._expected(item)
+        expected = self._expect_end(item)
         assert (item.outcome, item.status) == expected, f"{item} should be {expected}"
         if item.outcome == "deleted":
             del self.records[item.key]
         elif item.outcome in ("created", "updated"):
-            self.records[item.key] = self._after(item)
+            self.records[item.key] = self._make_record(item)
         if item.outcome in ("created", "updated", "deleted"):
-            self.changed[item.key] = item.place
+            self.changed[item.key] = item.item_id
 
-    def _expected(self, item: Sent) -> tuple[str, int]:
+    def _expect_end(self, item: Sent) -> tuple[str, int]:
         changed = self.changed.get(item.key, (-1, -1))
-        if item.retry_of is not None and changed > item.retry_of and changed[0] != item.place[0]:
+        if item.retry_of is not None and changed > item.retry_of and changed[0] != item.item_id[0]:
             return "skipped", 200
         if item.kind == "delete":
             return ("deleted", 204) if item.key in self.records else ("failed", 404)
@@ -56,7 +56,7 @@ class Serial:
             return "created", 201
         return ("failed", 409) if item.kind == "create" else ("updated", 200)
 
-    def _after(self, item: Sent) -> dict[str, Any]:
+    def _make_record(self, item: Sent) -> dict[str, Any]:
         before = self.records.get(item.key, {})
         kept = before.get("attachment") if "attachment" not in item.fields else item.fields["attachment"]
         entered = item.fields.get("entry_User") or before.get("entry_User", "demo")

@@ -1,51 +1,51 @@
-"""The plain serial model of family B: what file actions mean if they are carried out one after another."""
+"""The serial model of file attachments: what actions mean when carried out one after another."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 End = tuple[str, int]  # outcome, status
-Place = tuple[int, int]  # order number, position
+ItemId = tuple[int, int]  # order number, position
 Action = dict[str, Any] | None  # None: delete all
 
 
 @dataclass
 class SerialFiles:
-    """The files of one item by id: title, file name, contents, access; where each was changed last, and deletions."""
+    """The files of one item by id: title, file name, contents, access; with their last changes and the deletions."""
 
     files: dict[int, dict[str, Any]] = field(default_factory=dict)
-    _changed: dict[int, Place] = field(default_factory=dict)
-    _deletions: list[tuple[Place, Action]] = field(default_factory=list)
+    _changed: dict[int, ItemId] = field(default_factory=dict)
+    _deletions: list[tuple[ItemId, Action]] = field(default_factory=list)
 
-    def carry_out(self, action: Action, number: int | None, place: Place) -> End:
-        """Carry out ``action`` and return how it must end; ``number`` is the id it was answered."""
-        end = self._carried_out(action, number)
+    def carry_out(self, action: Action, number: int | None, item_id: ItemId) -> End:
+        """Carry out ``action`` and return its expected end; ``number`` is the file's id in the ledger."""
+        end = self._apply(action, number)
         if end[0] == "deleted":
-            self._deletions.append((place, action))
+            self._deletions.append((item_id, action))
         elif end[0] in ("created", "updated"):
             assert number is not None
-            self._changed[number] = place
+            self._changed[number] = item_id
         return end
 
-    def overtaken(self, action: Action, place: Place, retry_of: Place) -> bool:
-        """Return whether what the retry at ``place`` is about was changed since, or what may be that deleted."""
+    def overtaken(self, action: Action, item_id: ItemId, retry_of: ItemId) -> bool:
+        """Return whether a later change or deletion has overtaken the retry ``item_id`` of the item ``retry_of``."""
 
-        def since(done: Place) -> bool:
-            return done > retry_of and done[0] != place[0]
+        def since(done: ItemId) -> bool:
+            return done > retry_of and done[0] != item_id[0]
 
-        if there := list(self.files) if action is None else self._found(action):
+        if there := list(self.files) if action is None else self._find_files(action):
             return any(since(self._changed[number]) for number in there)
-        return any(since(done) and _may_mean_one_file(deletion, action) for done, deletion in self._deletions)
+        return any(since(done) and _may_match_one_file(deletion, action) for done, deletion in self._deletions)
 
-    def _carried_out(self, action: Action, number: int | None) -> End:
+    def _apply(self, action: Action, number: int | None) -> End:
         if action is None:
             end = ("deleted", 204) if self.files else ("skipped", 200)
             self.files.clear()
             return end
-        found = self._found(action)
+        found = self._find_files(action)
         if len(found) > 1:
             return "failed", 409
         if not found:
-            return self._absent(action, number)
+            return self._apply_to_missing(action, number)
         assert number == found[0]
         if action["action"] == "NEW-ONLY":
             return "skipped", 200
@@ -57,13 +57,13 @@ class SerialFiles:
         )
         return "updated", 200
 
-    def _found(self, action: dict[str, Any]) -> list[int]:
+    def _find_files(self, action: dict[str, Any]) -> list[int]:
         if "id" in action and action["action"] != "NEW-ONLY":
             return [action["id"]] if action["id"] in self.files else []
         wanted = {name: action[name] for name in ("title", "filename") if name in action}
         return [n for n, file in self.files.items() if all(file[name] == value for name, value in wanted.items())]
 
-    def _absent(self, action: dict[str, Any], number: int | None) -> End:
+    def _apply_to_missing(self, action: dict[str, Any], number: int | None) -> End:
         if "id" in action and action["action"] != "NEW-ONLY":
             return "failed", 404
         if action["action"] in ("DELETE", "UPDATE-ONLY"):
@@ -79,7 +79,7 @@ class SerialFiles:
         return "created", 201
 
 
-def _may_mean_one_file(one: Action, other: Action) -> bool:
+def _may_match_one_file(one: Action, other: Action) -> bool:
     if one is None or other is None:
         return True
     if "id" in one or "id" in other:

@@ -124,7 +124,7 @@ class History:
                     i.fields,
                     entry["outcome"],
                     entry["status"],
-                    (i.retry_of or i.place) if i.status else None,
+                    (i.retry_of or i.item_id) if i.status else None,
                     i.guarded,
                 )
                 for position, (i, entry) in enumerate(zip(items, report, strict=True))

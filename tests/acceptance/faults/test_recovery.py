@@ -10,8 +10,8 @@ import httpx
 import pytest
 from support.case_attachments import b64, fresh_keys, item, put, read
 
+from chaos.faults.actions import FAULTS, FLUSH, Fault, find_targets, flush, inject
 from chaos.faults.probes import Probes
-from chaos.faults.strikes import FAULTS, FLUSH, Fault, flush, strike, targets
 from chaos.load.calls import Calls
 from chaos.load.requests import Load
 from chaos.processes import process
@@ -45,7 +45,7 @@ def probes(stack: dict[str, str]) -> Probes:
     return Probes(Calls(stack), Load(random.randrange(10**9), small=True), Path(stack["data"]))
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.victim != "up"], ids=str)
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.target != "up"], ids=str)
 def test_what_a_fault_hits_works_again_and_nothing_is_lost(
     stack: dict[str, str], client: httpx.Client, probes: Probes, fault: Fault
 ) -> None:
@@ -53,12 +53,12 @@ def test_what_a_fault_hits_works_again_and_nothing_is_lost(
     assert up is not None
     keys = fresh_keys(40)
     before = put(client, [item(k, attachment=b64(b"%d" % k)) for k in keys], Prefer="respond-async").json()["batch"]
-    struck = targets(probes.data, up, fault, random.Random())
+    struck = find_targets(probes.data, up, fault, random.Random())
     assert struck
     with within(probes.calls, DEADLINE):
-        assert flush(stack) if fault == FLUSH else strike(fault, struck, _STOPPED)
-        probes.await_recovery(fault.victim, up.pid)
-        assert probes.calls.ended(client, before["href"])["counts"] == {"created": 40}
+        assert flush(stack) if fault == FLUSH else inject(fault, struck, _STOPPED)
+        probes.await_recovery(fault.target, up.pid)
+        assert probes.calls.await_end(client, before["href"])["counts"] == {"created": 40}
     assert read(client, keys[-1])["attachment"] == b64(b"%d" % keys[-1])
 
 
@@ -72,9 +72,9 @@ def test_a_stack_that_is_struck_as_a_whole_starts_again_with_all_that_it_had(tmp
                 items = [item(k) for k in fresh_keys(500)]
                 hrefs.append(put(http, items, Prefer="respond-async").json()["batch"]["href"])
             with within(calls, OF_THE_WHOLE):
-                assert strike(fault, [stack.up], _STOPPED)
-                if fault.blow != "STOP":
+                assert inject(fault, [stack.up], _STOPPED)
+                if fault.action != "STOP":
                     stack.restart()
                 probes.await_recovery("up", stack.up.pid)
         with calls.client() as http:
-            assert [calls.ended(http, href)["counts"] for href in hrefs] == [{"created": 500}] * 3
+            assert [calls.await_end(http, href)["counts"] for href in hrefs] == [{"created": 500}] * 3

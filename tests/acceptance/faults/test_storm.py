@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.faults.strikes import BLOWS
+from chaos.faults.actions import ACTIONS
 
 pytestmark = [
     pytest.mark.long,
@@ -31,4 +31,4 @@ def test_a_storm_loses_nothing_doubles_nothing_and_keeps_the_order() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert lines[-1] == "lost 0, doubled 0, out of order 0, differing 0, taken back 0, orphans 0"
     struck = {line.rpartition("  ")[0].strip() for line in lines}
-    assert all(any(name.startswith(victim) for name in struck) for victim in BLOWS)
+    assert all(any(name.startswith(victim) for name in struck) for victim in ACTIONS)

@@ -2,7 +2,7 @@ import itertools
 import json
 import xml.etree.ElementTree as ET
 
-from bench.report.lines import Goal, Line, in_short, table
+from bench.report.lines import Goal, Line, table, three_digits
 from bench.report.plots import goals, rates
 from bench.rows import bodies, record, row
 from schemas.case_attachment import CaseAttachment
@@ -34,7 +34,7 @@ def test_without_a_goal_nothing_is_reached_or_missed() -> None:
 
 
 def test_figures_show_the_digits_that_matter() -> None:
-    assert [in_short(n) for n in (0.12345, 7.0, 99.94, 12345.6)] == ["0.123", "7", "99.9", "12,346"]
+    assert [three_digits(n) for n in (0.12345, 7.0, 99.94, 12345.6)] == ["0.123", "7", "99.9", "12,346"]
 
 
 def test_every_candidate_gets_the_same_record() -> None:

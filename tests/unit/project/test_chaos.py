@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from chaos.faults.strikes import BLOWS, FAULTS, FLUSH, Fault, Tally, deck, strike
-from chaos.load.answers import Told, ends_told
+from chaos.faults.actions import ACTIONS, FAULTS, FLUSH, Fault, Tally, draw_faults, inject
+from chaos.load.answers import AnsweredEnd, read_ends
 from chaos.load.requests import Content, Load
 from chaos.models.file_attachments import SerialFiles
 from chaos.processes import process
@@ -41,20 +41,20 @@ def test_the_body_of_a_batch_says_what_its_items_are() -> None:
 
 
 def test_in_every_round_each_victim_is_struck_and_the_broker_emptied() -> None:
-    first = list(itertools.islice(deck(random.Random(1)), len(BLOWS) + 1))
-    assert {fault.victim for fault in first} == set(BLOWS)
+    first = list(itertools.islice(draw_faults(random.Random(1)), len(ACTIONS) + 1))
+    assert {fault.target for fault in first} == set(ACTIONS)
     assert FLUSH in first
 
 
 def test_a_run_is_none_until_every_kind_of_fault_has_happened() -> None:
     tally = Tally()
-    for fault in itertools.islice(deck(random.Random(1)), len(BLOWS) + 1):
+    for fault in itertools.islice(draw_faults(random.Random(1)), len(ACTIONS) + 1):
         tally.happened(fault)
-    assert tally.missing(every_blow=False) == []
-    assert tally.missing(every_blow=True) == [str(fault) for fault in FAULTS if not tally.made[fault]] != []
-    for fault in itertools.islice(deck(random.Random(2)), 80):
+    assert tally.missing(every_action=False) == []
+    assert tally.missing(every_action=True) == [str(fault) for fault in FAULTS if not tally.made[fault]] != []
+    for fault in itertools.islice(draw_faults(random.Random(2)), 80):
         tally.happened(fault)
-    assert tally.missing(every_blow=True) == []
+    assert tally.missing(every_action=True) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
@@ -62,9 +62,9 @@ def test_only_who_was_there_can_be_struck() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as started:
         found = process(started.pid)
         assert found is not None
-        assert strike(Fault("relay", "STOP"), [found], 0)
-        assert strike(Fault("relay", "KILL"), [found], 0)
-        assert not any(strike(Fault("relay", blow), [found], 0) for blow in ("KILL", "TERM", "STOP")), "it is dead"
+        assert inject(Fault("relay", "STOP"), [found], 0)
+        assert inject(Fault("relay", "KILL"), [found], 0)
+        assert not any(inject(Fault("relay", blow), [found], 0) for blow in ("KILL", "TERM", "STOP")), "it is dead"
         assert not found.send(signal.SIGCONT)
 
 
@@ -74,16 +74,16 @@ _BATCH = [{"position": 0, "status": 201, "outcome": "created"}, {"position": 1, 
 @pytest.mark.parametrize(
     ("status", "body", "items", "ends"),
     [
-        (207, {"data": _BATCH}, 2, {0: Told(201, "created")}),
-        (200, {"actions": _BATCH}, 3, {1: Told(201, "created")}),  # the first of the three deletes all
+        (207, {"data": _BATCH}, 2, {0: AnsweredEnd(201, "created")}),
+        (200, {"actions": _BATCH}, 3, {1: AnsweredEnd(201, "created")}),  # the first of the three deletes all
         (202, {"data": None}, 1, {}),
-        (409, {"data": None}, 1, {0: Told(409)}),
-        (204, None, 1, {0: Told(204)}),
+        (409, {"data": None}, 1, {0: AnsweredEnd(409)}),
+        (204, None, 1, {0: AnsweredEnd(204)}),
     ],
 )
-def test_what_an_answer_tells_of_each_item(status: int, body: Any, items: int, ends: dict[int, Told]) -> None:
+def test_what_an_answer_tells_of_each_item(status: int, body: Any, items: int, ends: dict[int, AnsweredEnd]) -> None:
     answer = httpx.Response(status, json=body) if body else httpx.Response(status)
-    assert ends_told(answer, items) == ends
+    assert read_ends(answer, items) == ends
 
 
 def test_a_file_s_retry_is_overtaken_by_a_later_change_or_by_a_deletion_that_may_mean_the_same() -> None:
