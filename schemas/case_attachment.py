@@ -10,21 +10,23 @@ from pydantic_core import PydanticCustomError
 from schemas.imports import OnConflict
 from schemas.texts import KEEPABLE
 
-_DATE = re.compile(r"(\d{4}-\d\d-\d\d)[T t](\d\d:\d\d:\d\d)(?:[.,](\d+))? ?(Z|z|UTC|[+-]\d\d:?\d\d)?", re.ASCII)
+_DATE = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T t](\d\d:\d\d)(?::(\d\d)(?:[.,](\d+))?)? ?(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
+)
 
 
 def _instant(value: object) -> datetime | None:
-    """Parse RFC 3339, also without a zone (= UTC), and ``2026-11-21 10:00:00 UTC``."""
+    """Parse RFC 3339, and what databases print: blanks for T, UTC, ``+00``, no zone (= UTC), no seconds, no time."""
     if value is None or isinstance(value, datetime):
         return value
     found = _DATE.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise PydanticCustomError("date", "must be a date-time such as 2026-11-21T10:00:00Z")
-    day, time, fraction, zone = found.groups()
+    day, minute, second, fraction, zone = found.groups()
     offset = "+00:00" if zone in (None, "Z", "z", "UTC") else zone
     # Neither Python nor PostgreSQL stores a leap second (RFC 3339 section 5.7): it becomes the second after it.
-    leap = time.endswith(":60")
-    time = f"{time[:-2]}59" if leap else time
+    leap = second == "60"
+    time = f"{minute or '00:00'}:{'59' if leap else second or '00'}"
     try:
         # The database keeps microseconds; finer digits are cut.
         moment = datetime.fromisoformat(f"{day}T{time}.{(fraction or '0')[:6]:0<6}{offset}")
@@ -44,13 +46,23 @@ ContentMode = Literal["set", "clear", "keep"]
 Instant = Annotated[datetime | None, BeforeValidator(_instant, json_schema_input_type=str | None)]
 
 
+_BASE64: dict[str, Any] = {"type": ["string", "null"], "contentEncoding": "base64"}
+NO_CONTENT = "none:"
+"""What ``attachment`` says to remove the content."""
+
+
 class CaseAttachment(BaseModel):
-    """One case attachment as a client sends it; ``attachment`` is base64 (RFC 4648 §4), or null for none."""
+    """One case attachment as a client sends it.
+
+    In an update, a field that is left out keeps its value and null clears it. ``attachment`` is base64 (RFC 4648 §4);
+    left out or null keeps the stored content, ``none:`` removes it, and an empty text is an empty file. Dates and users
+    can't be cleared: ``entry_*`` keep their values, and ``update_*`` become the time of acceptance and the caller.
+    """
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     case_attachment_key: Key = Field(alias="caseAttachment_Key")
-    attachment: Any = Field(default=None, json_schema_extra={"type": ["string", "null"], "contentEncoding": "base64"})
+    attachment: Any = Field(default=None, json_schema_extra=_BASE64)
     case_key: Key = Field(alias="case_Key")
     attachment_file: Text255 | None = Field(default=None, alias="attachment_File")
     attachment_path: Text500 | None = Field(default=None, alias="attachment_Path")
@@ -63,11 +75,14 @@ class CaseAttachment(BaseModel):
 
 
 class CaseAttachmentPayload(BaseModel):
-    """The payload in the ledger. ``content`` says whether the bytes are set, cleared or kept as stored.
+    """The payload in the ledger: the fields that were sent, null apart from left out.
 
-    `case_attachment.parse` wrote it, so it only has types: checking the rules again took four times as long.
+    ``content``: the bytes are set, cleared, or kept though null was sent; without it they are kept. In a payload of
+    version 1 a field that is left out is cleared. `case_attachment.parse` wrote the payload, so it only has types:
+    checking the rules again took four times as long.
     """
 
+    version: int = 1
     case_key: int = Field(alias="case_Key")
     attachment_file: str | None = Field(default=None, alias="attachment_File")
     attachment_path: str | None = Field(default=None, alias="attachment_Path")
@@ -77,7 +92,7 @@ class CaseAttachmentPayload(BaseModel):
     update_user: str | None = Field(default=None, alias="update_User")
     entry_date: datetime | None = Field(default=None, alias="entry_Date")
     update_date: datetime | None = Field(default=None, alias="update_Date")
-    content: ContentMode = "keep"
+    content: ContentMode | None = None
     if_match: list[str] | None = None
     on_conflict: OnConflict = "replace"
 

@@ -10,6 +10,9 @@ from schemas.texts import KEEPABLE, Text
 
 OnConflict = Literal["replace", "skip", "newer"]
 ImportKind = Literal["case-attachments", "files"]
+EmptyCells = Literal["keep", "clear"]
+CLEARABLE = ("attachment_File", "caseAttachment_Type", "comment")
+"""The columns that an empty cell clears if it is told to: never keys, dates, users, a path or a content."""
 LAST_LINE = 2**53
 # max_length comes before the validator function: behind one, pydantic counts in Python.
 Where = Annotated[str, Field(max_length=500), KEEPABLE]
@@ -32,6 +35,7 @@ class OpenImport(_Model):
     kind: ImportKind = "case-attachments"
     on_conflict: OnConflict = Field(default="replace", alias="onConflict")
     rows_per_second: int | None = Field(default=None, alias="rowsPerSecond", ge=1, le=1_000_000)
+    empty: EmptyCells = Field(default="keep", description="whether an empty cell of a CSV manifest clears its field")
     restart: bool = False
     manifest: Where | None = None
     files: Where | None = Field(default=None, description="a prefix of the bucket, below imports/")

@@ -6,6 +6,7 @@ from typing import Literal
 UPSERT = "case_attachment.upsert"
 CREATE = "case_attachment.create"
 DELETE = "case_attachment.delete"
+DELETE_CONTENT = "case_attachment.delete_content"
 
 FILE_PUT = "file.put"
 FILE_DELETE = "file.delete"
@@ -34,6 +35,7 @@ KINDS: dict[str, Kind] = {
         Kind(UPSERT, "case_attachment", "caseAttachment_Key", "attachment", "record"),
         Kind(CREATE, "case_attachment", "caseAttachment_Key", "attachment", "record"),
         Kind(DELETE, "case_attachment", "caseAttachment_Key", "attachment", "record"),
+        Kind(DELETE_CONTENT, "case_attachment", "caseAttachment_Key", "attachment", "record"),
         Kind(FILE_PUT, "file", "id", "contentsbase64", "collection"),
         Kind(FILE_DELETE, "file", "id", "contentsbase64", "collection"),
         Kind(FILE_DELETE_ALL, "file", "id", "contentsbase64", "collection"),

@@ -1,6 +1,7 @@
 """Read records of family A and write them as JSON, contents streamed: no content is ever held whole."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from fastapi import Request, Response
 
@@ -13,7 +14,13 @@ from worker.blobs.read import BlobView, load_blobs
 from worker.database import transaction
 from worker.kinds.case_attachment.rows import Record, load_page, load_records
 
-Found = tuple[Record, BlobView | None]
+
+class Found(NamedTuple):
+    """A record and its content; ``omitted``: the answer leaves ``attachment`` out, for null would say there is none."""
+
+    record: Record
+    blob: BlobView | None
+    omitted: bool = False
 
 
 def read_record(database: str, key: int) -> Found | None:
@@ -22,7 +29,7 @@ def read_record(database: str, key: int) -> Found | None:
         record = load_records(session, [key]).get(key)
         if record is None:
             return None
-        return record, load_blobs(session, [record.blob_id]).get(record.blob_id) if record.blob_id else None
+        return Found(record, load_blobs(session, [record.blob_id]).get(record.blob_id) if record.blob_id else None)
 
 
 def read_page(database: str, order: Sequence[tuple[str, bool]], number: int, size: int) -> tuple[list[Found], int]:
@@ -30,16 +37,17 @@ def read_page(database: str, order: Sequence[tuple[str, bool]], number: int, siz
     with transaction(database) as session:
         records, total = load_page(session, order, number, size)
         blobs = load_blobs(session, {r.blob_id for r in records if r.blob_id})
-    return [(r, blobs.get(r.blob_id) if r.blob_id else None) for r in records], total
+    return [Found(r, blobs.get(r.blob_id) if r.blob_id else None) for r in records], total
 
 
 def fit_contents(found: Sequence[Found], budget: int) -> list[Found]:
-    """Return ``found`` with the blobs that fit into ``budget`` bytes, in order; the others without."""
+    """Return ``found`` with the blobs that fit into ``budget`` bytes, in order; the other blobs are omitted."""
     shown: list[Found] = []
-    for record, blob in found:
-        fits = blob is not None and blob.size <= budget
-        budget -= blob.size if blob and fits else 0
-        shown.append((record, blob if fits else None))
+    for one in found:
+        size = one.blob.size if one.blob else 0
+        fits = size <= budget
+        budget -= size if fits else 0
+        shown.append(one if fits else Found(one.record, None, omitted=True))
     return shown
 
 
@@ -58,13 +66,14 @@ def answer(
     """
     contents: dict[str, BlobView] = {}
 
-    def shown(record: Record, blob: BlobView | None) -> CaseAttachmentRecord:
-        if blob is None:
-            return _record_model(record, None)
-        contents[mark := next_mark(contents)] = blob
-        return _record_model(record, mark)
+    def shown(one: Found) -> dict[str, object]:
+        mark = None
+        if one.blob is not None:
+            contents[mark := next_mark(contents)] = one.blob
+        left_out = {"attachment"} if one.omitted else None
+        return _record_model(one.record, mark).model_dump(mode="json", by_alias=True, exclude=left_out)
 
-    data = shown(*found) if isinstance(found, tuple) else [shown(*one) for one in found]
+    data = shown(found) if isinstance(found, Found) else [shown(one) for one in found]
     text = envelopes.envelope(data, batch).model_dump_json(by_alias=True)
     return with_contents(text, contents, status, headers, media_type(request))
 

@@ -20,7 +20,7 @@ from api_stub.response.openapi import CREDENTIALS, refusals
 from api_stub.submit.submit import submit
 from schemas.answers import BatchBrief, Envelope
 from schemas.case_attachment import CaseAttachment, CaseAttachmentRecord
-from schemas.kinds import CREATE, DELETE
+from schemas.kinds import CREATE, DELETE, DELETE_CONTENT
 from worker.database import NO_ANSWER_ERRORS
 from worker.errors import BlobMissingError, StoreUnavailableError
 from worker.kinds.case_attachment.parse import CaseAttachmentOptions
@@ -120,11 +120,15 @@ async def put_one(request: Request, identity: CaseAttachmentIdentity, key: KeyIn
 @router.delete("/case-attachments/{CaseAttachment_Key}", status_code=204, response_class=Response, responses=_ACCEPTED)
 async def delete_one(request: Request, identity: CaseAttachmentIdentity, key: KeyInPath) -> Response:
     """Delete one; ``If-Match`` guards it like an update."""
-    if key == 0:
-        raise ProblemError(NOT_FOUND, "No case attachment 0")
-    payload: dict[str, object] = {"if_match": tags} if (tags := _read_if_match(request)) else {}
-    await admit(identity.database)
-    return await _write(request, identity, NewItem(DELETE, key, payload), b"")
+    return await _delete(request, identity, DELETE, key)
+
+
+@router.delete(
+    "/case-attachments/{CaseAttachment_Key}/content", status_code=204, response_class=Response, responses=_ACCEPTED
+)
+async def delete_content(request: Request, identity: CaseAttachmentIdentity, key: KeyInPath) -> Response:
+    """Remove the bytes of one, and keep its record; ``If-Match`` guards it like an update."""
+    return await _delete(request, identity, DELETE_CONTENT, key)
 
 
 @router.get("/case-attachments", response_model=Envelope)
@@ -143,11 +147,9 @@ async def get_many(
             {"TotalCount": total, "TotalPages": -(-total // page_size), "CurrentPage": page, "PageSize": page_size}
         )
     }
-    shown = (
-        records.fit_contents(found, settings().list_contents) if include else [(record, None) for record, _ in found]
-    )
-    if left_out := sum(a[1] is not None and b[1] is None for a, b in zip(found, shown, strict=True)) if include else 0:
-        headers["Attachments-Omitted"] = str(left_out)
+    shown = records.fit_contents(found, settings().list_contents if include else -1)
+    if include and (omitted := sum(one.omitted for one in shown)):
+        headers["Attachments-Omitted"] = str(omitted)
     return await run_sync(lambda: records.answer(request, shown, headers=headers))
 
 
@@ -157,7 +159,7 @@ async def get_one(request: Request, identity: CaseAttachmentIdentity, key: KeyIn
     found = await run_sync(records.read_record, identity.database, key)
     if found is None:
         raise ProblemError(NOT_FOUND, f"No case attachment {key}")
-    return await run_sync(lambda: records.answer(request, found, headers={"ETag": found[0].etag}))
+    return await run_sync(lambda: records.answer(request, found, headers={"ETag": found.record.etag}))
 
 
 @router.head("/case-attachments/{CaseAttachment_Key}/content", response_class=Response, responses=_CONTENT)
@@ -165,11 +167,17 @@ async def get_one(request: Request, identity: CaseAttachmentIdentity, key: KeyIn
 async def get_content(request: Request, identity: CaseAttachmentIdentity, key: KeyInPath) -> Response:
     """Read the bytes of one, or a range of them."""
     found = await run_sync(records.read_record, identity.database, key)
-    if found is None or found[1] is None:
+    if found is None or found.blob is None:
         raise ProblemError(NOT_FOUND, f"No case attachment {key} with content")
-    record, blob = found
-    assert blob is not None
-    return await run_sync(content_response, request, blob, record.attachment_file)
+    return await run_sync(content_response, request, found.blob, found.record.attachment_file)
+
+
+async def _delete(request: Request, identity: Identity, kind: str, key: int) -> Response:
+    if key == 0:
+        raise ProblemError(NOT_FOUND, "No case attachment 0")
+    payload: dict[str, object] = {"if_match": tags} if (tags := _read_if_match(request)) else {}
+    await admit(identity.database)
+    return await _write(request, identity, NewItem(kind, key, payload), b"")
 
 
 async def _write(request: Request, identity: Identity, item: NewItem, body_sha256: bytes) -> Response:
@@ -179,7 +187,7 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
     headers = envelopes.batch_headers(view, wanted)
     if end.outcome is None:
         return envelopes.respond(request, envelopes.envelope(None, envelopes.brief(view)), 202, headers)
-    if end.outcome == "deleted":
+    if end.outcome == "deleted" or (item.kind == DELETE_CONTENT and end.outcome == "updated"):
         return Response(status_code=204, headers=headers)
     if end.outcome not in ("created", "updated"):
         return envelopes.item_problem(request, view, end, headers)
@@ -192,7 +200,7 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
         log_transient("record.not_echoed", error, key=end.record_key)
     if found is None:  # or deleted by somebody else since
         return envelopes.respond(request, envelopes.envelope(None, envelopes.brief(view)), end.status, headers)
-    headers["ETag"] = found[0].etag
+    headers["ETag"] = found.record.etag
     if end.status == 201:  # noqa: PLR2004
         headers["Location"] = f"/case-attachments/{end.record_key}"
     return await run_sync(_echo, request, found, end.status, headers, envelopes.brief(view))
@@ -203,8 +211,9 @@ def _echo(request: Request, found: records.Found, status: int, headers: dict[str
     try:
         return records.answer(request, found, status, headers, batch)
     except (StoreUnavailableError, BlobMissingError) as error:
-        log_transient("record.echoed_without_content", error, key=found[0].case_attachment_key)
-        return records.answer(request, (found[0], None), status, headers | {"Attachments-Omitted": "1"}, batch)
+        log_transient("record.echoed_without_content", error, key=found.record.case_attachment_key)
+        omitted = records.Found(found.record, None, omitted=True)
+        return records.answer(request, omitted, status, headers | {"Attachments-Omitted": "1"}, batch)
 
 
 def _read_if_match(request: Request) -> list[str]:

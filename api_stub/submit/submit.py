@@ -1,6 +1,7 @@
 """Submit items as a batch, and wait for its end as long as the client prefers."""
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -174,4 +175,6 @@ def _idempotency_key(request: Request) -> str | None:
 
 
 def _fingerprint(request: Request, body_sha256: bytes) -> bytes:
-    return hashlib.sha256(f"{request.method} {request.url.path} ".encode() + body_sha256).digest()
+    """Return the hash of the request; another method, path, query, ``If-Match`` or body makes another request."""
+    asked = [request.method, request.url.path, request.url.query, *request.headers.getlist("if-match")]
+    return hashlib.sha256(json.dumps(asked).encode() + body_sha256).digest()

@@ -152,6 +152,10 @@ def _upsert(name: str, rng: random.Random, key: int, position: int) -> RequestIt
     fields: dict[str, Any] = {"comment": f"{'refuse ' if refused else ''}{name}.{position}"}
     if rng.random() < 0.2:
         fields["entry_User"] = rng.choice(["eve", None])
+    if rng.random() < 0.2:
+        fields["comment"] = None
+    elif not refused and rng.random() < 0.1:
+        del fields["comment"]
     invalid = rng.random() < 0.02
     if invalid:
         fields["case_Key"] = -1
@@ -161,7 +165,7 @@ def _upsert(name: str, rng: random.Random, key: int, position: int) -> RequestIt
 def _with_content(rng: random.Random, item: RequestItem, probability: float) -> RequestItem:
     if rng.random() >= probability:
         return item
-    content = None if rng.random() < 0.1 else _draw_content(rng)
+    content = rng.choice([None, "none:"]) if rng.random() < 0.1 else _draw_content(rng)
     return RequestItem(item.kind, item.key, {**item.fields, "attachment": content}, item.invalid)
 
 

@@ -35,7 +35,7 @@ class Serial:
             assert item.guarded
             return
         if item.status == 500:
-            assert item.fields.get("comment", "").startswith("refuse")
+            assert (item.fields.get("comment") or "").startswith("refuse")
             return
         expected = self._expect_end(item)
         assert (item.outcome, item.status) == expected, f"{item} should be {expected}"
@@ -57,7 +57,11 @@ class Serial:
         return ("failed", 409) if item.kind == "create" else ("updated", 200)
 
     def _make_record(self, item: Sent) -> dict[str, Any]:
-        before = self.records.get(item.key, {})
-        kept = before.get("attachment") if "attachment" not in item.fields else item.fields["attachment"]
-        entered = item.fields.get("entry_User") or before.get("entry_User", "demo")
-        return {"comment": item.fields.get("comment"), "attachment": kept, "entry_User": entered}
+        before = self.records.get(item.key, {"comment": None, "attachment": None, "entry_User": "demo"})
+        content = item.fields.get("attachment")
+        if content is None:  # left out or null
+            content = before["attachment"]
+        elif content == "none:":
+            content = None
+        entered = item.fields.get("entry_User") or before["entry_User"]
+        return {**before, **item.fields, "attachment": content, "entry_User": entered}

@@ -24,7 +24,7 @@ from limpet.terminal.interrupt import ended_by_interrupt
 from limpet.terminal.progress import Progress, ProgressReporter
 from limpet.terminal.watch import exit_code, report_end, watch_to_end
 from schemas.answers import Batch
-from schemas.imports import Import, ImportKind, OnConflict, OpenImport
+from schemas.imports import EmptyCells, Import, ImportKind, OnConflict, OpenImport
 from schemas.manifest.reader import ManifestError
 
 
@@ -43,6 +43,7 @@ class ImportArguments:
     restart: bool
     dry_run: bool
     patience: float
+    empty: EmptyCells = "keep"
 
     @property
     def import_name(self) -> str:
@@ -54,7 +55,7 @@ class ImportArguments:
     def fingerprint(self, source: Source) -> str:
         """Return the hash of the manifest and the options; an import is resumed only with the same one."""
         folder = str(self.files.resolve()) if self.files else None
-        facts = [source.sha256, self.kind, self.mapping, self.on_conflict, folder]
+        facts = [source.sha256, self.kind, self.mapping, self.on_conflict, self.empty, folder]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -65,6 +66,9 @@ class ImportArguments:
 @click.option("--kind", type=click.Choice(["case-attachments", "files"]), default="case-attachments", show_default=True)
 @map_option
 @click.option("--on-conflict", type=click.Choice(["replace", "skip", "newer"]), default="replace", show_default=True)
+@click.option(
+    "--empty", type=click.Choice(["keep", "clear"]), default="keep", help="What an empty cell does to a field."
+)
 @click.option("--rows-per-second", type=click.IntRange(1), help="Carry out no more than this.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the failed rows here.")
 @click.option("--dry-run", is_flag=True, help="Say what would become of the rows, and change nothing.")
@@ -80,7 +84,10 @@ def import_command(database: str | None, *, as_json: bool, **values: Any) -> Non
     options = ImportArguments(**values)
     reporter = ProgressReporter(as_json=as_json)
     check_report(options.report, options.manifest)
-    with manifest_at(options.manifest, options.mapping, options.kind) as source, client_of(database) as client:
+    with (
+        manifest_at(options.manifest, options.mapping, options.kind, options.empty) as source,
+        client_of(database) as client,
+    ):
         calls = ImportCalls(client, options.patience)
         if options.dry_run:
             sys.exit(_dry_run(calls, options, source, reporter))

@@ -24,6 +24,7 @@ class DryRunCounts:
     refused: int = 0
     generated: int = 0
     valid: int = 0
+    cleared: int = 0
     keys: "array[int]" = field(default_factory=lambda: array("i"))
 
     def add(self, answer: Checked) -> None:
@@ -36,7 +37,7 @@ class DryRunCounts:
         self.generated += answer.created.count(0)
 
     def totals(self) -> dict[str, int]:
-        """Return how many rows would be created, updated, skipped and refused."""
+        """Return how many rows would be created, updated, skipped and refused, and how many cells clear their field."""
         if self.valid:
             return {"valid": self.valid, "refused": self.refused}
         # A key that is new to several parts is created by the first of its rows.
@@ -47,7 +48,7 @@ class DryRunCounts:
             "updated": self.updated + again,
             "skipped": self.skipped,
             "refused": self.refused,
-        }
+        } | ({"cleared": self.cleared} if self.cleared else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class DryRun:
 
     def _check(self, part: RowPart, counts: DryRunCounts, write: Writer) -> None:
         endings: dict[int, Ending] = {}
+        counts.cleared += sum(
+            row.fields.get(name, "") is None for row in part.rows for name in self.source.header.cleared
+        )
         for body in bodies(self._encode(row) for row in part.rows):
             answer = self.calls.check(b"".join(body), self.on_conflict, self.kind)
             counts.add(answer)

@@ -9,7 +9,7 @@ from limpet.http.client import ClientError
 from limpet.importing.failed_rows import own_columns
 from limpet.importing.source import Source, open_source
 from limpet.terminal.exit_codes import REFUSED
-from schemas.imports import ImportKind
+from schemas.imports import CLEARABLE, EmptyCells, ImportKind
 from schemas.manifest.local_files import check_columns, known_columns
 from schemas.manifest.reader import Header, ManifestError
 
@@ -21,7 +21,12 @@ class RefusedManifestError(ClientError):
 
 
 @contextmanager
-def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "case-attachments") -> Iterator[Source]:
+def manifest_at(
+    manifest: str,
+    mapping: Mapping[str, str],
+    kind: ImportKind = "case-attachments",
+    empty: EmptyCells = "keep",
+) -> Iterator[Source]:
     """Open the manifest and check its header; print the columns that an import ignores to standard error.
 
     An ignored column may be a misspelled one.
@@ -33,7 +38,7 @@ def manifest_at(manifest: str, mapping: Mapping[str, str], kind: ImportKind = "c
     try:
         with ExitStack() as stack:
             try:
-                source = stack.enter_context(open_source(manifest, mapping))
+                source = stack.enter_context(open_source(manifest, mapping, CLEARABLE if empty == "clear" else ()))
                 check_columns(source.header, kind)
             except OSError as fault:
                 raise ManifestError(f"{fault}") from fault

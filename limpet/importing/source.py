@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
@@ -58,7 +58,7 @@ class Source:
 
 
 @contextmanager
-def open_source(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
+def open_source(manifest: str, mapping: Mapping[str, str], clearable: Sequence[str] = ()) -> Iterator[Source]:
     """Open the manifest at a path, or a copy of standard input (``-``) in an unnamed temporary file.
 
     Raises:
@@ -71,7 +71,7 @@ def open_source(manifest: str, mapping: Mapping[str, str]) -> Iterator[Source]:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
         stream.seek(0)
         text = uncompressed(stream)
-        yield Source(stream, text, read_header(text, mapping), digest, state)
+        yield Source(stream, text, read_header(text, mapping, clearable), digest, state)
 
 
 def _state(stream: BinaryIO) -> _FileState:

@@ -47,6 +47,8 @@ class Header:
     mapping: Mapping[str, str]
     end: int
     line: int
+    cleared: Sequence[str] = ()
+    """Columns whose empty cells are null; an empty cell of any other says nothing."""
 
 
 def uncompressed(stream: BinaryIO) -> BinaryIO:
@@ -56,7 +58,7 @@ def uncompressed(stream: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", gzip.GzipFile(fileobj=stream)) if magic == b"\x1f\x8b" else stream
 
 
-def read_header(stream: BinaryIO, mapping: Mapping[str, str]) -> Header:
+def read_header(stream: BinaryIO, mapping: Mapping[str, str], clearable: Sequence[str] = ()) -> Header:
     """Read the format and the header from the start; ``mapping`` renames columns and members, old to new.
 
     Raises:
@@ -84,7 +86,8 @@ def read_header(stream: BinaryIO, mapping: Mapping[str, str]) -> Header:
         raise ManifestError(f"the header names {', '.join(sorted(doubled))} twice")
     if unknown := set(mapping) - set(written):
         raise ManifestError(f"the header has no column {', '.join(sorted(unknown))}; it has {', '.join(written)}")
-    return Header("csv", written, columns, mapping, row.end, row.line + row.raw.count(b"\n") - 1)
+    cleared = [name for name in columns if name in clearable]
+    return Header("csv", written, columns, mapping, row.end, row.line + row.raw.count(b"\n") - 1, cleared)
 
 
 def rows(stream: BinaryIO, header: Header, offset: int | None = None, line: int | None = None) -> Iterator[Row]:
@@ -171,10 +174,11 @@ def _csv_rows(lines: _Lines, header: Header) -> Iterator[Row]:
         if cells is None:
             return
         raw = b"".join(line.data for line in feed.record) if len(feed.record) > 1 else feed.record[0].data
-        yield _csv_row(header.columns, cells, feed.record[0].number, feed.record[-1].end, raw)
+        yield _csv_row(header, cells, feed.record[0].number, feed.record[-1].end, raw)
 
 
-def _csv_row(columns: Sequence[str], cells: list[str], line: int, end: int, raw: bytes) -> Row:
+def _csv_row(header: Header, cells: list[str], line: int, end: int, raw: bytes) -> Row:
+    columns = header.columns
     flaw = None
     if not raw.isascii():
         flaw = _not_utf8(raw)
@@ -183,6 +187,8 @@ def _csv_row(columns: Sequence[str], cells: list[str], line: int, end: int, raw:
     if flaw is None and len(raw) >= _MAX_LINE_BYTES:
         flaw = f"is longer than {_MAX_LINE_BYTES} bytes"
     fields: dict[str, Any] = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
+    for name in header.cleared:
+        fields.setdefault(name, None)
     for name in _INTEGERS:
         if _INTEGER.fullmatch(fields.get(name, "")):
             fields[name] = int(fields[name])

@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from schemas.imports import OpenImport
+from schemas.imports import CLEARABLE, OpenImport
 from schemas.manifest.local_files import check_columns
 from schemas.manifest.parts import PartLimits, RowPart, parts
 from schemas.manifest.reader import ManifestError, Row, read_header, rows, uncompressed
@@ -139,7 +139,7 @@ def _run_steps(database: str, batch_id: UUID, cursor: Cursor) -> Iterator[Step]:
 
 def _read_rows(manifest: Manifest, cursor: Cursor) -> Iterator[Row]:
     stream = uncompressed(manifest.open())
-    header = read_header(stream, cursor.wanted.columns)
+    header = read_header(stream, cursor.wanted.columns, CLEARABLE if cursor.wanted.empty == "clear" else ())
     check_columns(header, cursor.wanted.kind)
     at_start = cursor.byte_offset == 0
     return rows(stream, header, *(() if at_start else (cursor.byte_offset, cursor.line)))

@@ -18,8 +18,12 @@ KEYS = 4
 _fields = st.fixed_dictionaries(
     {},
     optional={
-        "comment": st.sampled_from(["a", "b", "refuse"]),
-        "attachment": st.one_of(st.none(), st.binary(max_size=40).map(lambda b: base64.b64encode(b).decode())),
+        "comment": st.sampled_from(["a", "b", "refuse", None]),
+        "attachment_File": st.sampled_from(["f", None]),
+        "caseAttachment_Type": st.sampled_from(["t", None]),
+        "attachment": st.one_of(
+            st.none(), st.just("none:"), st.binary(max_size=40).map(lambda b: base64.b64encode(b).decode())
+        ),
         "entry_User": st.sampled_from(["eve", None]),
     },
 )

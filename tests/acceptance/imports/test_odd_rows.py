@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.case_attachments import fresh_keys
+from support.case_attachments import b64, fresh_keys, item, put, read
 from support.imports import Command, ended, named, write_csv
 
 
@@ -152,3 +152,30 @@ def test_records_are_asked_for_by_keys_that_there_can_be(client: httpx.Client, k
 def test_a_refusal_spells_names_as_they_were_sent(client: httpx.Client) -> None:
     answer = client.post("/imports", json={"name": "a", "manifest": "Mine/List.CSV"})
     assert answer.json()["error"]["detail"] == "'Mine/List.CSV' must be the name of an object below imports/"
+
+
+def test_an_empty_cell_keeps_its_field_and_clears_it_only_if_told_to(
+    limpet: Command, client: httpx.Client, tmp_path: Path
+) -> None:
+    keys = fresh_keys(2)
+    full = {"comment": "first", "caseAttachment_Type": "letter", "attachment_File": "a.txt", "attachment": b64(b"x")}
+    put(client, [item(key, **full, entry_User="eve") for key in keys])
+    header = ["caseAttachment_Key", "case_Key", "comment", "attachment_File", "entry_User", "entry_Date"]
+    manifest = write_csv(
+        tmp_path / "m.csv", header, [[keys[0], 1, "", "b.txt", "", ""], [keys[1], 1, "second", "", "", ""]]
+    )
+
+    assert limpet.end("import", manifest)["counts"] == {"updated": 2}
+    first, second = (read(client, key) for key in keys)
+    assert (first["comment"], first["attachment_File"], first["caseAttachment_Type"]) == ("first", "b.txt", "letter")
+    assert (second["comment"], second["attachment_File"]) == ("second", "a.txt")
+
+    assert "2 updated, 0 skipped, 0 refused, 2 cleared" in limpet.run(
+        "import", manifest, "--empty", "clear", "--dry-run"
+    )
+    # The option is part of the fingerprint, so this is another import and not the finished one.
+    assert limpet.end("import", manifest, "--empty", "clear")["counts"] == {"updated": 2}
+    first, second = (read(client, key) for key in keys)
+    assert (first["comment"], first["attachment_File"], first["caseAttachment_Type"]) == (None, "b.txt", "letter")
+    assert (second["comment"], second["attachment_File"], second["entry_User"]) == ("second", None, "eve")
+    assert first["attachment"] == second["attachment"] == b64(b"x")

@@ -13,6 +13,7 @@ from worker.settings import Settings
 
 ROUTES = """
 DELETE /case-attachments/{CaseAttachment_Key}
+DELETE /case-attachments/{CaseAttachment_Key}/content
 GET /batches
 GET /batches/{batch_id}
 GET /batches/{batch_id}/events

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.case_attachment import CaseAttachment, ContentMode
+from schemas.case_attachment import NO_CONTENT, CaseAttachment, ContentMode
 from schemas.imports import OnConflict
 from schemas.kinds import UPSERT
 from worker.kinds.content_source import ContentSource, new_item
@@ -15,6 +15,7 @@ from worker.ledger.model import NewItem
 
 CONTENT = "attachment"
 _NOT_IN_PAYLOAD = {"case_attachment_key", "attachment"}
+_NEVER_NULL = {"entry_User", "entry_Date", "update_User", "update_Date"}
 _SUMMARIZED = [info.alias or name for name, info in CaseAttachment.model_fields.items() if name != CONTENT]
 
 
@@ -33,17 +34,21 @@ def parse(entry: object, options: CaseAttachmentOptions, find_content: ContentSo
     try:
         fields = check_object(entry)
         sent = CaseAttachment.model_validate(fields, by_alias=True, by_name=False)
-        content = find_content(CONTENT, sent.attachment)
+        removes = sent.attachment == NO_CONTENT
+        content = find_content(CONTENT, None if removes else sent.attachment)
     except (ValidationError, InvalidEntryError) as error:
         return invalid_item(entry, options, error)
-    mode: ContentMode = "set" if content is not None else "clear" if CONTENT in fields else "keep"
+    mode: ContentMode | None = "clear" if removes else "keep" if CONTENT in fields else None
+    mode = mode if content is None else "set"
     return new_item(options.kind, sent.case_attachment_key or None, _payload(sent, mode, options), content)
 
 
-def _payload(sent: CaseAttachment, mode: ContentMode, options: CaseAttachmentOptions) -> dict[str, Any]:
-    """Return what the ledger keeps of an entry and `CaseAttachmentPayload` reads: what is not the default."""
-    payload = sent.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_IN_PAYLOAD)
-    if mode != "keep":
+def _payload(sent: CaseAttachment, mode: ContentMode | None, options: CaseAttachmentOptions) -> dict[str, Any]:
+    """Return what the ledger keeps of an entry and `CaseAttachmentPayload` reads: the fields that were sent."""
+    fields = sent.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=_NOT_IN_PAYLOAD)
+    # Dates and users can't be cleared: null is as if they were left out.
+    payload = {n: v for n, v in fields.items() if v is not None or n not in _NEVER_NULL} | {"version": 2}
+    if mode is not None:
         payload["content"] = mode
     if options.on_conflict != "replace":
         payload["on_conflict"] = options.on_conflict

@@ -5,7 +5,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from schemas.case_attachment import CaseAttachmentPayload
-from schemas.kinds import CREATE, DELETE
+from schemas.kinds import CREATE, DELETE, DELETE_CONTENT
 from worker.kinds.case_attachment.rows import Record, conflict_reason
 from worker.ledger.open_items import OpenItem
 from worker.verdicts import CREATED, DELETED, UPDATED, Verdict
@@ -19,8 +19,12 @@ def step(record: Record | None, item: OpenItem, key: int) -> tuple[Record | None
         if record is None:
             return None, Verdict("failed", 404, f"No case attachment {key} to delete", record_key=key)
         return _guarded(record, item) or (None, DELETED.on(key))
+    if item.kind == DELETE_CONTENT:
+        if record is None or record.blob_id is None:
+            return record, Verdict("failed", 404, f"No case attachment {key} with content", record_key=key)
+        return _guarded(record, item) or (_without_content(record, item), _CONTENT_REMOVED.on(key))
     if item.kind == CREATE and record is not None:
-        return record, Verdict("failed", 409, f"Case attachment {key} exists already; PUT replaces it", record_key=key)
+        return record, Verdict("failed", 409, f"Case attachment {key} exists already; PUT updates it", record_key=key)
     return _guarded(record, item) or _upsert(record, item, key)
 
 
@@ -35,6 +39,18 @@ def _guarded(record: Record | None, item: OpenItem) -> tuple[Record | None, Verd
 
 
 _payload = TypeAdapter(CaseAttachmentPayload)
+_CONTENT_REMOVED = UPDATED._replace(body="Updated: the content was removed")
+_CONTENT_KEPT = UPDATED._replace(body="Updated; attachment was null, so the stored content is kept")
+
+
+def _without_content(record: Record, item: OpenItem) -> Record:
+    return record._replace(
+        blob_id=None,
+        update_user=item.caller[:20],
+        update_date=item.accepted_at,
+        acceptance=item.acceptance,
+        position=item.position,
+    )
 
 
 def _upsert(record: Record | None, item: OpenItem, key: int) -> tuple[Record, Verdict]:
@@ -44,22 +60,29 @@ def _upsert(record: Record | None, item: OpenItem, key: int) -> tuple[Record, Ve
     caller = item.caller[:20]
     if sent.content == "set" and item.blob_id is None:
         raise RuntimeError("content is to be set, and none is stored")
+    older = sent.version == 1
+    kept = None if older else record
+    sets = sent.model_fields_set
     after = Record(
         case_attachment_key=key,
         case_key=sent.case_key,
-        attachment_file=sent.attachment_file,
-        attachment_path=sent.attachment_path,
-        case_attachment_type=sent.case_attachment_type,
-        comment=sent.comment,
+        attachment_file=kept.attachment_file if kept and "attachment_file" not in sets else sent.attachment_file,
+        attachment_path=kept.attachment_path if kept and "attachment_path" not in sets else sent.attachment_path,
+        case_attachment_type=(
+            kept.case_attachment_type if kept and "case_attachment_type" not in sets else sent.case_attachment_type
+        ),
+        comment=kept.comment if kept and "comment" not in sets else sent.comment,
         entry_user=_given(sent.entry_user, record.entry_user if record else caller),
         entry_date=_given(sent.entry_date, record.entry_date if record else item.accepted_at),
-        update_user=_given(sent.update_user, None if record else caller),
+        update_user=_given(sent.update_user, None if record and older else caller),
         update_date=_given(sent.update_date, item.accepted_at),
-        blob_id=record.blob_id if record and sent.content == "keep" else item.blob_id,
+        blob_id=record.blob_id if record and sent.content in (None, "keep") else item.blob_id,
         acceptance=item.acceptance,
         position=item.position,
     )
-    return after, (UPDATED if record else CREATED).on(key)
+    if record is None:
+        return after, CREATED.on(key)
+    return after, (_CONTENT_KEPT if sent.content == "keep" and record.blob_id is not None else UPDATED).on(key)
 
 
 def _given(value: T | None, otherwise: T) -> T:
