@@ -173,7 +173,7 @@ _LOST = text("""
 """)
 
 
-# Any fixed number: whoever repairs a database holds it.
+# Any fixed number: the advisory lock of the process that repairs a database.
 _LOCK = 0x11_33_C4_EC
 
 

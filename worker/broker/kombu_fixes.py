@@ -4,7 +4,7 @@
 connection, its prefetch slot is never given back; once all have leaked, the
 worker asks for nothing more, and still answers pings. Here the slot is released
 whatever happens. *A worker that exits*: a late acknowledgement on a closed
-connection builds a pool from nothing and raises AttributeError, which nobody
+connection builds a pool from nothing and raises AttributeError, which no caller
 expects. Here it is the connection error that it is.
 """
 

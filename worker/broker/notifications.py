@@ -1,8 +1,8 @@
-"""Hints over Redis that a batch has ended: who waits looks at the ledger then, instead of asking it all the time.
+"""Notifications over Redis that batches have ended, for the requests that wait for them.
 
-Nobody relies on hearing a hint: it may be lost, and other brokers than Redis have none. So nobody waits for one to be
-sent, and whoever misses one looks by himself, a little later. What a hint says is true, though: it is said once that is
-committed, and what has ended never changes. So that of a small batch says how its items ended, and nobody looks.
+Lost notifications are covered by polling the ledger, and brokers other than Redis have none; a delivery does not wait
+for a notification to be sent. A notification is sent after the commit, so what it says never changes. For a small batch
+it has the verdicts of the items, and no request reads the ledger.
 """
 
 import time
@@ -23,39 +23,42 @@ from worker.settings import settings
 from worker.verdicts import Verdict
 
 ItemVerdicts = Mapping[int, Verdict]
-"""How items of a batch that has ended have ended, by position; those that are not named must be looked up."""
+"""The verdicts of a finished batch by position; a verdict that is missing is read from the ledger."""
 NO_VERDICTS: ItemVerdicts = {}
 _notification = TypeAdapter(tuple[str, Mapping[UUID, ItemVerdicts]])
 
-# One for all: the ids tell whose it is. Its name changes with what a hint looks like, so that versions which run side
-# by side during a deployment don't hear what they can't read.
+# One channel for all databases. Its name changes with the form of a notification, so that two versions side by side
+# during a deployment do not receive what they can't read.
 _CHANNEL = "limpet.ends"
-_PATIENCE = 0.2  # seconds that a delivery may wait, and once more, for a broker that hangs
-_MUTE = 10.0  # seconds without hints after that
-_QUIET = 5.0  # seconds without a message after which the broker is asked whether it is there
+_SEND_TIMEOUT_SECONDS = 0.2  # seconds a delivery waits for a hanging broker, twice at most
+_SILENCE_SECONDS = 10.0  # seconds without notifications after that
+_READ_TIMEOUT_SECONDS = 5.0  # seconds without a message after which the broker is asked whether it is there
 
 
 class _Notifier:
-    """The connection of a process for hints; after a fault it is silent for a while."""
+    """The process's connection for sending; after a fault it sends nothing for a while."""
 
     def __init__(self) -> None:
         self._redis: redis.Redis | None = None
         self._silent_until = 0.0
         self._last_fault = ""
 
-    def say(self, message: bytes) -> None:
+    def send(self, message: bytes) -> None:
         if time.monotonic() < self._silent_until:
             return
         try:
             if self._redis is None:
                 self._redis = redis.Redis.from_url(
-                    _url(), socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=Retry(NoBackoff(), 1)
+                    _url(),
+                    socket_timeout=_SEND_TIMEOUT_SECONDS,
+                    socket_connect_timeout=_SEND_TIMEOUT_SECONDS,
+                    retry=Retry(NoBackoff(), 1),
                 )
             self._redis.publish(_CHANNEL, message)
-        except Exception as fault:  # noqa: BLE001  what is told has happened, whether or not anybody hears of it
-            self._silent_until = time.monotonic() + _MUTE
+        except Exception as fault:  # noqa: BLE001  the batch has ended all the same; polling finds it
+            self._silent_until = time.monotonic() + _SILENCE_SECONDS
             if repr(fault) != self._last_fault:
-                log_transient("hints.silent", fault, seconds=_MUTE)
+                log_transient("hints.silent", fault, seconds=_SILENCE_SECONDS)
             self._last_fault = repr(fault)
 
 
@@ -68,36 +71,38 @@ def _url() -> str:
 
 
 def are_available() -> bool:
-    """Return whether the broker is one that passes on hints."""
+    """Return whether the broker passes notifications on: only Redis does."""
     return _url().startswith(("redis://", "rediss://"))
 
 
 def notify(database: str, ended: Mapping[UUID, ItemVerdicts]) -> None:
-    """Tell whoever listens that batches of ``database`` have ended, and how; to be called once that is committed."""
+    """Send a notification that batches of ``database`` have ended, with their verdicts; call it after the commit."""
     if are_available():
-        _notifier().say(_notification.dump_json((database, ended)))
+        _notifier().send(_notification.dump_json((database, ended)))
 
 
 class Listener:
-    """Hears hints; ``hears`` is whether it is connected, so that they are to be expected."""
+    """Receives notifications; while ``is_connected``, they may be expected."""
 
     is_connected = False
 
     async def receive(self) -> AsyncGenerator[tuple[str, Mapping[UUID, ItemVerdicts]]]:
-        """Yield each hint, a database and its batches that ended and how, until the connection is lost.
+        """Yield each notification: a database, and its finished batches with their verdicts.
 
         Raises:
-            BrokerUnavailableError: it is, or the broker says nothing any more.
+            BrokerUnavailableError: the connection is lost, or the broker does not answer.
 
         """
         try:
-            broker = redis.asyncio.Redis.from_url(_url(), socket_timeout=_QUIET, socket_connect_timeout=_QUIET)
+            broker = redis.asyncio.Redis.from_url(
+                _url(), socket_timeout=_READ_TIMEOUT_SECONDS, socket_connect_timeout=_READ_TIMEOUT_SECONDS
+            )
             async with broker as connection, connection.pubsub() as channel:
                 await channel.subscribe(_CHANNEL)
                 self.is_connected = True
-                async for said in _messages(channel):
-                    yield _notification.validate_json(said)
-        except (RedisError, OSError, TypeError, ValueError) as fault:  # also a URL or a message that it can't read
+                async for message in _messages(channel):
+                    yield _notification.validate_json(message)
+        except (RedisError, OSError, TypeError, ValueError) as fault:  # also a URL or a message that can't be read
             raise BrokerUnavailableError(f"{type(fault).__name__}: {fault}") from fault
         finally:
             self.is_connected = False
@@ -106,7 +111,7 @@ class Listener:
 async def _messages(channel: "redis.asyncio.client.PubSub") -> AsyncIterator[bytes]:
     asked = False
     while True:
-        message = await channel.get_message(timeout=_QUIET)
+        message = await channel.get_message(timeout=_READ_TIMEOUT_SECONDS)
         if message is None and asked:
             raise BrokerUnavailableError("it does not answer")
         asked = message is None

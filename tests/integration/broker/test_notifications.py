@@ -78,7 +78,7 @@ def test_what_a_listener_cannot_read_ends_this_connection_only(stack: dict[str, 
 
 
 def test_a_broker_that_falls_silent_is_not_listened_to_for_ever(held: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifications, "_QUIET", 0.3)
+    monkeypatch.setattr(notifications, "_READ_TIMEOUT_SECONDS", 0.3)
     listener = notifications.Listener()
 
     async def hear() -> None:

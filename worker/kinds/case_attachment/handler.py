@@ -1,8 +1,6 @@
-"""The handler of family A: what an upsert or a delete does to one record, and how many records change at once.
+"""Apply items to case attachments as a set: one read and one write of the table for all locked items.
 
-`step` is a pure function from a record and an item to the record after it and
-the verdict, so a chain of items on one key folds in memory and the table is
-read once and written once for a whole bite.
+`step` is a pure function of a record and an item, so the items of one key are applied one after another in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,17 +22,17 @@ from worker.verdicts import SUPERSEDED, Verdict
 
 
 def apply_items(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
-    """Carry out ``items`` in their order, reading and writing the table once; return their verdicts in that order.
+    """Apply ``items`` in their order, and return their verdicts in that order.
 
     Raises:
-        OvertakenError: a key was created by somebody else between read and write.
+        OvertakenError: another transaction created a key between the read and the write.
 
     """
     fresh = iter(generate_keys(session, sum(item.key is None for item in items)))
     keys = [next(fresh) if item.key is None else item.key for item in items]
     before = load_records(session, {item.key for item in items if item.key is not None}, lock=True)
     after: dict[int, Record | None] = dict(before)
-    changed = _last_changes(session, before, items)
+    changed = _find_last_changes(session, before, items)
     verdicts = []
     for key, item in zip(keys, items, strict=True):
         if is_superseded(item, changed.get(key, _NEVER)):
@@ -51,13 +49,13 @@ def apply_items(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
 _NEVER = (0, 0)
 
 
-def _last_changes(
+def _find_last_changes(
     session: Session, before: Mapping[int, Record], items: Sequence[OpenItem]
 ) -> dict[int, tuple[int, int]]:
-    """Return the place of the last change of each key, as far as the retries among ``items`` must know it."""
-    places = {key: (r.acceptance, r.position) for key, r in before.items()}
+    """Return the order of the last change of each key, as far as the retries among ``items`` need it."""
+    orders = {key: (r.acceptance, r.position) for key, r in before.items()}
     gone = {key: since for key, since in oldest_retried(items).items() if key not in before}
-    return places | {deletion.key: deletion.order for deletion in find_deletions(session, gone)}
+    return orders | {deletion.key: deletion.order for deletion in find_deletions(session, gone)}
 
 
 _TYPES = (

@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-# OFFSET 0: open items are looked up key by key, whatever the statistics say (as in worker.ledger.bites).
+# OFFSET 0: open items are looked up key by key, whatever the statistics say (as in worker.ledger.open_items).
 _GENERATE = text("""
     WITH candidate AS MATERIALIZED (SELECT nextval('case_attachment_key') AS key FROM generate_series(1, :count))
     SELECT key FROM candidate
@@ -24,7 +24,7 @@ _JUMP = text("""
 def generate_keys(session: Session, count: int) -> list[int]:
     """Return ``count`` keys that no record and no open item holds now.
 
-    Whoever takes one of them by name before our insert wins; ours then is tried again.
+    A transaction that inserts one of them by name first wins; the item without a key is then applied again.
     """
     keys: list[int] = []
     look = count

@@ -1,4 +1,4 @@
-"""The records of family A as the table has them."""
+"""The rows of case attachments: load them, one page or by key."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The handler of family B: carries out file actions, reading and writing the table once for a whole bite."""
+"""Apply items to files as a set: one read and one write of the table for all locked items."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,10 +16,10 @@ _NEW_IDS = text("SELECT nextval('file_attachment_id') FROM generate_series(1, :c
 
 
 def apply_items(session: Session, items: Sequence[OpenItem]) -> list[Verdict]:
-    """Carry out ``items`` in their order, reading and writing the table once; return their verdicts in that order.
+    """Apply ``items`` in their order, and return their verdicts in that order.
 
-    Nobody else changes these collections meanwhile: the bite has locked their open items, and they were accepted in the
-    order of their numbers (`worker.ledger.ordering`), so that none before them is unseen.
+    No other transaction changes these collections meanwhile: their open items are locked, and appends are serialized
+    (`worker.ledger.ordering`), so all earlier items are visible.
     """
     keys = sorted({item.key for item in items if item.key is not None})
     before = {file.id: file for file in load_files(session, keys)}

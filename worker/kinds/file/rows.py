@@ -1,4 +1,4 @@
-"""The files of family B as the table has them, and which collection each belongs to."""
+"""The rows of file attachments, and the collection that each belongs to."""
 
 import hashlib
 from collections.abc import Iterable
@@ -21,16 +21,16 @@ class Collection:
 
     @property
     def folded(self) -> tuple[str, str]:
-        """What equal pairs share."""
+        """Equal for two spellings of one collection."""
         return self.table.casefold(), self.item.casefold()
 
     @property
     def key(self) -> int:
-        """The ordering key of the collection: 63 bits of a hash, negative, since family A's keys are not.
+        """The ordering key of the collection: 63 bits of a hash, negative, since keys of case attachments are not.
 
-        Two pairs that share one are ordered needlessly, and never mixed.
+        Two collections that share a key are ordered needlessly, and never mixed.
         """
-        # No name holds U+0000, so no two pairs spell the same text.
+        # No name holds U+0000, so no two collections spell the same text.
         digest = hashlib.sha256("\0".join(self.folded).encode()).digest()
         return -1 - (int.from_bytes(digest[:8]) >> 1)
 
