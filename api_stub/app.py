@@ -46,7 +46,7 @@ _UNAVAILABLE_DETAIL = (
 def create_app() -> FastAPI:
     """Return the application, its routes under both prefixes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # Two lines whenever somebody asks /health/ready, and nothing in them.
+    # Two lines for each request of /health/ready, and nothing in them.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     app = FastAPI(
         title="Limpet",
@@ -120,7 +120,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 async def _on_disconnect(request: Request, _error: Exception) -> Response:
     log_event("request.hung_up", path=request.url.path)
-    return Response(status_code=400)  # which nobody hears
+    return Response(status_code=400)  # the client has hung up
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:

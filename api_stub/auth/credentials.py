@@ -127,7 +127,7 @@ def remove_user(path: Path, name: str) -> bool:
 
 
 def check_password(user: User | None, password: str) -> bool:
-    """Return whether ``password`` is the user's; takes as long for nobody (None), whose password none is."""
+    """Return whether ``password`` is the user's; without a user it takes as long, and no password is right."""
     try:
         return _HASHER.verify(user.argon2 if user else _hash_of_no_user(), plain(password)) and user is not None
     except (VerificationError, InvalidHashError):
@@ -196,7 +196,7 @@ def _sha256(clear: str) -> str:
 
 @contextmanager
 def _edit_file(path: Path) -> Iterator[CredentialsFile]:
-    """Yield what ``path`` holds, to be changed and put in place; whoever changes it at the same time waits."""
+    """Yield what ``path`` holds, to be changed, and replace the file after the block; other editors wait."""
     directory = os.open(path.parent, os.O_RDONLY)  # the file itself is another one after each change
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)

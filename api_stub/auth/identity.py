@@ -33,7 +33,7 @@ class Identity:
 
 
 async def identify(request: Request) -> Identity:
-    """Check the credentials of family A and the database header.
+    """Check the credentials of a case-attachments request, and its database header.
 
     Raises:
         ProblemError: 401, 400 or 403.
@@ -45,7 +45,7 @@ async def identify(request: Request) -> Identity:
 
 
 async def identify_either(request: Request) -> Identity:
-    """Check the credentials of either family; those of family B have a default database.
+    """Check the credentials of either API; those of the file-attachments API have a default database.
 
     Raises:
         ProblemError: 401, 400, 403 or 429.
@@ -58,7 +58,7 @@ AnyIdentity = Annotated[Identity, Depends(identify_either)]
 
 
 async def identify_files(request: Request) -> Identity:
-    """Check the credentials of a request of family B, whose links name the database themselves.
+    """Check the credentials of a file-attachments request; the links to files name the database themselves.
 
     Raises:
         ProblemError: as `identify_either`; its challenge makes a browser ask for a password.
@@ -77,14 +77,14 @@ def _choose_database(request: Request, caller: Caller, database: str | None = No
     database = request.headers.get("vbasoftware-database", "").strip() or database or caller.default
     if not database:
         raise ProblemError(NO_DATABASE, "Send the header vbasoftware-database with the name of the target database")
-    # One that does not exist and one that is not the caller's are told apart by nobody.
+    # One answer for a database that does not exist and one of other callers, so that no caller can tell them apart.
     if database not in caller.databases or database not in settings().databases:
         raise ProblemError(NO_SUCH_DATABASE, "vbasoftware-database names no database that these credentials may use")
     return Identity(caller.name, database)
 
 
 async def _authenticate_either(request: Request) -> Caller:
-    """Return who the credentials name: those of family B if there are any, else those of family A."""
+    """Return the caller: by Basic or ALFSSOAuthNToken if sent, else by API key and bearer token."""
     token, authorization = request.headers.get("alfssoauthntoken"), request.headers.get("authorization", "")
     scheme, _, encoded = authorization.partition(" ")
     try:
@@ -99,7 +99,7 @@ async def _authenticate_either(request: Request) -> Caller:
 
 
 def _authenticate(api_key: str | None, authorization: str | None) -> Caller:
-    """Return who family A's credentials name: the token's subject, else the key's name; both must allow a database."""
+    """Return the caller of token and key: the token's subject, else the key's name; both must allow a database."""
     required = settings().require
     try:
         by_key = check_api_key(_load_credentials(), api_key) if api_key is not None else None
@@ -119,7 +119,7 @@ def _authenticate(api_key: str | None, authorization: str | None) -> Caller:
     caller = by_token or by_key
     if caller is None:
         raise ProblemError(UNAUTHENTICATED, "Send x-api-key or Authorization: Bearer <JWT>", _CHALLENGE)
-    return Caller(caller.name, caller.databases)  # no default: this family must name its database
+    return Caller(caller.name, caller.databases)  # no default: a case-attachments request must name its database
 
 
 def _bearer(authorization: str) -> str:

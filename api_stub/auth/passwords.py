@@ -64,7 +64,7 @@ class Passwords:
         attempts = self._names.setdefault(user.name if user else None, _Attempts())
         async with attempts.lock:
             is_right = self._remembers(digest)
-            # Asked here, not before: all who come at once wait for their turn while nobody pauses yet.
+            # Checked here and not before: requests that came at once wait for their turn before there is a pause.
             if not is_right and attempts.delayed >= _MAX_DELAYED_ANSWERS:
                 raise ProblemError(
                     TOO_MANY_ATTEMPTS, "Wait before the next attempt", {"Retry-After": str(int(_MAX_DELAY_SECONDS))}

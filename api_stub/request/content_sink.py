@@ -40,7 +40,7 @@ class ContentSink:
     After ``close``, one of these is set: ``error`` with its ``status`` (what is
     wrong, as the sender reads it), ``spooled`` (up to ``inline`` bytes) or
     ``stored``. What comes after an error is swallowed. ``head`` is how the text
-    begins, for whoever mends it.
+    begins, for the sender to find it.
     """
 
     __slots__ = (

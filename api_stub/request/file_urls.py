@@ -1,4 +1,4 @@
-"""How family B spells its addresses: a function of a table and an item, in a path or a query, and a file's link."""
+"""The URLs of the file-attachments API: a function of a table and an item, in a path or a query, and a file's link."""
 
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote
@@ -31,7 +31,7 @@ class Link:
 
 
 def is_file_path(path: str) -> bool:
-    """Return whether ``path`` is family B's."""
+    """Return whether ``path`` belongs to the file-attachments API."""
     return path.startswith((JSON, *PAGES))
 
 

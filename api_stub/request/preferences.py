@@ -31,7 +31,7 @@ def read_preferences(request: Request) -> Preferences:
         found.setdefault(name.strip().lower(), value.strip())
     limits = settings()
     seconds = found.get("wait", "")
-    # Nobody waits longer than the bound, so nine digits are as good as any.
+    # The bound is far below nine digits of seconds.
     wait = (
         min(timedelta(seconds=int(seconds[:9])), limits.longest_wait)
         if seconds.isascii() and seconds.isdigit()

@@ -44,7 +44,7 @@ def content_response(request: Request, blob: BlobView, file_name: str | None) ->
             headers["Content-Range"] = f"bytes {first}-{first + length - 1}/{blob.size}"
     headers["Content-Length"] = str(length)
     body: Iterator[bytes] = iter(()) if request.method == "HEAD" else blob.read(first, length)
-    # As a header, for Starlette would add a charset to text, and which one it is nobody has said.
+    # As a header, for Starlette would add a charset to text, and that of the file is not known.
     return StreamingResponse(body, status, headers | {"Content-Type": _media_type(file_name)})
 
 

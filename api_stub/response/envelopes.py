@@ -1,4 +1,4 @@
-"""Shape what the ledger says into the answers of family A."""
+"""Shape the answers of the case-attachments API: envelopes, the 207 with its item statuses, and problems."""
 
 from datetime import UTC, datetime
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""Shape what the ledger and the table say into the answers of family B."""
+"""Shape the answers of the file-attachments API."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from worker.blobs.read import BlobView
 
 
 def next_mark(contents: Mapping[str, BlobView]) -> str:
-    """Return the mark of one more content beside ``contents``; new for each answer, so nobody can have sent it."""
+    """Return the mark of one more content beside ``contents``; new for each answer, so no sender can know it."""
     nonce = next(iter(contents), secrets.token_hex(16)).partition("-")[0]
     return f"{nonce}-{len(contents)}"
 

@@ -1,7 +1,7 @@
 """What the OpenAPI document says of every path: credentials, the database header, and how a refusal looks.
 
 `identity` checks credentials itself, because a wrong one and a missing one get
-different texts; these only describe them: those of family A, and those of both.
+different texts; these only describe them: those of the case-attachments API, and those of both APIs.
 """
 
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Read records of family A and write them as JSON, contents streamed: no content is ever held whole."""
+"""Read case attachments and write them as JSON; contents are streamed, never held whole."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

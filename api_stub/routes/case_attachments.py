@@ -198,7 +198,7 @@ async def _write(request: Request, identity: Identity, item: NewItem, body_sha25
         found = await run_sync(records.read_record, identity.database, end.record_key)
     except NO_ANSWER_ERRORS as error:  # the write stands
         log_transient("record.not_echoed", error, key=end.record_key)
-    if found is None:  # or deleted by somebody else since
+    if found is None:  # or another request has deleted it since
         return envelopes.respond(request, envelopes.envelope(None, envelopes.brief(view)), end.status, headers)
     headers["ETag"] = found.record.etag
     if end.status == 201:  # noqa: PLR2004

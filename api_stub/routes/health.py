@@ -1,6 +1,6 @@
 """Health: open to all, telling nothing secret.
 
-*Not ready* means that nothing can be taken in or read: whoever shares requests out should leave this process alone.
+*Not ready* means that nothing can be taken in or read: a load balancer should leave this process alone.
 What is less than that is *degraded* and still 200, or a store that is away would take the reads and the writes without
 content with it, which can go on. ``parts`` tells which part and what it means.
 """

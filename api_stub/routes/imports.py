@@ -133,7 +133,7 @@ async def _wait_for_room(state: ApplicationState, database: str, batch_id: UUID)
         with transaction(database) as session:
             return append.count_chunks_ahead(session, batch_id, max_chunks + 1) > max_chunks
 
-    # Nobody tells of a chunk that is done; the ledger is asked.
+    # No notification tells that a chunk is done, so the ledger is polled.
     while await run_sync(too_many):
         if state.waiters.closed or asyncio.get_running_loop().time() > deadline:
             detail = f"More than {max_chunks} chunks of this import wait for workers. Send these rows again"

@@ -1,4 +1,4 @@
-"""``/metrics`` for Prometheus: one database's ledger, for whoever may use that database."""
+"""``/metrics`` for Prometheus: one database's ledger, for the callers of that database."""
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Response

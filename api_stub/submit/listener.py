@@ -1,4 +1,4 @@
-"""Hear the hints of the workers, as long as the process lives."""
+"""Receive the workers' notifications, as long as the process lives."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ _RECONNECT_SECONDS = 2.0  # seconds after the connection was lost
 
 @contextlib.asynccontextmanager
 async def running_listener(listener: Listener, state: ApplicationState) -> AsyncIterator[None]:
-    """Pass on what ``listener`` hears while the block runs."""
+    """Pass notifications on to waiters and publisher while the block runs."""
     if not are_available():
         yield
         return
@@ -36,10 +36,10 @@ async def _pass_on(listener: Listener, state: ApplicationState) -> None:
                     state.publisher.ended(database, ended)
                     last_error = ""
         except BrokerUnavailableError as error:
-            if repr(error) != last_error:  # one that stays away need not be told of all the time
+            if repr(error) != last_error:  # a broker that stays away is logged once
                 log_transient("hints.lost", error)
             last_error = repr(error)
-        except Exception as error:  # noqa: BLE001  a bug must not make this process ask the ledger instead for good
+        except Exception as error:  # noqa: BLE001  a bug must not leave this process to polling for good
             if repr(error) != last_error:
                 log_bug("hints.failed", error)
             last_error = repr(error)

@@ -1,7 +1,7 @@
-"""Wait for batches to end, without a thread for each: a hint says when, and one query asks for all who wait.
+"""Wait for batches to end, without a thread for each: notifications release waiters, and polling finds the others.
 
-Hints may be lost, so the ledger is asked anyway, for all who wait for batches of one database: often at first and then
-less where no hints are heard, else now and then.
+One query polls the ledger for all waiters of one database: often at first and then less while no notifications come,
+else now and then.
 """
 
 import asyncio
@@ -25,50 +25,48 @@ from worker.database import autocommit
 from worker.ledger.read.report import find_ended
 from worker.log import log_transient
 
-# Seconds between two looks: a part of what the youngest has waited, or of what waits took lately if that is more, so
-# that nobody waits much longer than needed, and looking does not take the time that the work needs.
+# Seconds between two polls: a share of the newest wait so far, or of the usual wait if that is longer. So no wait is
+# much longer than needed, and polling takes little of the time that the work needs.
 _POLL_SHARE, _MIN_POLL_SECONDS, _MAX_POLL_SECONDS = 0.15, 0.003, 0.1
-_NOTIFIED_POLL_SECONDS = (
-    0.05  # seconds between two looks at least while hints are heard: only what they missed is found by looking
-)
-# There is one look at a database at a time; none may wait for threads that another one holds.
+_NOTIFIED_POLL_SECONDS = 0.05  # the least while notifications come: polling then finds only what was lost
+# One poll of a database runs at a time; it must not wait for threads that another database holds.
 _POLL_THREADS = anyio.CapacityLimiter(math.inf)
 
 
 @dataclass(slots=True)
 class _Room:
-    """Who waits for batches of one database, and the task that asks for them."""
+    """The waiters for batches of one database, and the task that polls for them."""
 
     waiters: dict[UUID, list[asyncio.Future[ItemVerdicts]]] = field(default_factory=dict)
     newest: float = 0.0
-    """when the last one came in, in the loop's seconds"""
+    """when the newest waiter came, in the loop's seconds"""
     usual: float = 0.0
-    """how many seconds waits take, a tenth at most"""
+    """the running mean of the seconds that waits take, a tenth at most"""
     watch: asyncio.Task[None] | None = None
 
 
 @dataclass(slots=True)
 class Waiters:
-    """The batches that requests of this process wait for: a room for each database, so that none waits for another."""
+    """The requests of this process that wait for batches, in a room for each database."""
 
     listener: Listener
     _rooms: dict[str, _Room] = field(default_factory=lambda: defaultdict(_Room))
     closed: bool = False
-    """nobody is to wait any more, because the process is about to end"""
+    """the process is about to end, so no request waits"""
 
     def close(self) -> None:
-        """Let all who wait go, and nobody wait from now on: they answer with what is known."""
+        """Release all waiters and let no request wait from now on; they answer with what is known."""
         self.closed = True
         for room in self._rooms.values():
             _release(room, dict.fromkeys(room.waiters, NO_VERDICTS))
 
     def ended(self, database: str, ended: Mapping[UUID, ItemVerdicts]) -> None:
-        """Let those go who wait for batches of ``database`` that have ended, and tell them how."""
+        """Release the waiters for finished batches of ``database``, and give them the verdicts."""
         if database in self._rooms:
             _release(self._rooms[database], ended)
 
     async def until_ended(self, database: str, batch_id: UUID, limit: timedelta) -> ItemVerdicts:
-        """Return when the batch has ended, or after ``limit``, or when the room is closed; with the ends heard of."""
+        """Wait until the batch has ended, ``limit`` is over or `close` is called; return the verdicts that came."""
         if self.closed:
             return NO_VERDICTS
         room = self._rooms[database]
@@ -100,18 +98,18 @@ class Waiters:
         await asyncio.gather(*watches, return_exceptions=True)
 
     async def _watch(self, database: str, room: _Room) -> None:
-        """Ask the ledger as long as anybody waits; a database that is away is asked again."""
+        """Poll the ledger while there are waiters; a database that is away is polled again."""
         now = asyncio.get_running_loop().time
         poll_seconds = 0.0
         while room.waiters:
             waited = max(now() - room.newest, room.usual)
             shortest = _NOTIFIED_POLL_SECONDS if self.listener.is_connected else _MIN_POLL_SECONDS
             await asyncio.sleep(max(shortest, poll_seconds, min(_POLL_SHARE * waited, _MAX_POLL_SECONDS)))
-            if not room.waiters:  # a hint let them go
+            if not room.waiters:  # a notification released them
                 break
             began = now()
             try:
-                # Abandoned, lest a database that hangs keeps the process from ending.
+                # Abandoned at the end, or a hanging database would keep the process from ending.
                 done = await run_sync(
                     _find_ended_batches, database, list(room.waiters), abandon_on_cancel=True, limiter=_POLL_THREADS
                 )
@@ -137,19 +135,19 @@ def _find_ended_batches(database: str, ids: list[UUID]) -> set[UUID]:
 
 @contextlib.asynccontextmanager
 async def running_waiters(listener: Listener) -> AsyncIterator[Waiters]:
-    """Yield the waiting rooms of this process; a signal to end closes them."""
-    room = Waiters(listener)
+    """Yield the waiters of this process; a signal to end closes them."""
+    waiters = Waiters(listener)
     try:
-        with _close_on_signals(room):
-            yield room
+        with _close_on_signals(waiters):
+            yield waiters
     finally:
-        await room.stop()
+        await waiters.stop()
 
 
 @contextlib.contextmanager
-def _close_on_signals(room: Waiters) -> Iterator[None]:
-    """Close ``room`` at SIGTERM and SIGINT, before the server acts on them: it waits for every answer."""
-    if threading.current_thread() is not threading.main_thread():  # signals are none of its business
+def _close_on_signals(waiters: Waiters) -> Iterator[None]:
+    """Close ``waiters`` at SIGTERM and SIGINT, before the server acts on them: it waits for every answer."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield
         return
     loop = asyncio.get_running_loop()
@@ -157,7 +155,7 @@ def _close_on_signals(room: Waiters) -> Iterator[None]:
     servers = {number: handler for number, handler in handlers.items() if callable(handler)}
 
     def close(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(room.close)
+        loop.call_soon_threadsafe(waiters.close)
         servers[signal.Signals(number)](number, frame)
 
     for number in servers:
