@@ -99,7 +99,7 @@ def check_api_key(file: CredentialsFile, clear: str) -> Caller:
     """Return the caller that ``clear`` belongs to.
 
     Raises:
-        BadCredentialError: no such key.
+        InvalidCredentialError: no such key.
 
     """
     digest = _sha256(clear)
@@ -160,7 +160,7 @@ def check_token(secret: str, token: str) -> Caller:
     """Return the caller that ``token`` names.
 
     Raises:
-        BadCredentialError: signature, expiry or claims are not right.
+        InvalidCredentialError: signature, expiry or claims are not right.
 
     """
     if not secret:

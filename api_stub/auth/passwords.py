@@ -50,7 +50,7 @@ class Passwords:
         """Return the caller that an ``Authorization: Basic`` names; ``version`` is the version of ``file``.
 
         Raises:
-            BadCredentialError: unknown name or wrong password; said late if there were others before.
+            InvalidCredentialError: unknown name or wrong password; said late if there were others before.
             ProblemError: 429, too many wrong ones for this name are being answered.
 
         """
