@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api_stub.problems import BAD_PARAMETER, BY_STATUS, UNAVAILABLE, UNEXPECTED, ProblemError, ProblemType
+from api_stub.problems import BAD_PARAMETER, BY_STATUS, FULL, UNAVAILABLE, UNEXPECTED, ProblemError, ProblemType
 from api_stub.request import file_urls
 from api_stub.response import envelopes, files
 from api_stub.routes import (
@@ -30,7 +30,7 @@ from api_stub.submit.submit import ApplicationState
 from api_stub.submit.waiters import running_waiters
 from worker.broker.notifications import Listener
 from worker.database import is_transient
-from worker.errors import BlobMissingError, StoreUnavailableError
+from worker.errors import BlobMissingError, SpoolFullError, StoreUnavailableError
 from worker.ledger.uuid7 import new_batch_id
 from worker.log import log_bug, log_event, log_transient
 
@@ -73,6 +73,7 @@ def create_app() -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(StoreUnavailableError, _on_unavailable)
     app.add_exception_handler(BlobMissingError, _on_unavailable)
+    app.add_exception_handler(SpoolFullError, _on_full_disk)
     app.add_exception_handler(DBAPIError, _on_database_error)
     app.add_exception_handler(PoolTimeoutError, _on_unavailable)
     app.add_exception_handler(Exception, _on_unexpected)
@@ -126,6 +127,11 @@ async def _on_disconnect(request: Request, _error: Exception) -> Response:
 async def _on_unavailable(request: Request, error: Exception) -> Response:
     log_transient("request.unavailable", error, path=request.url.path)
     return _refuse(request, UNAVAILABLE, _UNAVAILABLE_DETAIL, _RETRY_LATER)
+
+
+async def _on_full_disk(request: Request, error: Exception) -> Response:
+    log_transient("request.disk_full", error, path=request.url.path)
+    return _refuse(request, FULL, "The disk for large bodies is full. Try again later, or send less", _RETRY_LATER)
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:

@@ -13,6 +13,10 @@ class StoreUnavailableError(LimpetError):
     """The object store is down or refuses us: transient, try again later."""
 
 
+class SpoolFullError(LimpetError):
+    """The disk for large bodies has no room: transient, try again later."""
+
+
 class BrokerUnavailableError(LimpetError):
     """The broker is down or refuses us: the relay publishes later."""
 

@@ -146,7 +146,7 @@ class ContentSink:
     def _finish(self) -> None:
         self.sha256 = self._hash.digest()
         if self._upload is None:
-            self.spooled = self._spool.add(bytes(self._kept))
+            self.spooled = self._spool.add(bytes(self._kept), self.sha256)
             return
         self._upload.finish()
         self.stored = StoredContent(self._upload.key, self.sha256, self.size)
@@ -177,6 +177,10 @@ class Sinks:
         """Give up the content that is on its way."""
         if self._latest is not None:
             self._latest.abort()
+
+    def close(self) -> None:
+        """Give up all contents of a request that failed: free their disk space."""
+        self._spool.close()
 
     def _upload(self) -> MultipartUpload:
         # A key that is due before its object is whole would leave that object behind.

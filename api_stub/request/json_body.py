@@ -107,6 +107,9 @@ async def _hold_large_body_slot() -> AsyncIterator[None]:
 async def _abort_at_end(sinks: Sinks) -> AsyncIterator[Sinks]:
     try:
         yield sinks
+    except BaseException:
+        sinks.close()
+        raise
     finally:
         with anyio.CancelScope(shield=True):  # also when the client is gone
             await run_sync(sinks.abort)

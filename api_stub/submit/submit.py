@@ -19,6 +19,7 @@ from api_stub.request.preferences import Preferences
 from api_stub.submit.publisher import Publisher
 from api_stub.submit.waiters import Waiters
 from worker.blobs import client_uploads
+from worker.blobs.spool import Spooled
 from worker.broker.notifications import ItemVerdicts
 from worker.database import NO_ANSWER_ERRORS, POOL_SIZE, autocommit
 from worker.errors import IdempotencyConflictError
@@ -64,6 +65,9 @@ async def submit(
         accepted, new = await run_sync(_accept, identity.database, new, limiter=_thread_limiters[identity.database])
     except IdempotencyConflictError as conflict:
         raise ProblemError(IDEMPOTENCY, sentence(conflict)) from conflict
+    finally:
+        for spool in {item.content.spool for item in items if isinstance(item.content, Spooled)}:
+            spool.close()
     state.publisher.publish(identity.database, accepted.messages, small=_is_small(accepted, new))
     if accepted.messages and not preferences.wait:
         return _build_accepted(accepted, new)  # known without reading it

@@ -1,6 +1,8 @@
 """Back-pressure: what can't be taken in is refused whole and early, what can is not, and health says why."""
 
 import json
+import os
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -138,6 +140,25 @@ def test_a_disk_that_is_nearly_full_refuses_large_bodies_only(
         assert (refused.status_code, refused.json()["error"]["type"].rpartition("#")[2]) == (503, "full")
         assert int(refused.headers["retry-after"]) > 0
         assert statuses(put(other, [item(key, attachment=b64(b"small"))])) == [201]
+
+
+def test_a_disk_that_fills_while_a_body_comes_refuses_it_and_keeps_nothing_of_it(
+    stack: dict[str, str], client: httpx.Client, tmp_path: Path
+) -> None:
+    contents = {key: os.urandom(900_000) for key in fresh_keys(6)}
+    body = [item(key, attachment=b64(content)) for key, content in contents.items()]
+    with another_api(stack, tmp_path) as (url, process), httpx.Client(base_url=url, headers=client.headers) as other:
+        # A limit on the size of files: the kernel writes a part, then nothing more, as on a disk that is full.
+        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))
+        refused = put(other, body)
+        assert (refused.status_code, refused.json()["error"]["type"].rpartition("#")[2]) == (503, "full")
+        assert int(refused.headers["retry-after"]) > 0
+        opened = [str(link.readlink()) for link in Path(f"/proc/{process.process.pid}/fd").iterdir() if link.exists()]
+        assert not [name for name in opened if name.endswith("(deleted)")], "nothing of it is kept open"
+        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert statuses(put(other, body)) == [201] * 6
+    for key, content in contents.items():
+        assert client.get(f"/case-attachments/{key}/content").content == content
 
 
 @contextmanager
