@@ -17,6 +17,7 @@ from worker.kinds.case_attachment.parse import CaseAttachmentOptions
 from worker.kinds.content_source import Content
 from worker.kinds.file import parse as file
 from worker.kinds.file.parse import FileOptions
+from worker.kinds.file.replacement import check_replacement
 from worker.kinds.file.rows import Collection
 from worker.kinds.validation import InvalidEntryError, invalid_verdict
 from worker.ledger.model import NewItem
@@ -52,7 +53,8 @@ def parse_file_actions(collection: Collection, update: FileUpdate, lifted: Lifte
     payload = delete_all.model_dump(exclude_none=True)
     first = [NewItem(FILE_DELETE_ALL, collection.key, payload)] if update.delete_all else []
     options, find_content = FileOptions(collection), partial(_find_contents, lifted)
-    return [*first, *(file.parse(_plain_action(entry, lifted), options, find_content) for entry in update.actions)]
+    items = (file.parse(_plain_action(entry, lifted), options, find_content) for entry in update.actions)
+    return check_replacement([*first, *items])
 
 
 def _plain_action(entry: object, lifted: Lifted) -> object:

@@ -24,6 +24,7 @@ from schemas.file_attachments import (
     is_blank,
 )
 from worker.blobs.read import BlobView
+from worker.kinds.file.replacement import NOT_CARRIED_OUT
 from worker.kinds.file.rows import FoundFile
 from worker.ledger.model import NewItem
 from worker.ledger.read.report import BatchView, ItemView
@@ -145,9 +146,11 @@ def _result(done: Done) -> Result:
     failed = [end for end in done.ends if end.outcome in _FAILED_OUTCOMES]
     if failed:
         offset = len(done.ends) - len(done.labels)
-        position = failed[0].position - offset
+        # Beside a refused deleteAll, the entry at fault.
+        shown = next((end for end in failed if not (end.body or "").startswith(NOT_CARRIED_OUT)), failed[0])
+        position = shown.position - offset
         first = f"action {position} ({done.labels[position]})" if position >= 0 else "deleteAll"
-        msg = f"{failed[0].body} [{first}; {len(failed)} of {len(done.ends)} failed]"
+        msg = f"{shown.body} [{first}; {len(failed)} of {len(done.ends)} failed]"
         return Result(type="ERROR", msg=msg)
     return Result(type="OK", msg="Accepted") if done.accepted else _OK
 

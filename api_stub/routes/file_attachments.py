@@ -23,6 +23,7 @@ from api_stub.submit.submit import submit
 from schemas.file_attachments import FileAnswer, FileProblem, FileQuery, FileUpdate
 from worker.database import NO_ANSWER_ERRORS, transaction
 from worker.errors import BlobMissingError, StoreUnavailableError
+from worker.kinds.file.replacement import MAX_ENTRIES
 from worker.kinds.file.rows import Collection, FoundFile, find_file
 from worker.kinds.validation import describe_errors, field_errors
 from worker.log import log_transient
@@ -140,6 +141,8 @@ async def _update_files(request: Request, identity: Identity, asked: Call) -> Re
     sent = _parse_body(FileUpdate, body)
     if len(sent.actions) > settings().max_items:
         raise ProblemError(TOO_LARGE, f"A request has at most {settings().max_items} actions; send several")
+    if sent.delete_all and len(sent.actions) > MAX_ENTRIES:
+        raise ProblemError(NOT_A_LIST, f"deleteAll takes at most {MAX_ENTRIES} entries; send the others after it")
     items = await run_sync(parse_file_actions, asked.pair, sent, body.lifted)
     wanted = read_preferences(request)
     digest = _request_digest(asked, body)

@@ -23,6 +23,7 @@ from worker.blobs.spool import Spooled
 from worker.broker.notifications import ItemVerdicts
 from worker.database import NO_ANSWER_ERRORS, POOL_SIZE, autocommit
 from worker.errors import IdempotencyConflictError
+from worker.kinds.file.replacement import check_replacement
 from worker.ledger.accept import UploadsUsedError, accept, find_replayed
 from worker.ledger.model import Accepted, NewBatch, NewItem
 from worker.ledger.read import report
@@ -135,7 +136,7 @@ def _accept(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]:
         if replayed is not None:  # a repeated request must not take its uploads again
             return replayed, new
     taken = [_take_upload(database, new.caller, item) for item in new.items]
-    accepted, new = _accept_available(database, replace(new, items=taken))
+    accepted, new = _accept_available(database, replace(new, items=check_replacement(taken)))
     if not accepted.replayed:
         log_event("batch.accepted", database=database, batch=accepted.batch_id, items=len(new.items), caller=new.caller)
     return accepted, new
@@ -161,7 +162,7 @@ def _accept_available(database: str, new: NewBatch) -> tuple[Accepted, NewBatch]
             for position in error.positions:
                 upload_id = items[position].upload_id
                 items[position] = without_upload(items[position], f"upload {upload_id} was used already")
-            new = replace(new, items=items)
+            new = replace(new, items=check_replacement(items))
 
 
 def _read(database: str, batch_id: UUID) -> tuple[BatchView, list[ItemView]]:

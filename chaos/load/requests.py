@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from chaos.models.file_attachments import is_refused_beside_delete_all
+
 # Ranges of keys that clients choose, far above the keys that the server generates.
 _HOT_KEYS = 1_500_000_000
 _IMPORT_KEYS = 1_200_000_000
@@ -182,12 +184,13 @@ def _files(name: str, rng: random.Random) -> Request:
     collection = rng.choice(COLLECTIONS)
     actions = [_draw_action(rng) for _ in range(rng.randrange(1, 9))]
     delete_all = rng.random() < 0.1
-    first = (RequestItem("delete_all"),) if delete_all else ()
+    refused = delete_all and is_refused_beside_delete_all(actions)
+    first = (RequestItem("delete_all", invalid=refused),) if delete_all else ()
 
     def body() -> bytes:
         return json.dumps({"fileAttachList": [_wire_action(a) for a in actions], "deleteAll": delete_all}).encode()
 
-    items = (*first, *(RequestItem("file", fields=a) for a in actions))
+    items = (*first, *(RequestItem("file", fields=a, invalid=refused) for a in actions))
     path = f"/jsonapi/UpdateFileAttachments/Chaos/{collection}"
     return Request(name, "POST", path, rng.choice(["respond-async", "wait=5"]), items, body)
 

@@ -79,6 +79,19 @@ class SerialFiles:
         return "created", 201
 
 
+def is_refused_beside_delete_all(actions: list[dict[str, Any]]) -> bool:
+    """Return whether the list beside deleteAll is refused whole: an entry that must fail or find nothing is invalid."""
+    model = SerialFiles()
+    for number, action in enumerate(actions, 1):
+        if action["action"] == "UPDATE-ONLY" or ("id" in action and action["action"] != "NEW-ONLY"):
+            return True
+        found = model._find_files(action)  # noqa: SLF001  of this module
+        outcome, _ = model._apply(action, found[0] if found else number)  # noqa: SLF001
+        if outcome in ("failed", "invalid"):
+            return True
+    return False
+
+
 def _may_match_one_file(one: Action, other: Action) -> bool:
     if one is None or other is None:
         return True

@@ -190,12 +190,12 @@ def test_delete_all_comes_before_the_list_and_is_not_in_it(files: httpx.Client) 
     answer = update(
         files,
         item,
-        {"action": "UPDATE-ONLY", "filename": "a", "contentsbase64": data(b"no")},
+        {"action": "DELETE", "filename": "a"},
         {"action": "NEW-ONLY", "filename": "b", "contentsbase64": data(b"new")},
         deleteAll="true",
     )
     assert ends(answer) == [SKIPPED, CREATED]
-    assert [a["action"] for a in answer["actions"]] == ["UPDATE-ONLY", "NEW-ONLY"]
+    assert [a["action"] for a in answer["actions"]] == ["DELETE", "NEW-ONLY"]
     assert [(f["fileName"], content(f)) for f in get(files, item)] == [("b", b"new")]
     assert answer["batch"]["counts"] == {"created": 1, "deleted": 1, "skipped": 1}
     again = update(files, item, deleteAll=True)
