@@ -38,7 +38,7 @@ test: setup  ## every promise once, against real servers, in a few minutes
 test-all: setup  ## what make test leaves out: storms, kills at random, limits, large imports
 	@$(BIN)/python -m pytest -m long
 
-chaos: setup  ## strike a stack under load and check every promise (MINUTES=10, SEED= repeats a run)
+chaos: setup  ## inject faults into a stack under load and check every promise (MINUTES=10, SEED= repeats a run)
 	@$(BIN)/python -m chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 check: setup  ## lint, types, layers
