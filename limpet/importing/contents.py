@@ -13,15 +13,12 @@ from limpet.http.imports import ImportCalls
 from limpet.http.object_puts import ObjectPuts, PutAnswer
 from schemas.imports import ContentName, ContentPlace, Import, RowContent
 from schemas.manifest.local_files import CHANGED, InvalidFileError, below, digest
+from schemas.store_codes import DIGEST_ERROR_CODES, is_object_refused
 
 MAX_UPLOADS = 24
 _PIECE_BYTES = 2**18
 _RETRY_PAUSE_SECONDS = 0.5
 _ERROR_CODE = re.compile(r"<Code>(\w+)</Code>")
-# S3, SeaweedFS and MinIO answer so if the bytes are not those that were signed.
-_DIGEST_ERROR_CODES = ("BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch")
-# The place expired, there is no bucket, a timeout, too many requests: no fault of one file.
-_TRANSIENT_STATUSES = (403, 404, 408, 429)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +118,11 @@ class ContentUploader:
 def refusal_of(answer: PutAnswer) -> InvalidFileError | NoAnswerError:
     """Return the error for a failed PUT: the file is invalid, or the failure is transient."""
     code = found[1] if (found := _ERROR_CODE.search(answer.text)) else ""
-    if code in _DIGEST_ERROR_CODES:
+    if code in DIGEST_ERROR_CODES:
         return InvalidFileError(CHANGED)
-    if answer.status // 100 != 4 or answer.status in _TRANSIENT_STATUSES:  # noqa: PLR2004  RFC 9110 §15.5
-        return NoAnswerError(f"HTTP {answer.status} {code or answer.text[:200]}")
-    return InvalidFileError(f"is refused by the object store: HTTP {answer.status} {code}".strip())
+    if is_object_refused(answer.status, code):
+        return InvalidFileError(f"is refused by the object store: HTTP {answer.status} {code}".strip())
+    return NoAnswerError(f"HTTP {answer.status} {code or answer.text[:200]}")
 
 
 def _read_pieces(file: FoundFile) -> Iterator[bytes]:

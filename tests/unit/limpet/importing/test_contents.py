@@ -52,6 +52,32 @@ def test_a_refused_upload_makes_its_rows_invalid_and_a_transient_error_is_retrie
     assert isinstance(refusal_of(PutAnswer(307, "")), NoAnswerError)
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "RequestTimeout"),
+        (400, "ExpiredToken"),
+        (400, "XMinioAdminBucketQuotaExceeded"),
+        (409, "OperationAborted"),
+        (301, "PermanentRedirect"),
+        (400, "ACodeOfATomorrowsStore"),
+    ],
+)
+def test_what_speaks_of_the_store_is_the_fault_of_no_row(status: int, code: str) -> None:
+    assert said(status, code) == f"NoAnswerError: HTTP {status} {code}"
+
+
+@pytest.mark.parametrize(
+    "answer", [PutAnswer(413, "<html>too large</html>"), PutAnswer(400, "<Code>KeyTooLongError</Code>")]
+)
+def test_what_speaks_of_the_object_is_its_rows_own_fault(answer: PutAnswer) -> None:
+    assert isinstance(refusal_of(answer), InvalidFileError)
+
+
+def test_a_413_that_names_the_store_s_quota_waits() -> None:
+    assert said(413, "QuotaExceeded") == "NoAnswerError: HTTP 413 QuotaExceeded"
+
+
 class Store(BaseHTTPRequestHandler):
     """Takes the content whose hash is the path, and answers as MinIO does otherwise."""
 
