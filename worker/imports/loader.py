@@ -33,7 +33,7 @@ from worker.ledger.model import ChunkMessage, NewItem
 from worker.log import log_bug, log_event, summarize_fault
 from worker.settings import settings
 
-_LIMITS = PartLimits(rows=2000)
+_LIMITS = PartLimits(rows=2000, row_bytes=4 * 2**20)
 _LIMITS_WITH_FILES = PartLimits(rows=100)
 _LEASE = timedelta(seconds=20)
 _MAX_FAILURES = 5

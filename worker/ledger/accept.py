@@ -57,11 +57,9 @@ def accept(database: str, new: NewBatch) -> Accepted:
 
 
 def _use_uploads(session: Session, items: Sequence[NewItem]) -> None:
-    used = [
-        position
-        for position, item in enumerate(items)
-        if item.upload_id and not item.verdict and not mark_used(session, item.upload_id)
-    ]
+    wanted = [(item.upload_id, n) for n, item in enumerate(items) if item.upload_id and not item.verdict]
+    # In one order for all batches, because marking locks: two that name the same uploads must not deadlock.
+    used = [position for upload_id, position in sorted(wanted) if not mark_used(session, upload_id)]
     if used:
         raise UploadsUsedError(used)
 
