@@ -85,6 +85,16 @@ def _name(value: object) -> str | None:
     return value
 
 
+def _file_name(value: object) -> str | None:
+    # Some browsers send C:\fakepath\a.pdf, and the folder is not part of a file's name.
+    if is_blank(value) or not isinstance(value, str):
+        return _name(value)
+    name = value.replace("\\", "/").rpartition("/")[2]
+    if is_blank(name):
+        raise PydanticCustomError("name", "must have a name after its last / or \\")
+    return _name(name)
+
+
 def _filter(value: object) -> object:
     if value is not None and not (isinstance(value, list) and all(type(v) in (int, str, NoneType) for v in value)):
         raise PydanticCustomError("filter", "must be a list of ids, titles and file names")
@@ -93,6 +103,7 @@ def _filter(value: object) -> object:
 
 Boolean = Annotated[bool | None, BeforeValidator(_boolean, json_schema_input_type=bool | str | None)]
 Name = Annotated[str | None, BeforeValidator(_name, json_schema_input_type=str | None)]
+FileName = Annotated[str | None, BeforeValidator(_file_name, json_schema_input_type=str | None)]
 FileId = Annotated[int | None, BeforeValidator(_id, json_schema_input_type=int | str | None)]
 
 
@@ -108,7 +119,7 @@ class FileAction(_Sent):
     )
     id: FileId = None
     title: Name = None
-    file_name: Name = Field(default=None, alias="filename")
+    file_name: FileName = Field(default=None, alias="filename")
     contents: Any = Field(
         default=None,
         validation_alias=AliasChoices("contentsbase64", "contentsBase64"),

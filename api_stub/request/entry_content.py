@@ -52,7 +52,7 @@ def parse_file_actions(collection: Collection, update: FileUpdate, lifted: Lifte
     delete_all = FileActionPayload(table=collection.table, item=collection.item, mode="DELETE")
     payload = delete_all.model_dump(exclude_none=True)
     first = [NewItem(FILE_DELETE_ALL, collection.key, payload)] if update.delete_all else []
-    options, find_content = FileOptions(collection), partial(_find_contents, lifted)
+    options, find_content = FileOptions(collection, offset=len(first)), partial(_find_contents, lifted)
     items = (file.parse(_plain_action(entry, lifted), options, find_content) for entry in update.actions)
     return check_replacement([*first, *items])
 

@@ -165,3 +165,22 @@ def test_a_collection_is_one_whatever_its_case_and_its_key_is_negative() -> None
     others = [Collection("Strasse", "Abc"), Collection("StrasseA", "b"), Collection("", "strasseab")]
     assert len({one.key, *(pair.key for pair in others)}) == 4
     assert all(-(2**63) <= pair.key < 0 for pair in (one, *others))
+
+
+def test_an_update_says_which_action_of_its_request_it_replaced() -> None:
+    first, _ = step({}, action(file_name="a.png", blob_id=8), ids())
+    there = {number: made for number, made in first.items() if made is not None}
+    again: dict[str, Any] = {"file_name": "a.png", "blob_id": 9}
+    assert step(there, action(**again), ids())[1].body == "Updated (replaced position 3 of this request)"
+    behind_delete_all = step(there, action(**again, offset=1), ids())[1]
+    assert behind_delete_all.body == "Updated (replaced position 2 of this request)", "deleteAll is not in the list"
+
+
+@pytest.mark.parametrize("fields", [{"id": 100}, {"line": 4}, {"retry_of": [8, 0]}])
+def test_an_update_by_id_of_a_row_or_of_a_retry_names_no_position(fields: dict[str, Any]) -> None:
+    there = {number: made for number, made in step({}, action(file_name="a", blob_id=8), ids())[0].items() if made}
+    assert step(there, action(file_name="a", **fields), ids())[1].body == "Updated"
+
+
+def test_an_update_of_an_older_file_names_no_position() -> None:
+    assert step(files(file(1)), action(file_name="n.txt"), ids())[1].body == "Updated"

@@ -22,11 +22,13 @@ class FileOptions:
     """What its request or import says of an entry.
 
     ``collection``: whose file it is; None if the entry itself says that. ``line``: of the manifest that it is from.
+    ``offset``: how many items stand before the sent list, such as deleteAll.
     """
 
     collection: Collection | None = None
     on_conflict: OnConflict = "replace"
     line: int | None = None
+    offset: int = 0
 
 
 def parse(entry: object, options: FileOptions, find_content: ContentSource) -> NewItem:
@@ -56,11 +58,13 @@ def _payload(sent: FileAction, collection: Collection, options: FileOptions, *, 
     """Return what the ledger keeps of an entry and `FileActionPayload` reads."""
     fields = sent.model_dump(exclude={"contents"})
     payload = FileActionPayload(table=collection.table, item=collection.item, contents=has_content, **fields)
-    return payload.model_dump(exclude_none=True) | _line(options)
+    return payload.model_dump(exclude_none=True) | _origin(options)
 
 
-def _line(options: FileOptions) -> dict[str, object]:
-    return {} if options.line is None else {"line": options.line}
+def _origin(options: FileOptions) -> dict[str, object]:
+    """Return where the entry stands in what was sent."""
+    line: dict[str, object] = {} if options.line is None else {"line": options.line}
+    return line | ({"offset": options.offset} if options.offset else {})
 
 
 class _CollectionNames(BaseModel):
@@ -80,5 +84,5 @@ def invalid_item(entry: object, options: FileOptions, error: ValidationError | I
     """Return the item of an invalid entry: its verdict, and its fields cut short."""
     collection = options.collection
     names = {} if collection is None else {"table": collection.table, "item": collection.item}
-    payload = _line(options) | summarize_fields(entry, _SUMMARIZED) | names
+    payload = _origin(options) | summarize_fields(entry, _SUMMARIZED) | names
     return NewItem(FILE_PUT, None, payload, verdict=invalid_verdict(error))

@@ -113,7 +113,17 @@ def _present(file: File, item: OpenItem, sent: FileActionPayload) -> tuple[Chang
         acceptance=item.acceptance,
         position=item.position,
     )
-    return {file.id: after}, UPDATED.on(file.id)
+    return {file.id: after}, _updated(file, item, sent).on(file.id)
+
+
+def _updated(file: File, item: OpenItem, sent: FileActionPayload) -> Verdict:
+    """Return the verdict of an update, which says so if an earlier action of the same request brought the file."""
+    named_twice = sent.id is None and file.acceptance == item.acceptance
+    # A row of an import and a retry have positions that their sender does not know.
+    if not named_twice or "line" in item.payload or "retry_of" in item.payload:
+        return UPDATED
+    position = file.position - item.payload.get("offset", 0)
+    return UPDATED._replace(body=f"Updated (replaced position {position} of this request)")
 
 
 def _absent(item: OpenItem, sent: FileActionPayload, fresh: Iterator[int]) -> tuple[Changes, Verdict]:
