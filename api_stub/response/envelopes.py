@@ -26,6 +26,8 @@ from worker.ledger.uuid7 import new_batch_id
 
 _PENDING = "Accepted: not done yet; ask again at the batch's href"
 
+_INTERNAL_MEMBERS = ("version", "offset")  # of a payload; they say how the worker reads it
+
 
 def respond(request: Request, answer: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return ``answer`` as JSON, in the media type that the client accepts."""
@@ -136,7 +138,7 @@ def item_detail(found: ItemExplanation) -> ItemDetail:
         {
             **item_status(found.item),
             "kind": found.item.kind,
-            "payload": found.payload,
+            "payload": {name: value for name, value in found.payload.items() if name not in _INTERNAL_MEMBERS},
             "content_size": found.content_size,
             "accepted_at": found.accepted_at,
             "attempts": found.attempts,
