@@ -181,5 +181,9 @@ def _idempotency_key(request: Request) -> str | None:
 
 def _fingerprint(request: Request, body_sha256: bytes) -> bytes:
     """Return the hash of the request; another method, path, query, ``If-Match`` or body makes another request."""
-    asked = [request.method, request.url.path, request.url.query, *request.headers.getlist("if-match")]
-    return hashlib.sha256(json.dumps(asked).encode() + body_sha256).digest()
+    asked = f"{request.method} {request.url.path} "
+    # Only if there are any, so that a request which an older version accepted is recognized.
+    guard = request.headers.getlist("if-match")
+    if request.url.query or guard:
+        asked += json.dumps([request.url.query, *guard])
+    return hashlib.sha256(asked.encode() + body_sha256).digest()

@@ -55,7 +55,14 @@ class ImportArguments:
     def fingerprint(self, source: Source) -> str:
         """Return the hash of the manifest and the options; an import is resumed only with the same one."""
         folder = str(self.files.resolve()) if self.files else None
-        facts = [source.sha256, self.kind, self.mapping, self.on_conflict, self.empty, folder]
+        facts = [
+            source.sha256,
+            self.kind,
+            self.mapping,
+            self.on_conflict,
+            folder,
+            *(["clear"] if self.empty == "clear" else []),
+        ]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

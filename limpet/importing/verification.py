@@ -123,7 +123,9 @@ def _differences(row: Row, content: ContentName | InvalidFileError | None, store
         return
     for name, info in CaseAttachment.model_fields.items():
         value = getattr(sent, name)
-        if name not in ("case_attachment_key", "attachment") and value not in (None, getattr(kept, name)):
+        # Null clears all but users and dates; what is left out keeps.
+        means = value is not None or (name in sent.model_fields_set and not name.startswith(("entry_", "update_")))
+        if name not in ("case_attachment_key", "attachment") and means and value != getattr(kept, name):
             yield f"{info.alias or name} is {getattr(kept, name)!s}, and {value!s} in the manifest"
     if isinstance(content, ContentName) and (content.sha256, content.size) != (stored.sha256, stored.size):
         yield f"the content is {stored.sha256 or 'none'}, and {content.sha256} in the file"

@@ -13,7 +13,10 @@ class Spool:
     """A temporary file for the small contents of one large request, so that they don't add up in memory."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  close and finalize close it
+        try:
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  close and finalize close it
+        except OSError as error:
+            raise SpoolFullError(f"no temporary file: {error.strerror or error}") from error
         # Not __del__: in a cycle of objects the file may be finalized first, and its ResourceWarning is logged.
         self.close = finalize(self, self._file.close)
         self._end = 0

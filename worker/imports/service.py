@@ -80,7 +80,8 @@ def _manifest(database: str, wanted: OpenImport) -> Manifest | None:
 
 def fingerprint(manifest: str, wanted: OpenImport) -> str:
     """Return the hash of ``manifest`` and the options: an import is resumed only with the same one."""
-    options = wanted.model_dump_json(exclude={"restart", "rows_per_second", "name", "manifest"})
+    without = {"restart", "rows_per_second", "name", "manifest"} | ({"empty"} if wanted.empty == "keep" else set())
+    options = wanted.model_dump_json(exclude=without)
     return hashlib.sha256(f"{manifest}\n{options}".encode()).hexdigest()
 
 

@@ -51,3 +51,10 @@ def test_null_for_a_user_or_a_date_is_as_if_it_were_left_out(field: str) -> None
     assert sent(**{field: None}) == sent()
     after = updated(sent())
     assert (after.entry_user, after.entry_date, after.update_user, after.update_date) == ("eve", LONG_AGO, "demo", NOW)
+
+
+def test_no_content_beside_a_file_is_invalid_and_not_either_of_them() -> None:
+    entry = {"caseAttachment_Key": 7, "case_Key": 1, "attachment": "none:"}
+    new = parse(entry, CaseAttachmentOptions(), lambda _field, _value, *, wanted=True: b"a file")  # noqa: ARG005
+    assert new.verdict is not None
+    assert (new.verdict.status, new.verdict.body) == (422, "attachment must not be 'none:' beside a file")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from schemas.case_attachment import NO_CONTENT, CaseAttachment, ContentMode
 from schemas.imports import OnConflict
 from schemas.kinds import UPSERT
-from worker.kinds.content_source import ContentSource, new_item
+from worker.kinds.content_source import Content, ContentSource, new_item
 from worker.kinds.validation import InvalidEntryError, check_object, invalid_verdict, summarize_fields
 from worker.ledger.model import NewItem
 
@@ -34,13 +34,21 @@ def parse(entry: object, options: CaseAttachmentOptions, find_content: ContentSo
     try:
         fields = check_object(entry)
         sent = CaseAttachment.model_validate(fields, by_alias=True, by_name=False)
-        removes = sent.attachment == NO_CONTENT
-        content = find_content(CONTENT, None if removes else sent.attachment)
+        content, mode = _find_content(sent, find_content)
     except (ValidationError, InvalidEntryError) as error:
         return invalid_item(entry, options, error)
-    mode: ContentMode | None = "clear" if removes else "keep" if CONTENT in fields else None
-    mode = mode if content is None else "set"
     return new_item(options.kind, sent.case_attachment_key or None, _payload(sent, mode, options), content)
+
+
+def _find_content(sent: CaseAttachment, find_content: ContentSource) -> tuple[Content | None, ContentMode | None]:
+    """Return the content of an entry, and what becomes of the stored one; no mode if the entry says nothing of it."""
+    removes = sent.attachment == NO_CONTENT
+    content = find_content(CONTENT, None if removes else sent.attachment)
+    if content is None:
+        return None, "clear" if removes else "keep" if CONTENT in sent.model_fields_set else None
+    if removes:
+        raise InvalidEntryError(CONTENT, f"must not be {NO_CONTENT!r} beside a file")
+    return content, "set"
 
 
 def _payload(sent: CaseAttachment, mode: ContentMode | None, options: CaseAttachmentOptions) -> dict[str, Any]:

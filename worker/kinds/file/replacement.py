@@ -20,13 +20,13 @@ from worker.verdicts import Verdict
 
 MAX_ENTRIES = 1000
 NOT_CARRIED_OUT = "Not carried out:"
-_GONE = "finds no file: deleteAll removes all files first"
+_GONE = "must not stand beside deleteAll, which removes all files first"
 
 
 def check_replacement(items: Sequence[NewItem]) -> list[NewItem]:
     """Return the items of one request, all of them invalid if deleteAll stands beside an entry that is.
 
-    An entry is invalid if its form is, or if it must fail or find nothing in the collection that the removal leaves.
+    An entry is invalid if its form is, if it is UPDATE-ONLY or names an id, or if it fails after the removal.
     """
     if not items or items[0].kind != FILE_DELETE_ALL:
         return list(items)
@@ -51,7 +51,10 @@ def _invalid_verdicts(entries: Sequence[NewItem]) -> Iterator[Verdict | None]:
         verdict = item.verdict or _finds_nothing(item)
         if verdict is None:
             changes, end = step(files, _open_item(item, position), fresh_ids)
-            verdict = invalid_verdict(InvalidEntryError("", end.body)) if end.outcome in ("failed", "invalid") else None
+            if end.outcome == "failed":  # with the ids of the simulation, which mean nothing to the sender
+                verdict = invalid_verdict(InvalidEntryError("", "More than one entry of this request matches"))
+            elif end.outcome == "invalid":
+                verdict = end
             for number, file in changes.items():
                 files.pop(number, None)
                 files |= {} if file is None else {number: file}
