@@ -28,7 +28,7 @@ def check_replacement(items: Sequence[NewItem]) -> list[NewItem]:
 
     An entry is invalid if its form is, if it is UPDATE-ONLY or names an id, or if it fails after the removal.
     """
-    if not items or items[0].kind != FILE_DELETE_ALL:
+    if not items or items[0].kind != FILE_DELETE_ALL or items[0].verdict:
         return list(items)
     verdicts = list(_invalid_verdicts(items[1:]))
     bad = next((position for position, verdict in enumerate(verdicts) if verdict is not None), None)
